@@ -1,0 +1,222 @@
+"""What the commission sees of residents' side: visits, conversations to sample and correct, incidents, the human desk.
+
+Permissions come by role (groups made by seed_demo); names of residents are shown masked, because quality work
+does not need them.
+"""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action, display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
+
+admin.site.site_header = "健康伴行 · 省级健康服务管理"
+admin.site.site_title = "健康伴行"
+admin.site.index_title = "总览"
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+def masked(name: str) -> str:
+    """陈玉兰 → 陈＊＊: enough to tell rows apart, too little to tell who it is."""
+    return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
+
+
+class ReadOnly:
+    """Rows that only the service writes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class VisitEventInline(ReadOnly, TabularInline):
+    model = VisitEvent
+    fields = ("sequence", "type", "occurred_at", "received_at")
+    ordering = ("received_at",)
+    extra = 0
+    tab = True
+    verbose_name_plural = "经过"
+
+
+@admin.register(Visit)
+class VisitAdmin(ReadOnly, ModelAdmin):
+    list_display = ("start", "hospital_name", "department", "who", "shown_state", "changed_at")
+    list_filter = ("state", "hospital_name", "department")
+    search_fields = ("hospital_name", "department")
+    date_hierarchy = "start"
+    fields = ("hospital_name", "department", "practitioner", "start", "place", "state", "fee_fen", "created_at")
+    inlines = (VisitEventInline,)
+    list_select_related = ("patient",)
+
+    @display(description="就诊人")
+    def who(self, visit: Visit) -> str:
+        return masked(visit.patient.name)
+
+    @display(
+        description="状态",
+        label={
+            "called": "warning",
+            "missed": "danger",
+            "stopped": "danger",
+            "no_show": "danger",
+            "closed": "success",
+            "follow_up": "success",
+        },
+    )
+    def shown_state(self, visit: Visit) -> tuple[str, str]:
+        return visit.state, visit.get_state_display()
+
+
+class TurnInline(ReadOnly, TabularInline):
+    model = Turn
+    fields = ("number", "said", "answer", "intent", "urgency", "rating", "duration_ms")
+    readonly_fields = ("said", "answer")
+    extra = 0
+    tab = True
+
+    @display(description="她说")
+    def said(self, turn: Turn) -> str:
+        return turn.said
+
+    @display(description="回答")
+    def answer(self, turn: Turn) -> str:
+        return format_html_join("", "<p>{}</p>", ((line,) for line in turn.answered))
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnly, ModelAdmin):
+    list_display = ("started_at", "who", "turns_count", "last_seen_at")
+    list_filter = ("started_at",)
+    fields = ("started_at", "last_seen_at", "turns_count", "avatar")
+    inlines = (TurnInline,)
+    list_select_related = ("patient",)
+
+    @display(description="为谁")
+    def who(self, conversation: Conversation) -> str:
+        return masked(conversation.patient.name) if conversation.patient else "—"
+
+
+@admin.register(Turn)
+class TurnAdmin(ModelAdmin):
+    """Quality sampling: read a turn, correct what was understood; corrections become tests and training rows."""
+
+    list_display = ("created_at", "intent", "urgency", "skill", "rating", "reviewed")
+    list_filter = ("intent", "urgency", "rating", "skill", ("reviewed_at", admin.EmptyFieldListFilter))
+    fields = ("shown_said", "shown_answer", "intent", "urgency", "skill", "duration_ms", "rating")
+    readonly_fields = fields
+    editable = ("corrected_intent", "corrected_department", "corrected_urgency")
+    actions = ("mark_reviewed",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return (*self.fields, *self.editable)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Turn, form: Any, change: bool) -> None:
+        obj.reviewed_at = timezone.now()
+        obj.save(update_fields=[*self.editable, "reviewed_at"])
+
+    @display(description="她说")
+    def shown_said(self, turn: Turn) -> str:
+        return turn.said
+
+    @display(description="回答")
+    def shown_answer(self, turn: Turn) -> str:
+        return format_html_join("", "<p>{}</p>", ((line,) for line in turn.answered))
+
+    @display(description="已评审", boolean=True)
+    def reviewed(self, turn: Turn) -> bool:
+        return turn.reviewed_at is not None
+
+    @action(description="标为已评审(理解无误)", permissions=["change"])
+    def mark_reviewed(self, request: HttpRequest, queryset: QuerySet[Turn]) -> None:
+        count = queryset.filter(reviewed_at=None).update(reviewed_at=timezone.now())
+        messages.success(request, f"{count} 轮对话已标为评审通过。")
+
+
+@admin.register(Incident)
+class IncidentAdmin(ModelAdmin):
+    list_display = ("created_at", "kind", "codes_line", "state", "handled_by")
+    list_filter = ("kind", ("handled_at", admin.EmptyFieldListFilter))
+    fields = ("kind", "codes", "conversation", "hospital_id", "created_at", "handled_at", "handled_by", "note")
+    readonly_fields = ("kind", "codes", "conversation", "hospital_id", "created_at", "handled_at", "handled_by")
+    actions = ("mark_handled",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_handle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("companion.handle_incident")
+
+    @display(description="规则")
+    def codes_line(self, incident: Incident) -> str:
+        return format_html("{}", "、".join(map(str, incident.codes)))
+
+    @display(description="处理", label={"待处理": "danger", "已处理": "success"})
+    def state(self, incident: Incident) -> str:
+        return "已处理" if incident.handled_at else "待处理"
+
+    @action(description="标为已处理", permissions=["handle"])
+    def mark_handled(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
+        count = queryset.filter(handled_at=None).update(
+            handled_at=timezone.now(), handled_by=request.user.get_username()
+        )
+        messages.success(request, f"{count} 件已标为处理完毕。")
+
+
+@admin.register(HumanRequest)
+class HumanRequestAdmin(ModelAdmin):
+    list_display = ("requested_at", "conversation", "answered_at")
+    list_filter = (("answered_at", admin.EmptyFieldListFilter),)
+    fields = ("conversation", "requested_at", "answered_at")
+    readonly_fields = ("conversation", "requested_at")
+    actions = ("mark_answered",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    @action(description="标为已接听", permissions=["change"])
+    def mark_answered(self, request: HttpRequest, queryset: QuerySet[HumanRequest]) -> None:
+        queryset.filter(answered_at=None).update(answered_at=timezone.now())
+
+
+@admin.register(Reminder)
+class ReminderAdmin(ReadOnly, ModelAdmin):
+    list_display = ("due_at", "kind", "visit", "sent_at")
+    list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))

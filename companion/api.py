@@ -1,0 +1,170 @@
+"""The few HTTP addresses of the resident's side: the page, sign-in and out, a socket's ticket, health."""
+
+from typing import Any
+
+import redis
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from companion import identity, signin
+from companion.exceptions import CompanionError, NotSignedIn
+
+
+@require_GET
+def page(request: HttpRequest) -> HttpResponse:
+    """The resident's page. Everything personal comes over the socket; this answer is the same for everybody."""
+    config = {
+        "socketPath": "/ws/companion/",
+        "sessionUrl": "/api/session/",
+        "demo": settings.MODE == "demo",
+        "identities": settings.IDENTITY_ENABLED,
+        "words": words(),
+    }
+    return render(request, "companion/page.html", {"config": config})
+
+
+def words() -> dict[str, str]:
+    """The page's own strings, in the language of the request."""
+    return {
+        "title": _("健康伴行"),
+        "hint": _("请说出或输入您想问的"),
+        "send": _("发送"),
+        "stop": _("停"),
+        "human": _("找人工"),
+        "slower": _("慢一点"),
+        "repeat": _("再说一遍"),
+        "family": _("家人"),
+        "sound": _("点一下,打开声音"),
+        "offline": _("网络断了,正在重新连接……"),
+        "back": _("连上了"),
+        "ai": _("AI生成 仅供参考"),
+        "next": _("下一步"),
+        "call": _("拨打"),
+        "source": _("依据"),
+        "pay": _("确认缴费"),
+        "cancel": _("取消预约"),
+        "cancel_sure": _("真的要取消吗?"),
+        "keep": _("保留预约"),
+        "lift_only": _("只走电梯"),
+        "all_ways": _("所有走法"),
+        "where": _("您现在在哪里?"),
+        "free": _("余号"),
+        "thinking": _("正在想……"),
+        "rate_good": _("有帮助"),
+        "rate_bad": _("没帮上"),
+        "stale": _("这个数字是一分钟以前的,正在更新"),
+        "elsewhere": _("这个对话在另一个窗口打开了"),
+        "sign_in_again": _("重新进入"),
+        "expired": _("登录已过期,点下面重新进入"),
+    }
+
+
+@require_GET
+def web_manifest(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(
+        {
+            "name": "健康伴行",
+            "short_name": "健康伴行",
+            "start_url": "/",
+            "display": "standalone",
+            "background_color": "#f3f7f6",
+            "theme_color": "#0b6b5d",
+        },
+        content_type="application/manifest+json",
+    )
+
+
+class SignInSerializer(serializers.Serializer[Any]):
+    provider = serializers.RegexField(r"^[a-z]{3,20}$")
+    code = serializers.RegexField(r"^[!-~]{4,512}$", help_text="The super-app's single-use authorization code.")
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    ticket = serializers.CharField()
+    expires_in_s = serializers.IntegerField()
+
+
+def bearer(request: Request) -> signin.SignedIn:
+    """Who the Authorization header signs in. Raises ``NotSignedIn``."""
+    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotSignedIn
+    return signin.verify(token)
+
+
+class ResidentView(APIView):
+    """Answers a CompanionError as a problem document (RFC 9457)."""
+
+    permission_classes: list[Any] = []
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, CompanionError):
+            body = {"type": f"urn:health-companion:{exc.code}", "title": exc.detail, "status": exc.status_code}
+            return Response(
+                {**body, "code": exc.code, "detail": exc.detail},
+                status=exc.status_code,
+                content_type="application/problem+json",
+            )
+        return super().handle_exception(exc)
+
+
+class SessionView(ResidentView):
+    """Sign in with a super-app's authorization code; sign out."""
+
+    @extend_schema(request=SignInSerializer, responses={201: SessionSerializer}, auth=[])
+    def post(self, request: Request) -> Response:
+        given = SignInSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        backend = identity.backend(given.validated_data["provider"])
+        who = async_to_sync(backend.exchange)(given.validated_data["code"])
+        token, signed_in = signin.open_session(who)
+        return Response({"token": token, "expires_at": signed_in.expires_at}, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        signin.revoke(bearer(request).session_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class TicketView(ResidentView):
+    """A one-time ticket for a mini-program's socket, which sends no Origin."""
+
+    @extend_schema(request=None, responses={201: TicketSerializer})
+    def post(self, request: Request) -> Response:
+        ticket = signin.issue_ticket(bearer(request).session_id)
+        body = {"ticket": ticket, "expires_in_s": settings.WEBSOCKET_TICKET_TTL_S}
+        return Response(body, status=status.HTTP_201_CREATED)
+
+
+@require_GET
+def health(request: HttpRequest) -> JsonResponse:
+    """Whether this process can do its work: 200 when database and Redis answer, else 503 naming what does not."""
+    checks: dict[str, bool] = {}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        checks["database"] = True
+    except DatabaseError:
+        checks["database"] = False
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as client:
+            checks["redis"] = bool(client.ping())
+    except redis.RedisError:
+        checks["redis"] = False
+    good = all(checks.values())
+    return JsonResponse({"status": "ok" if good else "failing", "checks": checks}, status=200 if good else 503)

@@ -1,0 +1,42 @@
+"""The Celery application: three queues, tasks found in each app's ``tasks`` module.
+
+``speech`` carries voices that somebody waits for, ``default`` what follows from events, ``batch`` what may take
+its time. On RabbitMQ the queues are quorum queues with a delivery limit, so a task that kills its worker ends in
+the dead-letter queue instead of looping.
+"""
+
+import os
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
+
+app = Celery("companion")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+QUEUE_NAMES = ("speech", "default", "batch")
+
+
+def queues(broker_url: str) -> list[Queue]:
+    """The task queues for this broker: quorum with dead letters on RabbitMQ, plain lists on Redis."""
+    if not broker_url.startswith("amqp"):
+        return [Queue(name, routing_key=name) for name in QUEUE_NAMES]
+    dead = Queue("dead-letters", Exchange("dead-letters", "fanout"), queue_arguments={"x-queue-type": "quorum"})
+    return [
+        Queue(
+            name,
+            Exchange("tasks", "direct"),
+            routing_key=name,
+            queue_arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": 3,
+                "x-dead-letter-exchange": dead.exchange.name,
+            },
+        )
+        for name in QUEUE_NAMES
+    ]
+
+
+app.conf.task_queues = queues(app.conf.broker_url or "")

@@ -1,0 +1,46 @@
+"""Wrong settings, found before the first request: each with an id and what to do.
+
+companion.E001 no secret in production    companion.E002 unknown speech engine    companion.E003 unknown sign-in backend
+companion.E004 development sign-in in production    companion.E005 a backend that cannot be imported
+companion.W001 a public address without TLS in production
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+
+@register()
+def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    production = settings.MODE == "production"
+    if production and (len(settings.SECRET_KEY) < 50 or settings.SECRET_KEY.startswith("insecure")):
+        found.append(
+            Error("No secret is set.", hint="Set SECRET_KEY to 50 random characters or more.", id="companion.E001")
+        )
+    for name in settings.SPEECH_CHAIN:
+        if name not in settings.SPEECH_ENGINES:
+            hint = f"COMPANION_SPEECH_CHAIN may name: {', '.join(settings.SPEECH_ENGINES)}."
+            found.append(Error(f"Unknown speech engine {name!r}.", hint=hint, id="companion.E002"))
+    for name in settings.IDENTITY_ENABLED:
+        if name not in settings.IDENTITY_BACKENDS:
+            hint = f"COMPANION_IDENTITY may name: {', '.join(settings.IDENTITY_BACKENDS)}."
+            found.append(Error(f"Unknown sign-in backend {name!r}.", hint=hint, id="companion.E003"))
+    if production and "development" in settings.IDENTITY_ENABLED:
+        hint = "Remove development from COMPANION_IDENTITY: it signs anybody in."
+        found.append(Error("The development sign-in is on.", hint=hint, id="companion.E004"))
+    backends = [settings.SPEECH_ENGINES[name] for name in settings.SPEECH_CHAIN if name in settings.SPEECH_ENGINES]
+    backends += [settings.IDENTITY_BACKENDS[n] for n in settings.IDENTITY_ENABLED if n in settings.IDENTITY_BACKENDS]
+    backends += [settings.KEY_SERVICE, *settings.LANGUAGE_MODELS.values()]
+    for entry in backends:
+        try:
+            import_string(entry["BACKEND"])
+        except ImportError:
+            hint = "BACKEND is the dotted path of a class."
+            found.append(Error(f"{entry['BACKEND']} cannot be imported.", hint=hint, id="companion.E005"))
+    if production and not settings.PUBLIC_URL.startswith("https://"):
+        hint = "Set COMPANION_PUBLIC_URL to the https address; browsers and mini-programs refuse sound and sockets without."
+        found.append(Warning("The public address has no TLS.", hint=hint, id="companion.W001"))
+    return found

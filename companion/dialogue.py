@@ -1,0 +1,293 @@
+"""One socket's session: opening and resuming it, one turn with its record, and the prompts that are due.
+
+Between the consumer, which parses, and companion.conversation, which answers. Everything that touches rows is
+synchronous; the consumer calls it through companion.background.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from hospitals.services import directory
+
+from companion import cards, conversation, prompts, visits
+from companion.background import in_thread
+from companion.conversation import DialogueMemory, PatientView, ResidentView
+from companion.events import Adjust, Event, Say, SwitchPatient
+from companion.exceptions import NotFound
+from companion.journey import next_step
+from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
+from companion.port import VisitDesk
+from companion.wording import PROMPTS
+
+REMEMBERED_TURNS = 50
+# A conversation that slept longer than this begins with a greeting again instead of a resumption.
+RESUME_WITHIN = timedelta(hours=12)
+LABEL_AGAIN_AFTER = timedelta(hours=2)
+SELF = {FamilyLink.Relation.SELF: "本人"}
+
+
+@dataclass(slots=True)
+class Session:
+    """What the socket keeps in hand. ``id`` is the conversation's and the avatar's."""
+
+    id: UUID
+    resident_id: UUID
+    patient_id: UUID
+    patient_name: str
+    relation: str
+    avatar: str
+    rate: float
+    turns: int
+    resumed: bool
+    lexicon: tuple[tuple[str, str], ...] = ()
+    recent_turns: list[str] = field(default_factory=list)
+
+    def remember(self, turn_id: str) -> None:
+        self.recent_turns = [*self.recent_turns[-REMEMBERED_TURNS:], turn_id]
+
+
+# --- opening ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def open_session(resident_id: UUID, conversation_id: UUID | None) -> Session:
+    """Her conversation of that id if it is hers and still warm, else a new one about herself."""
+    resident = Resident.objects.get(id=resident_id)
+    row = None
+    if conversation_id is not None:
+        row = Conversation.objects.filter(id=conversation_id, resident=resident).select_related("patient").first()
+    resumed = row is not None and timezone.now() - row.last_seen_at < RESUME_WITHIN
+    if row is None or not resumed:
+        row = Conversation.objects.create(resident=resident, patient=_own_card(resident))
+    row.save(update_fields=["last_seen_at"])
+    patient, relation = _acting_for(resident, row)
+    return Session(
+        id=row.id,
+        resident_id=resident.id,
+        patient_id=patient.id,
+        patient_name=patient.name,
+        relation=relation,
+        avatar=row.avatar,
+        rate=resident.speech_rate,
+        turns=row.turns_count,
+        resumed=resumed and row.turns_count > 0,
+        lexicon=_lexicon(patient.id),
+        recent_turns=list(row.memory.get("turn_ids", [])),
+    )
+
+
+def _own_card(resident: Resident) -> Patient:
+    """Her own real-name card; a resident who just signed in for the first time gets an empty one to fill."""
+    link = resident.family.filter(relation=FamilyLink.Relation.SELF).select_related("patient").first()
+    if link is not None:
+        return link.patient
+    patient = Patient.objects.create(
+        keeper=resident, name=resident.name or "本人", id_number="", phone="", birth_date="", sex=Patient.Sex.FEMALE
+    )
+    FamilyLink.objects.create(
+        resident=resident, patient=patient, relation=FamilyLink.Relation.SELF, consented_at=timezone.now()
+    )
+    return patient
+
+
+def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
+    """Whom this conversation is about; herself again when a family member's consent has ended meanwhile."""
+    link = FamilyLink.objects.filter(resident=resident, patient=row.patient).select_related("patient").first()
+    now = timezone.now()
+    if link is None or link.withdrawn_at or (link.expires_at and link.expires_at <= now):
+        own = _own_card(resident)
+        Conversation.objects.filter(id=row.id).update(patient=own)
+        return own, FamilyLink.Relation.SELF.label
+    return link.patient, str(FamilyLink.Relation(link.relation).label)
+
+
+def _lexicon(patient_id: UUID) -> tuple[tuple[str, str], ...]:
+    """The pronunciations of the hospital whose visit is under way."""
+    visit = visits.current(patient_id)
+    return directory.lexicon(hospital_id=visit.hospital_id) if visit else ()
+
+
+def opening_action(session: Session) -> dict[str, Any]:
+    return {"kind": "resume" if session.resumed else "open"}
+
+
+def ready_frame(session: Session) -> dict[str, Any]:
+    """What the page needs to draw itself: who it is about and the card of the visit under way."""
+    visit = visits.current(session.patient_id)
+    card = cards.main_card(visit, visits.journey_of(visit)) if visit else None
+    return {
+        "conversation": str(session.id),
+        "avatar": session.avatar,
+        "rate": session.rate,
+        "patient": {"id": str(session.patient_id), "name": session.patient_name, "relation": session.relation},
+        "card": asdict(card) if card and session.resumed else None,
+    }
+
+
+# --- a turn -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    memory: dict[str, Any]
+    resident: ResidentView
+    patient: PatientView
+    labelled_at: datetime | None
+
+
+def _load(session: Session) -> _Loaded:
+    row = Conversation.objects.select_related("resident").get(id=session.id)
+    patient = visits.may_act_for(session.resident_id, session.patient_id)
+    return _Loaded(
+        memory=dict(row.memory),
+        resident=ResidentView(id=str(session.resident_id), name=row.resident.name),
+        patient=PatientView(
+            id=str(patient.id),
+            name=patient.name,
+            relation=session.relation,
+            age_years=cards.age_of(patient),
+            sex=patient.sex,
+        ),
+        labelled_at=row.labelled_at,
+    )
+
+
+async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncIterator[Event]:
+    """Answer one turn, event by event, and keep it on record, also when she interrupts it."""
+    loaded = await in_thread(_load, session)
+    started = time.perf_counter()
+    memory = DialogueMemory.from_dict(loaded.memory.get("dialogue", {}))
+    asked = conversation.Turn(
+        session_id=str(session.id),
+        turn_id=turn_id,
+        resident=loaded.resident,
+        patient=loaded.patient,
+        text=text,
+        action=action,
+        now=timezone.localtime(),
+        memory=memory,
+        visits=VisitDesk(session.resident_id, session.patient_id, session.id),
+    )
+    answered: list[Event] = []
+    whole = False
+    try:
+        async with aclosing(conversation.reply(asked)) as events:
+            async for event in events:
+                answered.append(event)
+                yield event
+        whole = True
+    finally:
+        session.turns += 1
+        spent_ms = round((time.perf_counter() - started) * 1000)
+        # shielded: an interrupt cancels this task, and the record must not be lost with it
+        await asyncio.shield(in_thread(_store, session, asked, answered, spent_ms, not whole))
+
+
+@transaction.atomic
+def _store(session: Session, asked: conversation.Turn, answered: list[Event], spent_ms: int, interrupted: bool) -> None:
+    row = Conversation.objects.select_for_update().get(id=session.id)
+    row.turns_count += 1
+    row.memory = {"dialogue": asked.memory.to_dict(), "turn_ids": session.recent_turns}
+    row.patient_id = session.patient_id
+    row.save()
+    understood = asked.memory.last_understood
+    Turn.objects.create(
+        conversation=row,
+        resident_id=session.resident_id,
+        number=row.turns_count,
+        said=asked.text,
+        answered=[event.text for event in answered if isinstance(event, Say)],
+        understood=understood,
+        skill=str(understood.get("skill", ""))[:40],
+        intent=str(understood.get("intent", ""))[:40],
+        urgency=str(understood.get("urgency", ""))[:20],
+        interrupted=interrupted,
+        duration_ms=spent_ms,
+    )
+    session.turns = row.turns_count
+
+
+def set_rate(session: Session, rate: float) -> Session:
+    Resident.objects.filter(id=session.resident_id).update(speech_rate=rate)
+    session.rate = rate
+    return session
+
+
+def adjusted(session: Session, event: Event) -> Session:
+    """The session after the conversation changed whom it is about or how fast it speaks."""
+    if isinstance(event, SwitchPatient):
+        patient = visits.may_act_for(session.resident_id, event.patient_id)
+        link = FamilyLink.objects.get(resident_id=session.resident_id, patient=patient)
+        Conversation.objects.filter(id=session.id).update(patient=patient)
+        return replace(
+            session,
+            patient_id=patient.id,
+            patient_name=patient.name,
+            relation=str(FamilyLink.Relation(link.relation).label),
+            lexicon=_lexicon(patient.id),
+        )
+    if isinstance(event, Adjust) and event.setting == "rate":
+        return set_rate(session, event.value)
+    return session
+
+
+def rate_turn(session: Session, number: int, value: int) -> None:
+    """Her thumb up or down on one turn. Raises ``NotFound``."""
+    if not Turn.objects.filter(conversation_id=session.id, number=number).update(rating=value):
+        raise NotFound
+
+
+# --- what happens by itself -------------------------------------------------------------------------------
+
+
+def visit_frame(session: Session, visit_id: UUID) -> dict[str, Any] | None:
+    """What the page refreshes when a visit changed; None when it is about somebody else's visit than the one shown."""
+    visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=session.resident_id).first()
+    if visit is None or visit.patient_id != session.patient_id:
+        return None
+    journey = visits.journey_of(visit)
+    card = cards.main_card(visit, journey)
+    return {
+        "visit": str(visit.id),
+        "state": journey.state.value,
+        "card": asdict(card) if card else None,
+        "next": prompts.options_frame(next_step(journey)),
+    }
+
+
+def _quiet_now(resident: Resident) -> bool:
+    now, start, end = timezone.localtime().time(), resident.quiet_from, resident.quiet_until
+    return start <= now < end if start <= end else now >= start or now < end
+
+
+def due_prompts(session: Session) -> list[Event]:
+    """What is to be said now without being asked, each prompt once; then what to do next."""
+    resident = Resident.objects.get(id=session.resident_id)
+    quiet = _quiet_now(resident)
+
+    def allowed(row: VisitPrompt) -> bool:
+        return not (quiet and PROMPTS[row.name].quiet)
+
+    said: list[Event] = []
+    last: Visit | None = None
+    for row in visits.claim_prompts(session.resident_id, allowed=allowed):
+        journey = visits.journey_of(row.visit)
+        words = prompts.events(row.visit, journey, row.name, row.part_id)
+        if row.visit.patient_id != session.patient_id:  # a family member's visit: say whose it is
+            words = [
+                replace(event, text=f"{row.visit.patient.name}的就诊:{event.text}") if isinstance(event, Say) else event
+                for event in words
+            ]
+        said += words
+        last = row.visit
+    if last is not None:
+        said += prompts.next_events(last, visits.journey_of(last))
+    return said

@@ -1,0 +1,64 @@
+"""The companion's errors. Each has a stable ``code``, a ``status_code`` and says what to do; HTTP and websocket answer alike.
+
+CompanionError
+├── BadFrame            a message that cannot be parsed (bad_json, unknown_type, too_long, bad_field)
+├── NotSignedIn         no, expired or revoked token; foreign Origin
+│   └── SignInFailed    the super-app's gateway refused or did not answer
+├── NotAllowed          acting for somebody without consent
+├── NotFound            a visit, bill, report that is not hers or not there
+└── NotNow              allowed in another state of the visit
+"""
+
+from typing import Any
+
+
+class CompanionError(Exception):
+    """``detail`` is for the resident, in her language, and never quotes what she sent."""
+
+    code = "companion_error"
+    status_code = 500
+    retryable = False
+    detail = "系统出了点问题,请稍后再试。"
+
+    def __init__(self, detail: str = "", *, code: str = "") -> None:
+        super().__init__(code or self.code)
+        self.code = code or self.code
+        self.detail = detail or self.detail
+
+    def as_frame(self) -> dict[str, Any]:
+        return {"type": "error", "code": self.code, "detail": self.detail, "retryable": self.retryable}
+
+
+class BadFrame(CompanionError):
+    code = "bad_frame"
+    status_code = 400
+    detail = "这条消息没有看懂,请再试一次。"
+
+
+class NotSignedIn(CompanionError):
+    code = "not_signed_in"
+    status_code = 401
+    detail = "登录已过期,请重新登录。"
+
+
+class SignInFailed(NotSignedIn):
+    code = "sign_in_failed"
+    detail = "登录没有成功,请返回后重新进入。"
+
+
+class NotAllowed(CompanionError):
+    code = "not_allowed"
+    status_code = 403
+    detail = "没有得到这位家人的授权,不能代办。"
+
+
+class NotFound(CompanionError):
+    code = "not_found"
+    status_code = 404
+    detail = "没有找到这项内容。"
+
+
+class NotNow(CompanionError):
+    code = "not_now"
+    status_code = 409
+    detail = "现在还不能办这一步。"

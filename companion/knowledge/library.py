@@ -1,0 +1,81 @@
+"""All knowledge of a process in one place: the shelf, the names on it, its passages and their index."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from companion.knowledge.loader import Shelf
+from companion.knowledge.retrieval import Index, Lexicon, bigrams, folded
+from companion.knowledge.sections import passages
+from companion.knowledge.values import EmbeddingEngine, Entry, LaboratoryItem, Passage
+
+T = TypeVar("T", bound=Entry)
+
+
+class Library:
+    """Read-only after it is made. ``by_entry``: the passages of an entry by section."""
+
+    def __init__(self, shelf: Shelf, engine: EmbeddingEngine | None = None) -> None:
+        self.shelf = shelf
+        self.entries: dict[tuple[str, str], Entry] = {(kind, entry.id): entry for kind, entry in shelf.entries()}
+        self.lexicon = Lexicon(
+            (word, kind, entry.id) for kind, entry in shelf.entries() for word in (entry.name, *entry.words)
+        )
+        self.passages: list[Passage] = [p for kind, entry in shelf.entries() for p in passages(kind, entry)]
+        self.by_entry: dict[tuple[str, str], dict[str, Passage]] = {}
+        for passage in self.passages:
+            self.by_entry.setdefault((passage.kind, passage.entry_id), {})[passage.section] = passage
+        texts = []
+        for passage in self.passages:
+            entry = self.entries[passage.kind, passage.entry_id]
+            texts.append(f"{passage.title} {' '.join(entry.words)} {passage.text}")
+        self.index = Index(texts, engine)
+        self._codes = {item.loinc: item for item in shelf.laboratory.values() if item.loinc}
+        self._grams: dict[tuple[str, str], np.ndarray] = {}
+
+    def find(self, text: str, kind: str, of: type[T]) -> T | None:
+        """The entry of a kind that a name or text names: the whole text if it is a name, else the longest name in it."""
+        plain = folded(text)
+        whole = [entry for entry_kind, entry in self.lexicon.exact(plain) if entry_kind == kind]
+        if not whole:
+            spans = [
+                (end - start, entry)
+                for start, end, named in self.lexicon.matches(plain)
+                for entry_kind, entry in named
+                if entry_kind == kind
+            ]
+            whole = [max(spans, key=lambda s: s[0])[1]] if spans else []
+        entry = self.entries.get((kind, whole[0])) if whole else None
+        return entry if isinstance(entry, of) else None
+
+    def item(
+        self, name_or_code: str, *, age_years: float | None = None, sex: str | None = None
+    ) -> LaboratoryItem | None:
+        """A laboratory item by LOINC code, id or name; with age or sex, only the range that fits is kept."""
+        item = self._codes.get(name_or_code)
+        for name in (name_or_code, _plain_item(name_or_code)) if item is None else ():
+            named = [e for kind, e in self.lexicon.exact(name) if kind == "laboratory"]
+            if named:
+                item = self.shelf.laboratory[named[0]]
+                break
+        item = item or self.shelf.laboratory.get(name_or_code.lower())
+        if item is not None and age_years is not None:
+            span = item.range_for(age_years=age_years, sex=sex)
+            item = replace(item, ranges=(span,) if span else ())
+        return item
+
+    def grams_of(self, kind: str, entry_id: str) -> np.ndarray:
+        """The sorted bigrams of an entry's whole text."""
+        key = kind, entry_id
+        if key not in self._grams:
+            text = " ".join(p.text for p in self.by_entry.get(key, {}).values())
+            entry = self.entries[key]
+            self._grams[key] = np.unique(bigrams(folded(f"{entry.name} {' '.join(entry.words)} {text}")))
+        return self._grams[key]
+
+
+def _plain_item(name: str) -> str:
+    """A report's way of writing a name: 「★白细胞计数(WBC)」 is 白细胞计数."""
+    plain = folded(name).lstrip("*★☆·△▲ ")
+    return plain.split("(")[0].strip() if "(" in plain and not plain.startswith("(") else plain

@@ -1,0 +1,89 @@
+"""The demo province: hospitals from data files, the demo's residents and family, the commission's admin."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import yaml
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+
+from companion import signin
+from companion.identity.base import Identity
+from companion.models import FamilyLink, Patient, Resident
+from hospitals import seed
+
+DATA = settings.BASE_DIR / "companion" / "data" / "demo" / "residents.yaml"
+
+# What each role of the commission may do, by app label and model; "view" alone reads.
+ROLES: dict[str, list[str]] = {
+    "卫健委管理员": [
+        "view_visit view_visitevent view_conversation view_turn change_turn view_incident change_incident handle_incident",
+        "view_resident view_humanrequest change_humanrequest view_reminder",
+    ],
+    "质量评审": ["view_conversation view_turn change_turn view_incident"],
+    "客服": ["view_humanrequest change_humanrequest view_visit"],
+}
+
+
+class Command(BaseCommand):
+    help = "Make (or refresh) the demo province. Running it again keeps what residents did and renews the slots."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.MODE != "demo":
+            raise CommandError("seed_demo is for the demo only; COMPANION_MODE is not demo.")
+        seed.seed_province(timezone.now())
+        with transaction.atomic():
+            for entry in yaml.safe_load(DATA.read_text(encoding="utf-8"))["residents"]:
+                self._resident(entry)
+            self._commission()
+        if options["verbosity"]:
+            self.stdout.write("The demo province stands.")
+
+    def _resident(self, entry: dict[str, Any]) -> None:
+        identity = Identity(provider="development", app_id="demo", open_id=entry["code"])
+        _token, signed_in = signin.open_session(identity)
+        signin.revoke(signed_in.session_id)
+        resident = Resident.objects.get(id=signed_in.resident_id)
+        if resident.family.exists():
+            return
+        resident.name, resident.phone = entry["people"][0]["name"], entry["people"][0]["phone"]
+        resident.save()
+        for person in entry["people"]:
+            patient = Patient.objects.create(
+                keeper=resident,
+                name=person["name"],
+                id_number=person["id_number"],
+                phone=person["phone"],
+                birth_date=self._birth_date(person).isoformat(),
+                sex=person["sex"],
+            )
+            FamilyLink.objects.create(
+                resident=resident,
+                patient=patient,
+                relation=person["relation"],
+                consented_at=timezone.now(),
+                expires_at=None if person["relation"] == "self" else timezone.now() + timedelta(days=365),
+            )
+
+    @staticmethod
+    def _birth_date(person: dict[str, Any]) -> date:
+        """Ages stay as the story has them, whatever year the demo runs in."""
+        return date(timezone.localdate().year - person["age_years"], 1, 15)
+
+    @staticmethod
+    def _commission() -> None:
+        for name, codes in ROLES.items():
+            group, _created = Group.objects.get_or_create(name=name)
+            wanted = " ".join(codes).split()
+            group.permissions.set(Permission.objects.filter(codename__in=wanted, content_type__app_label="companion"))
+            if name == "卫健委管理员":
+                group.permissions.add(*Permission.objects.filter(content_type__app_label="hospitals"))
+        if not User.objects.filter(username="commission").exists():
+            admin = User.objects.create_user("commission", password="demo-only", is_staff=True)
+            admin.groups.add(Group.objects.get(name="卫健委管理员"))
+        if not User.objects.filter(username="reviewer").exists():
+            reviewer = User.objects.create_user("reviewer", password="demo-only", is_staff=True)
+            reviewer.groups.add(Group.objects.get(name="质量评审"))

@@ -1,0 +1,103 @@
+"""A visit, the events it is folded from, the prompts that were said, and the reminders that are due.
+
+VisitEvent is the truth; Visit.state and Visit.snapshot are its projection, written in the same transaction.
+"""
+
+import uuid
+
+from django.db import models
+from hospitals.vault import EncryptedJSONField
+
+from companion.journey import VisitState
+from companion.models.people import Patient, Resident
+
+
+class Visit(models.Model):
+    """One resident's way through one hospital, for one patient. ``id`` equals the hospital side's appointment id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="visits")
+    patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="visits")
+    hospital_id = models.UUIDField(db_index=True)
+    hospital_name = models.CharField(max_length=100)
+    department = models.CharField(max_length=100)
+    practitioner = models.CharField(max_length=50, blank=True)
+    place = models.CharField(max_length=200, blank=True)
+    room_code = models.CharField(max_length=64, blank=True)
+    start = models.DateTimeField()
+    fee_fen = models.PositiveIntegerField(default=0)
+    state = models.CharField(
+        max_length=20, choices=[(s.value, s.value) for s in VisitState], default=VisitState.TRIAGED
+    )
+    queue_as_of = models.DateTimeField(null=True, blank=True)
+    snapshot = EncryptedJSONField(owner=("resident", "resident_id"), default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["patient", "-start"]), models.Index(fields=["state", "start"])]
+        verbose_name = "就诊"
+        verbose_name_plural = "就诊"
+
+    def __str__(self) -> str:
+        return f"{self.hospital_name} {self.department} {self.start:%m-%d %H:%M}"
+
+
+class VisitEvent(models.Model):
+    """One thing that happened, as it came. ``key`` makes it once; ``data`` is the event's payload as JSON."""
+
+    visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="events")
+    resident_id = models.UUIDField(editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    key = models.CharField(max_length=120)
+    type = models.CharField(max_length=40)
+    sequence = models.BigIntegerField()
+    data = EncryptedJSONField(owner=("resident", "resident_id"), null=True)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["visit", "key"], name="visit_event_once")]
+        ordering = ["received_at"]
+        verbose_name = "就诊事件"
+        verbose_name_plural = "就诊事件"
+
+
+class VisitPrompt(models.Model):
+    """A prompt that is due to be said once. ``said_at`` is set by whoever says it, first come."""
+
+    visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="prompts")
+    key = models.CharField(max_length=160)
+    name = models.CharField(max_length=40)
+    part_id = models.CharField(max_length=80, blank=True)
+    by_itself = models.BooleanField()
+    due_at = models.DateTimeField()
+    said_at = models.DateTimeField(null=True, blank=True)
+    obsolete = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["visit", "key"], name="visit_prompt_once")]
+        indexes = [models.Index(fields=["visit", "said_at"])]
+        ordering = ["due_at", "id"]
+
+
+class Reminder(models.Model):
+    """Something to bring up at a time: kept here, not as a task's ETA, because those can run twice."""
+
+    class Kind(models.TextChoices):
+        DAY_BEFORE = "day_before", "就诊前一天"
+        LEAVE_HOME = "leave_home", "该出门了"
+        FASTING = "fasting", "检查前空腹"
+        MEDICINE = "medicine", "吃药"
+        FOLLOW_UP = "follow_up", "复诊"
+
+    visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="reminders")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    part_id = models.CharField(max_length=80, blank=True)
+    due_at = models.DateTimeField(db_index=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["visit", "kind", "part_id", "due_at"], name="reminder_once")]
+        verbose_name = "提醒"
+        verbose_name_plural = "提醒"

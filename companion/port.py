@@ -1,0 +1,429 @@
+"""The skills' port onto the real world: visits here, directory, booking and maps in hospitals; each call off the loop.
+
+Whatever the hospital's side refuses becomes a CompanionError whose detail can be said to the resident.
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any, Literal, ParamSpec, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from pydantic import TypeAdapter
+
+from companion import cards, journey, prompts, visits
+from companion.background import in_thread
+from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow
+from companion.journey import Journey, NextStep, OwnEvent, VisitState
+from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
+from companion.skills.base import (
+    EmergencyPlaceView,
+    ExaminationView,
+    FollowUpView,
+    HospitalView,
+    HumanView,
+    InvoiceView,
+    JourneyStepView,
+    MedicinesView,
+    NextView,
+    OfferQuery,
+    PersonView,
+    PlaceView,
+    QueueView,
+    ReportView,
+    RouteStepView,
+    RouteView,
+    SlotOffer,
+    SlotTaken,
+    VisitView,
+)
+from companion.wording import NEXT
+from hospitals import exceptions as hospital_errors
+from hospitals.connectors.base import PatientCard, Reason, Reference
+from hospitals.services import booking, directory, maps
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BOOKING_DAYS = 14
+
+
+def _views(kind: type[T], data: list[dict[str, Any]]) -> tuple[T, ...]:
+    """Card data as the skills' values: fields a value does not have stay on the card."""
+    return TypeAdapter(tuple[kind, ...]).validate_python(data)  # type: ignore[valid-type]
+
+
+async def _asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run it off the loop; the hospital side's errors become ours, with words for her."""
+    try:
+        return await in_thread(work, *args, **kwargs)
+    except hospital_errors.SlotTaken as error:
+        raise SlotTaken from error
+    except hospital_errors.HospitalsError as error:
+        raised = CompanionError(error.detail, code=error.code)
+        raised.status_code, raised.retryable = error.status_code, error.retryable
+        raise raised from error
+
+
+class VisitDesk:
+    """One resident's ``companion.skills.base.VisitPort``, for one patient, within one conversation."""
+
+    def __init__(self, resident_id: UUID, patient_id: UUID, conversation_id: UUID) -> None:
+        self.resident_id = resident_id
+        self.patient_id = patient_id
+        self.conversation_id = conversation_id
+
+    def for_patient(self, patient_id: str) -> "VisitDesk":
+        try:
+            return VisitDesk(self.resident_id, UUID(patient_id), self.conversation_id)
+        except ValueError as error:
+            raise NotAllowed from error
+
+    # --- finding and booking ------------------------------------------------------------------------------
+    async def hospitals(self) -> tuple[HospitalView, ...]:
+        def find() -> tuple[HospitalView, ...]:
+            return tuple(
+                HospitalView(
+                    hospital_id=str(h.id), name=h.name, level=h.level, city=h.city, nicknames=tuple(h.nicknames)
+                )
+                for h in directory.find_hospitals(near_city=settings.HOME_CITY)
+            )
+
+        return await _asking(find)
+
+    async def practitioners(self, surname: str) -> tuple[str, ...]:
+        return await _asking(directory.find_practitioners, surname=surname)
+
+    async def offers(self, query: OfferQuery) -> tuple[SlotOffer, ...]:
+        now = timezone.now()
+        start = max(query.window.start, now) if query.window else now
+        end = query.window.end if query.window else now + timedelta(days=BOOKING_DAYS)
+
+        def search() -> tuple[SlotOffer, ...]:
+            found = directory.search_slots(
+                departments=query.departments,
+                start=start,
+                end=end,
+                hospital_id=UUID(query.hospital_id) if query.hospital_id else None,
+                practitioner_name=query.practitioner or None,
+                near_city=settings.HOME_CITY,
+                limit=query.limit,
+            )
+            return tuple(self._offer(slot) for slot in found)
+
+        return await _asking(search)
+
+    async def offer(self, slot_id: str) -> SlotOffer | None:
+        def look() -> SlotOffer | None:
+            try:
+                slot = directory.slot(UUID(slot_id))
+            except ValueError:
+                return None
+            return self._offer(slot) if slot and slot.free else None
+
+        return await _asking(look)
+
+    @staticmethod
+    def _offer(slot: directory.SlotOffer) -> SlotOffer:
+        return SlotOffer(
+            slot_id=str(slot.slot_id),
+            hospital_id=str(slot.hospital_id),
+            hospital=slot.hospital,
+            department=slot.department,
+            start=timezone.localtime(slot.start),
+            hospital_level=slot.hospital_level,
+            distance_text=slot.city,
+            practitioner=slot.practitioner,
+            title=slot.title,
+            fee_fen=slot.fee_fen,
+            free=slot.free,
+        )
+
+    async def book(self, *, slot_id: str, key: str) -> VisitView:
+        return await _asking(self._book, slot_id, key)
+
+    @transaction.atomic
+    def _book(self, slot_id: str, key: str) -> VisitView:
+        patient = visits.may_act_for(self.resident_id, self.patient_id)
+        try:
+            slot = directory.slot(UUID(slot_id))
+        except ValueError:
+            slot = None
+        if slot is None:
+            raise NotFound("没有找到这个号,请重新选一个。")
+        made = booking.book(
+            slot_id=slot.slot_id,
+            patient=_card(patient),
+            subject=patient.id,
+            idempotency_key=f"{self.resident_id}:{key}",
+        )
+        visit, created = Visit.objects.get_or_create(
+            id=made.appointment_id,
+            defaults={
+                "resident_id": self.resident_id,
+                "patient": patient,
+                "hospital_id": slot.hospital_id,
+                "hospital_name": slot.hospital,
+                "department": slot.department,
+                "practitioner": slot.practitioner,
+                "place": slot.place,
+                "room_code": slot.room_code,
+                "start": slot.start,
+                "fee_fen": slot.fee_fen,
+            },
+        )
+        if created:
+            visits.own_event(visit.id, OwnEvent.TRIAGED)
+            visits.own_event(visit.id, OwnEvent.BOOKED)
+            visit.refresh_from_db()
+        return self._visit(visit)
+
+    async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
+        def work() -> VisitView:
+            with transaction.atomic():
+                visit = visits.visit_for(self.resident_id, visit_id)
+                visits.require(visits.journey_of(visit), *journey.BEFORE_CHECK_IN)
+                booking.cancel(appointment_id=visit.id, reason=reason, idempotency_key=f"cancel:{visit.id}:{key}")
+                visits.own_event(visit.id, OwnEvent.CANCELLED, Reason(text=reason or "您取消了预约"))
+            visit.refresh_from_db()
+            return self._visit(visit)
+
+        return await _asking(work)
+
+    # --- the visit under way ------------------------------------------------------------------------------
+    def _visit(self, visit: Visit) -> VisitView:
+        return VisitView(
+            visit_id=str(visit.id),
+            hospital_id=str(visit.hospital_id),
+            hospital=visit.hospital_name,
+            department=visit.department,
+            start=timezone.localtime(visit.start),
+            patient=visit.patient.name,
+            status=visit.state,
+            practitioner=visit.practitioner,
+            place=visit.place,
+            room_code=visit.room_code,
+            can_cancel=VisitState(visit.state) in journey.BEFORE_CHECK_IN,
+            as_of=cards.iso(visit.changed_at),
+        )
+
+    def _mine(self, visit_id: str) -> tuple[Visit, Journey]:
+        visit = visits.visit_for(self.resident_id, visit_id)
+        return visit, visits.journey_of(visit)
+
+    async def current(self) -> VisitView | None:
+        def work() -> VisitView | None:
+            visits.may_act_for(self.resident_id, self.patient_id)
+            visit = visits.current(self.patient_id)
+            return self._visit(visit) if visit else None
+
+        return await _asking(work)
+
+    async def upcoming(self) -> tuple[VisitView, ...]:
+        def work() -> tuple[VisitView, ...]:
+            visits.may_act_for(self.resident_id, self.patient_id)
+            open_states = [state.value for state in journey.OPEN]
+            rows = Visit.objects.filter(patient_id=self.patient_id, state__in=open_states).select_related("patient")
+            return tuple(self._visit(row) for row in rows.order_by("start"))
+
+        return await _asking(work)
+
+    async def check_in(self, *, visit_id: str, key: str) -> QueueView | None:
+        def work() -> QueueView | None:
+            visit, now = self._mine(visit_id)
+            if now.queue is None:
+                visits.require(now, *journey.BEFORE_CHECK_IN)
+                booking.check_in(appointment_id=visit.id, idempotency_key=f"check-in:{visit.id}")
+                now = visits.journey_of(visit)
+            return self._queue(visit, now)
+
+        return await _asking(work)
+
+    @staticmethod
+    def _queue(visit: Visit, now: Journey) -> QueueView | None:
+        made = cards.queue(visit, now)
+        return QueueView(**made) if made else None
+
+    async def queue(self, visit_id: str) -> QueueView | None:
+        return await _asking(lambda: self._queue(*self._mine(visit_id)))
+
+    async def invoices(self, visit_id: str) -> tuple[InvoiceView, ...]:
+        return await _asking(lambda: _views(InvoiceView, cards.invoices(self._mine(visit_id)[1])["invoices"]))
+
+    async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
+        def work() -> InvoiceView:
+            with transaction.atomic():
+                visit, now = self._mine(visit_id)
+                bill = next((p for p in now.payments if p.invoice.id == invoice_id), None)
+                if bill is None:
+                    raise NotFound("没有找到这笔费用。")
+                if bill.state == "cancelled":
+                    raise NotNow("这笔费用医院已经撤销,不用缴了。")
+                if bill.state == "issued":
+                    booking.pay(
+                        appointment_id=visit.id,
+                        invoice_id=invoice_id,
+                        receipt=f"sandbox-{visit.id.hex[:8]}-{invoice_id}"[:64],
+                        idempotency_key=f"pay:{visit.id}:{invoice_id}",
+                    )
+                    visits.own_event(
+                        visit.id, OwnEvent.PAYMENT_SENT, Reference(invoice_id), key=f"own.payment_sent:{invoice_id}"
+                    )
+            after = visits.journey_of(visit)
+            return _views(InvoiceView, cards.invoices(after, invoice_id)["invoices"])[0]
+
+        return await _asking(work)
+
+    async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]:
+        return await _asking(
+            lambda: _views(ExaminationView, cards.examinations(self._mine(visit_id)[1])["examinations"])
+        )
+
+    async def reports(self, visit_id: str) -> tuple[ReportView, ...]:
+        return await _asking(lambda: _views(ReportView, cards.reports(*self._mine(visit_id))["reports"]))
+
+    async def report_read(self, *, visit_id: str, report_id: str) -> None:
+        def work() -> None:
+            visit, _now = self._mine(visit_id)
+            visits.own_event(visit.id, OwnEvent.REPORT_READ, Reference(report_id), key=f"own.report_read:{report_id}")
+
+        await _asking(work)
+
+    async def medicines(self, visit_id: str) -> MedicinesView:
+        def work() -> MedicinesView:
+            visit, now = self._mine(visit_id)
+            pending = [p.prescription for p in now.prescriptions if p.state == "issued"]
+            return TypeAdapter(MedicinesView).validate_python(
+                cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}
+            )
+
+        return await _asking(work)
+
+    async def follow_up(self, visit_id: str) -> FollowUpView | None:
+        made = await _asking(lambda: cards.follow_up(self._mine(visit_id)[1]))
+        return FollowUpView(**made) if made else None
+
+    async def progress(self, visit_id: str) -> tuple[JourneyStepView, ...]:
+        return await _asking(lambda: _views(JourneyStepView, cards.progress(self._mine(visit_id)[1])["steps"]))
+
+    async def next_step(self, visit_id: str | None) -> NextView:
+        def work() -> NextView:
+            if visit_id is None:
+                wording = NEXT["start"]
+                return NextView(wording.say, wording.label, wording.say_instead, "start")
+            visit, now = self._mine(visit_id)
+            step = journey.next_step(now)
+            wording = NEXT[step.name]
+            return NextView(
+                say=wording.say.format_map(prompts.values(visit, now, step.part_id)),
+                label=wording.label,
+                say_instead=wording.say_instead,
+                name=step.name,
+                room_code=_room_of(visit, now, step),
+                part_id=step.part_id,
+            )
+
+        return await _asking(work)
+
+    # --- the building -------------------------------------------------------------------------------------
+    async def starts(self, visit_id: str) -> tuple[PlaceView, ...]:
+        def work() -> tuple[PlaceView, ...]:
+            visit, _now = self._mine(visit_id)
+            return tuple(PlaceView(p.code, p.name, p.kind) for p in maps.entrances(hospital_id=visit.hospital_id))
+
+        return await _asking(work)
+
+    async def find_place(self, visit_id: str, text: str) -> PlaceView | None:
+        def work() -> PlaceView | None:
+            visit, _now = self._mine(visit_id)
+            found = maps.find_place(hospital_id=visit.hospital_id, text=text)
+            return PlaceView(found.code, found.name, found.kind) if found else None
+
+        return await _asking(work)
+
+    async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool) -> RouteView:
+        def work() -> RouteView:
+            visit, _now = self._mine(visit_id)
+            way = maps.route(hospital_id=visit.hospital_id, start=start, goal=goal, lift_only=lift_only)
+            return RouteView(
+                steps=tuple(RouteStepView(s.text, s.building, s.floor, s.distance_m) for s in way.steps),
+                start=start,
+                goal=goal,
+                goal_name=way.goal_name,
+                total_m=way.total_m,
+                minutes=way.minutes,
+                lift_only=lift_only,
+                floors=tuple(maps.drawings(hospital_id=visit.hospital_id, way=way)),
+            )
+
+        return await _asking(work)
+
+    # --- people and help ----------------------------------------------------------------------------------
+    async def people(self) -> tuple[PersonView, ...]:
+        def work() -> tuple[PersonView, ...]:
+            links = FamilyLink.objects.filter(resident_id=self.resident_id, withdrawn_at=None).select_related("patient")
+            now = timezone.now()
+            return tuple(
+                PersonView(
+                    patient_id=str(link.patient_id),
+                    name=link.patient.name,
+                    relation=str(link.get_relation_display()),
+                    current=link.patient_id == self.patient_id,
+                    age_years=cards.age_of(link.patient),
+                    sex=link.patient.sex,
+                )
+                for link in links.order_by("id")
+                if link.consented_at and (link.expires_at is None or link.expires_at > now)
+            )
+
+        return await _asking(work)
+
+    async def request_human(self) -> HumanView:
+        def work() -> HumanView:
+            mine, _created = HumanRequest.objects.get_or_create(conversation_id=self.conversation_id, answered_at=None)
+            ahead = HumanRequest.objects.filter(answered_at=None, requested_at__lt=mine.requested_at).count()
+            return HumanView(phone=settings.HUMAN_PHONE, hours=settings.HUMAN_HOURS, queue_position=ahead + 1)
+
+        return await _asking(work)
+
+    async def report_incident(
+        self, kind: Literal["emergency", "self_harm", "guard", "injection", "complaint"], codes: tuple[str, ...]
+    ) -> None:
+        def work() -> None:
+            conversation = Conversation.objects.filter(id=self.conversation_id).first()
+            Incident.objects.create(kind=kind, codes=list(codes), conversation=conversation)
+
+        await _asking(work)
+
+    async def nearest_emergency(self) -> tuple[EmergencyPlaceView, ...]:
+        def work() -> tuple[EmergencyPlaceView, ...]:
+            found = directory.emergency_departments(near_city=settings.HOME_CITY, limit=3)
+            return tuple(EmergencyPlaceView(hospital=h.name, phone=h.phone, distance_text=h.city) for h in found)
+
+        return await _asking(work)
+
+
+def _card(patient: Patient) -> PatientCard:
+    """The real-name card a hospital asks for. Raises ``NotNow`` while it is not filled."""
+    if not (patient.id_number and patient.phone and patient.birth_date):
+        raise NotNow("挂号要实名。请先在家人信息里填好姓名、证件号和手机号。", code="card_incomplete")
+    return PatientCard(
+        name=patient.name,
+        id_number=patient.id_number,
+        phone=patient.phone,
+        birth_date=date.fromisoformat(patient.birth_date),
+        sex=patient.sex,
+    )
+
+
+def _room_of(visit: Visit, now: Journey, step: NextStep) -> str:
+    """Where the next step is done: the examination's room, the pharmacy, or the room she is queued for."""
+    for part in now.examinations:
+        if part.examination.id == step.part_id:
+            return part.examination.room_code
+    for sheet in now.prescriptions:
+        if sheet.prescription.id == step.part_id:
+            return sheet.prescription.pickup_room_code
+    return visit.room_code

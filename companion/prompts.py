@@ -1,0 +1,142 @@
+"""What is said by itself: a due prompt and its visit turned into words, a card, and the next step.
+
+The words stand in data/journey/prompts.yaml; this module only fills their placeholders.
+"""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from companion import cards
+from companion.events import Ask, Event, Option, Say
+from companion.journey import Journey, NextStep, next_step
+from companion.models import Visit
+from companion.wording import NEXT, PROMPTS
+from hospitals.connectors.base import QueuePosition
+
+WEEKDAYS = "一二三四五六日"
+
+
+def yuan(fen: int) -> str:
+    """12050 → 「120.5元」, 12000 → 「120元」: as people say money."""
+    return f"{fen / 100:.2f}".rstrip("0").rstrip(".") + "元"
+
+
+def clock(at: datetime) -> str:
+    """「11月24日星期二上午9点半」: as people say a time; the day's name only when it is not today or tomorrow."""
+    local, today = timezone.localtime(at), timezone.localdate()
+    days = (local.date() - today).days
+    day = {0: "今天", 1: "明天", 2: "后天"}.get(days, f"{local.month}月{local.day}日星期{WEEKDAYS[local.weekday()]}")
+    part = "上午" if local.hour < 12 else "中午" if local.hour == 12 else "下午" if local.hour < 18 else "晚上"
+    hour = local.hour if local.hour <= 12 else local.hour - 12
+    minute = {0: "", 30: "半"}.get(local.minute, f"{local.minute}分")
+    return f"{day}{part}{hour}点{minute}"
+
+
+def day(on: date) -> str:
+    return f"{on.month}月{on.day}日"
+
+
+def queue_sentence(queue: QueuePosition) -> str:
+    """「前面排队4人,当前叫号66号,地址位于7号楼1楼B区眼科检查一区。」 and an honest wait, when one is known."""
+    sentence = f"前面排队{queue.ahead}人,当前叫号{queue.now_serving or '还没有开始'}{'号' if queue.now_serving else ''},地址位于{queue.place}{queue.room_name}。"
+    if queue.wait_low_min is not None and queue.wait_high_min is not None and queue.ahead:
+        sentence += f"大约还要等{queue.wait_low_min}到{queue.wait_high_min}分钟。"
+    return sentence
+
+
+def _sentence(text: str) -> str:
+    """The hospital's words as a sentence of their own, or nothing."""
+    return "" if not text else text if text[-1] in "。!?" else f"{text}。"
+
+
+def values(visit: Visit, journey: Journey, part_id: str = "") -> dict[str, Any]:
+    """All placeholders that this visit can fill; ``part_id`` chooses the bill, examination, report or prescription."""
+    found: dict[str, Any] = {
+        "patient": visit.patient.name,
+        "hospital": visit.hospital_name,
+        "department": visit.department,
+        "start": clock(visit.start),
+        "reason": journey.reason.text.rstrip("。") if journey.reason else "医院没有说明原因",
+        "alternative": _sentence(journey.reason.alternative) if journey.reason else "",
+        "rule": _sentence(journey.missed.rule) if journey.missed else "",
+        "ticket": "",
+    }
+    if journey.queue:
+        queue = journey.queue
+        found |= {
+            "ticket": queue.ticket,
+            "ahead": queue.ahead,
+            "place": queue.place,
+            "room": queue.room_name,
+            "queue_sentence": queue_sentence(queue),
+        }
+    for payment in journey.payments:
+        if payment.invoice.id == part_id:
+            bill = payment.invoice
+            found |= {
+                "title": bill.title,
+                "total": yuan(bill.total_fen),
+                "insurance": yuan(bill.insurance_fen),
+                "self_pay": yuan(bill.self_pay_fen),
+            }
+    for part in journey.examinations:
+        if part.examination.id == part_id:
+            exam = part.examination
+            preparation = ("检查前要空腹,不要吃东西。" if exam.fasting else "") + _sentence(exam.preparation)
+            found |= {"name": exam.name, "place": exam.place, "room": exam.room_name, "preparation": preparation}
+    for report in journey.reports:
+        if report.report.id == part_id:
+            found |= {"name": report.report.name, "report_sentence": cards.report_sentence(visit, report.report)}
+    for prescription in journey.prescriptions:
+        if prescription.prescription.id == part_id:
+            sheet = prescription.prescription
+            found |= {
+                "medicines": "、".join(item.medicine for item in sheet.items),
+                "pickup": sheet.pickup_place or "药房",
+                "place": sheet.pickup_place or "药房",
+            }
+    if journey.follow_up:
+        follow_up = journey.follow_up
+        found |= {
+            "due_on": day(follow_up.due_on),
+            "follow_department": follow_up.department,
+            "instruction": _sentence(follow_up.instruction),
+        }
+    return found
+
+
+def events(visit: Visit, journey: Journey, name: str, part_id: str = "") -> list[Event]:
+    """A prompt as the turn's events: words, then the card they speak of."""
+    wording = PROMPTS[name]
+    result: list[Event] = []
+    if wording.say:
+        text = wording.say.format_map(values(visit, journey, part_id))
+        result.append(Say(text=text, mood=wording.mood))  # type: ignore[arg-type]
+    if wording.card:
+        card = cards.card(wording.card, visit, journey, part_id=part_id)
+        if card is not None:
+            result.append(card)
+    return result
+
+
+def next_events(visit: Visit, journey: Journey) -> list[Event]:
+    """What to do now, said and offered as one big button."""
+    step = next_step(journey)
+    say = NEXT[step.name].say.format_map(values(visit, journey, step.part_id))
+    result: list[Event] = [Say(text=say)]
+    options = next_options(step)
+    if options:
+        result.append(Ask(slot="next", options=options))
+    return result
+
+
+def next_options(step: NextStep) -> tuple[Option, ...]:
+    wording = NEXT[step.name]
+    return (Option(label=wording.label, text=wording.say_instead),) if wording.label else ()
+
+
+def options_frame(step: NextStep) -> list[dict[str, Any]]:
+    return [asdict(option) for option in next_options(step)]

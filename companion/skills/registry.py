@@ -1,0 +1,55 @@
+"""All skills, found by the intent, the tapped action or the open question they declare."""
+
+from types import ModuleType
+
+from companion.skills import (
+    appointments,
+    book,
+    check_in,
+    emergency,
+    examination,
+    follow_up,
+    health,
+    human,
+    manner,
+    medicine,
+    next_step,
+    pay,
+    people,
+    queue,
+    report,
+    route,
+    talk,
+    triage,
+)
+from companion.skills.scene import Contract
+
+ALL: tuple[ModuleType, ...] = (
+    emergency,
+    triage,
+    book,
+    appointments,
+    check_in,
+    queue,
+    route,
+    pay,
+    examination,
+    report,
+    medicine,
+    follow_up,
+    next_step,
+    health,
+    people,
+    human,
+    manner,
+    talk,
+)
+
+
+def contract(skill: ModuleType) -> Contract:
+    return skill.CONTRACT
+
+
+BY_INTENT = {intent: skill for skill in ALL for intent in contract(skill).intents}
+BY_ACTION = {action: skill for skill in ALL for action in contract(skill).actions}
+BY_QUESTION = {name: skill for skill in ALL for name in contract(skill).expects}

@@ -1,0 +1,53 @@
+"""What the companion does in the background: reminders that have come due. Due times live in rows, never in task ETAs."""
+
+from datetime import timedelta
+
+import structlog
+from celery import shared_task
+from django.db import transaction
+from django.utils import timezone
+
+from companion import journey, visits
+from companion.journey import OwnEvent, VisitState
+from companion.models import Reminder, VisitPrompt
+
+log = structlog.get_logger(__name__)
+
+# A reminder that could not be sent for this long has missed its point.
+TOO_LATE = timedelta(hours=6)
+
+
+@shared_task(queue="default")
+def send_due_reminders() -> int:
+    """Put down a prompt for each reminder that is due; safe to run twice and by several workers. Returns how many."""
+    sent = 0
+    now = timezone.now()
+    for row in Reminder.objects.filter(sent_at=None, due_at__lte=now).select_related("visit").order_by("due_at")[:500]:
+        with transaction.atomic():
+            if not Reminder.objects.filter(id=row.id, sent_at=None).update(sent_at=now):
+                continue
+            if now - row.due_at > TOO_LATE:
+                continue
+            sent += _send(row)
+    log.info("reminders_sent", count=sent)
+    return sent
+
+
+def _send(row: Reminder) -> int:
+    visit = row.visit
+    state = VisitState(visit.state)
+    if row.kind in (Reminder.Kind.DAY_BEFORE, Reminder.Kind.LEAVE_HOME):
+        if state not in journey.BEFORE_CHECK_IN:
+            return 0
+        visits.own_event(visit.id, OwnEvent.REMINDED, key=f"own.reminded:{row.kind}")
+        name = "reminded" if row.kind == Reminder.Kind.DAY_BEFORE else "leave_home"
+    else:
+        name = {Reminder.Kind.FASTING: "fasting", Reminder.Kind.FOLLOW_UP: "follow_up_due"}[Reminder.Kind(row.kind)]
+    if name != "reminded":  # the fold makes that one by itself
+        VisitPrompt.objects.get_or_create(
+            visit=visit,
+            key=f"{name}:{row.id}",
+            defaults={"name": name, "part_id": row.part_id, "by_itself": True, "due_at": timezone.now()},
+        )
+        transaction.on_commit(lambda: visits.notify(visit.resident_id, visit.id))
+    return 1

@@ -1,0 +1,233 @@
+"""The words that triage knows, read from companion/data/triage, and how they are found in a text.
+
+At each place the longest known word wins, so that 胸口疼 is not also 口疼. A body part and a complaint that stand
+near each other in one clause (膝盖…肿) make one mention, with the departments of that pair.
+"""
+
+import csv
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from companion.safety import Scope
+from companion.safety.red_flags import DATA as SAFETY_DATA
+from companion.safety.red_flags import read_yaml
+from companion.triage.values import Mention
+
+DATA = Path(__file__).resolve().parent.parent / "data" / "triage"
+Weights = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one known word stands for."""
+
+    kind: str
+    concept: str
+    departments: Weights
+    level: str = "outpatient"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A body part: where it leads on its own, and with each complaint."""
+
+    departments: Weights
+    overrides: dict[str, Weights]
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """All words and tables, immutable, one a process; ``version`` is a digest of the files."""
+
+    words: dict[str, Entry]
+    lengths: dict[str, tuple[int, ...]]
+    parts: dict[str, Part]
+    complaints: dict[str, tuple[Weights, int]]
+    people: dict[str, dict[str, str]]
+    risks: dict[str, dict[str, Any]]
+    pairs: tuple[dict[str, str], ...]
+    departments: dict[str, str]
+    groups: dict[str, str]
+    fallback: str
+    levels: dict[str, dict[str, Any]]
+    questions: tuple[dict[str, Any], ...]
+    sources: dict[str, str]
+    version: str
+
+
+def weights(text: str) -> Weights:
+    """'消化内科:3 普外科:1' as pairs."""
+    pairs = (item.rsplit(":", 1) for item in text.split())
+    return tuple((name, float(weight)) for name, weight in pairs)
+
+
+def rows(name: str) -> Iterator[dict[str, str]]:
+    """The rows of one CSV file of the knowledge."""
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for folder in (DATA, SAFETY_DATA):
+        for path in sorted(folder.iterdir()):
+            if path.suffix in (".csv", ".yaml", ".npz"):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _words() -> dict[str, Entry]:
+    words: dict[str, Entry] = {}
+    rules = [(row["first"], row["last"], weights(row["departments"])) for row in rows("icd_rules.csv")]
+    chosen: dict[str, Weights] = {}
+    for row in rows("icd_names.csv"):
+        category = row["code"][:3]
+        if category not in chosen:
+            fitting = [(last, first, found) for first, last, found in rules if first <= category <= last]
+            # the narrowest range that holds the category is the most particular rule
+            fitting.sort(key=lambda rule: (rule[0], [-ord(c) for c in rule[1]]))
+            chosen[category] = fitting[0][2] if fitting else ()
+        if chosen[category]:
+            words[row["name"]] = Entry("disease", row["name"], chosen[category], "outpatient", "icd10")
+    for row in rows("parts.csv"):
+        for word in row["words"].split("|"):
+            words[word] = Entry("part", row["id"], weights(row["departments"]), "outpatient", row["source"])
+    for row in rows("complaints.csv"):
+        for word in row["words"].split("|"):
+            words[word] = Entry("complaint", row["id"], weights(row["departments"]), "outpatient", row["source"])
+    for row in rows("symptoms.csv"):
+        entry = Entry("symptom", row["id"], weights(row["departments"]), row["level"], row["source"])
+        for word in row["words"].split("|"):
+            words[word] = entry
+    for row in rows("diseases.csv"):
+        words[row["name"]] = Entry("disease", row["name"], weights(row["departments"]), "outpatient", row["source"])
+    return words
+
+
+@lru_cache(maxsize=1)
+def load() -> Lexicon:
+    """Read the knowledge once a process."""
+    words = _words()
+    lengths: dict[str, set[int]] = {}
+    for word in words:
+        lengths.setdefault(word[0], set()).add(len(word))
+    departments = read_yaml(DATA / "departments.yaml")
+    parts = {
+        row["id"]: Part(
+            weights(row["departments"]),
+            {
+                key: weights(value)
+                for key, value in (item.split("=", 1) for item in row["overrides"].split(",") if item)
+            },
+        )
+        for row in rows("parts.csv")
+    }
+    return Lexicon(
+        words=words,
+        lengths={first: tuple(sorted(found, reverse=True)) for first, found in lengths.items()},
+        parts=parts,
+        complaints={row["id"]: (weights(row["departments"]), int(row["gap"])) for row in rows("complaints.csv")},
+        people={word: row for row in rows("people.csv") for word in row["words"].split("|")},
+        risks={row["id"]: {**row, "words": [w for w in row["words"].split("|") if w]} for row in rows("risks.csv")},
+        pairs=tuple(rows("raising_pairs.csv")),
+        departments={row["name"]: row["code"] for row in departments["departments"]},
+        groups={row["name"]: row["group"] for row in departments["departments"]},
+        fallback=departments["fallback"],
+        levels={row["level"]: row for row in read_yaml(DATA / "urgency.yaml")["levels"]},
+        questions=tuple(read_yaml(DATA / "questions.yaml")["questions"]),
+        sources=read_yaml(DATA / "sources.yaml")["sources"],
+        version=_digest(),
+    )
+
+
+def _hits(text: str, lexicon: Lexicon) -> list[tuple[int, int, Entry]]:
+    found = []
+    at, end = 0, len(text)
+    while at < end:
+        step = 1
+        for length in lexicon.lengths.get(text[at], ()):
+            entry = lexicon.words.get(text[at : at + length])
+            if entry is not None:
+                found.append((at, at + length, entry))
+                step = length
+                break
+        at += step
+    return found
+
+
+def mentions(scope: Scope) -> tuple[Mention, ...]:
+    """What the text mentions, in order, each with whether it is denied, past or only supposed."""
+    lexicon = load()
+    text = scope.text
+    hits = _hits(text, lexicon)
+    part_hits = [(start, end, entry) for start, end, entry in hits if entry.kind == "part"]
+    part_starts = [start for start, _, _ in part_hits]
+    used: set[int] = set()
+    found: list[Mention] = []
+
+    def add(concept: str, kind: str, start: int, end: int, departments: Weights, level: str, source: str) -> None:
+        found.append(
+            Mention(
+                concept=concept,
+                kind=kind,
+                word=text[start:end],
+                start=start,
+                end=end,
+                departments=departments,
+                level=level,
+                source=source,
+                negated=scope.negated(start, end),
+                past=scope.past(start),
+                supposed=scope.supposed(start),
+            )
+        )
+
+    for start, end, entry in hits:
+        if entry.kind in ("symptom", "disease"):
+            add(entry.concept, entry.kind, start, end, entry.departments, entry.level, entry.source)
+        elif entry.kind == "complaint":
+            own, gap = lexicon.complaints[entry.concept]
+            clause = scope.clause(start)
+            index = bisect_right(part_starts, start) - 1
+            near = None
+            if index >= 0 and part_hits[index][0] >= clause[0] and start - part_hits[index][1] <= gap:
+                near = index
+            elif (
+                index + 1 < len(part_hits)
+                and part_hits[index + 1][0] - end <= 3
+                and part_hits[index + 1][0] < clause[1]
+            ):
+                near = index + 1
+            if near is None:
+                if own:
+                    add(entry.concept, "complaint", start, end, own, "outpatient", entry.source)
+                continue
+            used.add(near)
+            part_start, part_end, part_entry = part_hits[near]
+            part = lexicon.parts[part_entry.concept]
+            departments = part.overrides.get(entry.concept)
+            if departments is None:
+                merged = dict(part.departments)
+                for name, weight in own:
+                    merged[name] = merged.get(name, 0.0) + weight
+                departments = tuple(merged.items())
+            add(
+                f"part:{part_entry.concept}+{entry.concept}",
+                "part+complaint",
+                min(start, part_start),
+                max(end, part_end),
+                departments,
+                "outpatient",
+                entry.source,
+            )
+    for index, (start, end, entry) in enumerate(part_hits):
+        if index not in used:
+            faint = tuple((name, weight * 0.45) for name, weight in entry.departments)
+            add(f"part:{entry.concept}", "part", start, end, faint, "outpatient", entry.source)
+    return tuple(sorted(found, key=lambda mention: (mention.start, mention.end)))

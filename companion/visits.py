@@ -1,0 +1,239 @@
+"""Visits as rows: what happened is recorded once, the journey folded anew, and due prompts put down to be said.
+
+Every write ends in ``_record``: the event goes into VisitEvent under a key that makes it once, the whole visit is
+folded by companion.journey, and after the commit whoever is connected hears ``visit.changed``. Functions are
+synchronous and atomic; async callers go through companion.port.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from pydantic import TypeAdapter
+
+from companion import cards, journey
+from companion.exceptions import NotAllowed, NotFound, NotNow
+from companion.journey import Happened, Journey, OwnEvent, VisitState
+from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
+from companion.wording import PROMPTS
+from hospitals.connectors import codec
+from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
+
+log = structlog.get_logger(__name__)
+
+# Which data each event carries: the hospitals' own table, and ours.
+_DATA: dict[EventType | OwnEvent, Any] = {
+    **codec.DATA,
+    OwnEvent.CANCELLED: Reason,
+    OwnEvent.PAYMENT_SENT: Reference,
+    OwnEvent.REPORT_READ: Reference,
+}
+_ADAPTERS = {kind: TypeAdapter(data) for kind, data in _DATA.items()}
+
+
+_BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due"})
+
+
+class UnknownVisit(NotFound):
+    """The event names an appointment no visit belongs to; the inbox keeps it as a dead letter."""
+
+    code = "unknown_visit"
+
+
+def happened(row: VisitEvent) -> Happened:
+    """The stored row as the journey's value."""
+    kind: EventType | OwnEvent = OwnEvent(row.type) if row.type.startswith("own.") else EventType(row.type)
+    data: EventData = _ADAPTERS[kind].validate_python(row.data) if row.data is not None else None
+    return Happened(key=row.key, type=kind, sequence=row.sequence, data=data)
+
+
+def journey_of(visit: Visit) -> Journey:
+    return journey.fold(happened(row) for row in visit.events.all())
+
+
+def _locked(visit_id: UUID | str) -> Visit:
+    visit = Visit.objects.select_for_update().select_related("patient").filter(id=visit_id).first()
+    if visit is None:
+        raise UnknownVisit
+    return visit
+
+
+def _record(
+    visit: Visit, *, key: str, kind: EventType | OwnEvent, sequence: int, data: EventData, occurred_at: datetime
+) -> bool:
+    """Store one event and refold. Returns False when the event was there already (nothing changes then)."""
+    payload = _ADAPTERS[kind].dump_python(data, mode="json") if data is not None else None
+    if VisitEvent.objects.filter(visit=visit, key=key).exists():
+        return False
+    VisitEvent.objects.create(
+        visit=visit,
+        resident_id=visit.resident_id,
+        key=key,
+        type=kind.value,
+        sequence=sequence,
+        data=payload,
+        occurred_at=occurred_at,
+        received_at=timezone.now(),
+    )
+    _project(visit, journey_of(visit))
+    transaction.on_commit(partial(notify, visit.resident_id, visit.id))
+    return True
+
+
+def _project(visit: Visit, now: Journey) -> None:
+    visit.state = now.state.value
+    visit.queue_as_of = now.queue.as_of if now.queue else None
+    if now.queue:
+        visit.place, visit.room_code = f"{now.queue.place}{now.queue.room_name}", now.queue.room_code
+    visit.save(update_fields=["state", "queue_as_of", "place", "room_code", "changed_at"])
+    worth_saying = {prompt.key: prompt for prompt in now.prompts}
+    known = {row.key: row for row in visit.prompts.all()}
+    for key, prompt in worth_saying.items():
+        if key not in known:
+            VisitPrompt.objects.create(
+                visit=visit,
+                key=key,
+                name=prompt.name,
+                part_id=prompt.part_id,
+                by_itself=PROMPTS[prompt.name].by_itself,
+                due_at=timezone.now(),
+            )
+    for key, row in known.items():
+        if row.name in _BY_REMINDER:  # not the fold's to withdraw
+            continue
+        if row.obsolete != (key not in worth_saying):
+            row.obsolete = key not in worth_saying
+            row.save(update_fields=["obsolete"])
+    _plan_reminders(visit, now)
+
+
+def _plan_reminders(visit: Visit, now: Journey) -> None:
+    """Put down what is to be brought up later; the rows are unique, so folding again adds nothing."""
+    due: list[tuple[str, str, datetime]] = []
+    if now.state in journey.BEFORE_CHECK_IN and now.state is not VisitState.TRIAGED:
+        due.append((Reminder.Kind.DAY_BEFORE, "", (visit.start - timedelta(days=1))))
+        due.append((Reminder.Kind.LEAVE_HOME, "", visit.start - timedelta(minutes=90)))
+    for part in now.examinations:
+        if part.examination.fasting and part.state == "ordered":
+            evening = timezone.localtime(visit.start).replace(hour=20, minute=0, second=0, microsecond=0)
+            due.append((Reminder.Kind.FASTING, part.examination.id, evening))
+    if now.follow_up:
+        morning = datetime.combine(now.follow_up.due_on - timedelta(days=1), datetime.min.time()).replace(hour=9)
+        due.append((Reminder.Kind.FOLLOW_UP, "", timezone.make_aware(morning)))
+    planned = {(str(kind), part_id, at) for kind, part_id, at in due}
+    for row in visit.reminders.filter(sent_at=None):
+        if (row.kind, row.part_id, row.due_at) not in planned:  # the visit moved, or this is no longer to be done
+            row.delete()
+    for kind, part_id, at in planned:
+        if at > timezone.now():
+            Reminder.objects.get_or_create(visit=visit, kind=kind, part_id=part_id, due_at=at)
+
+
+def notify(resident_id: UUID, visit_id: UUID) -> None:
+    """Tell the resident's open pages that a visit changed: ids only, the pages read the rest from the database."""
+    layer = get_channel_layer()
+    try:
+        async_to_sync(layer.group_send)(group_of(resident_id), {"type": "visit.changed", "visit": str(visit_id)})
+    except OSError:  # Redis is away: pages catch up when they reconnect
+        log.warning("notify_failed", visit=str(visit_id))
+
+
+def group_of(resident_id: UUID) -> str:
+    return f"resident.{resident_id.hex}"
+
+
+@transaction.atomic
+def on_hospital_event(event: HospitalEvent) -> None:
+    """Where a hospital's event enters a visit. Raises ``UnknownVisit``; twice, late or out of order is fine."""
+    visit = _locked(event.appointment_id)
+    if visit.hospital_id != event.hospital_id:
+        raise UnknownVisit  # another hospital's appointment is as good as none
+    fresh = _record(
+        visit,
+        key=event.event_id,
+        kind=event.type,
+        sequence=event.sequence,
+        data=event.data,
+        occurred_at=event.occurred_at,
+    )
+    if fresh and isinstance(event.data, DiagnosticReport) and cards.is_critical(event.data):
+        Incident.objects.create(
+            kind=Incident.Kind.CRITICAL_VALUE, hospital_id=visit.hospital_id, codes=[f"report:{event.data.id}"[:80]]
+        )
+    log.info("visit_event", visit=str(visit.id), event_type=event.type.value, state=visit.state, outcome=fresh)
+
+
+def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData = None, *, key: str = "") -> Journey:
+    """Record what the resident or this service did. ``key`` makes it once; without one it happens once a visit."""
+    with transaction.atomic():
+        visit = _locked(visit_id)
+        count = visit.events.filter(type__startswith="own.").count()
+        _record(visit, key=key or kind.value, kind=kind, sequence=count, data=data, occurred_at=timezone.now())
+        return journey_of(visit)
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def may_act_for(resident_id: UUID, patient_id: UUID | str) -> Patient:
+    """The patient, if the resident is she or has consent that still holds. Raises ``NotAllowed``."""
+    link = FamilyLink.objects.select_related("patient").filter(resident_id=resident_id, patient_id=patient_id).first()
+    now = timezone.now()
+    if link is None or link.withdrawn_at or (link.expires_at and link.expires_at <= now):
+        raise NotAllowed
+    if link.relation != FamilyLink.Relation.SELF and not link.consented_at:
+        raise NotAllowed
+    return link.patient
+
+
+def visit_for(resident_id: UUID, visit_id: UUID | str) -> Visit:
+    """One visit of hers or of somebody she acts for. Raises ``NotFound``."""
+    try:
+        visit = Visit.objects.select_related("patient").get(id=visit_id)
+        may_act_for(resident_id, visit.patient_id)
+    except (Visit.DoesNotExist, NotAllowed, ValidationError) as error:
+        raise NotFound from error
+    return visit
+
+
+def current(patient_id: UUID | str) -> Visit | None:
+    """The visit that is under way: the open one that begins or began nearest to now, else the one just finished."""
+    visits = list(Visit.objects.filter(patient_id=patient_id).select_related("patient").order_by("-start")[:20])
+    now = timezone.now()
+    ended = {state.value for state in journey.ENDED}
+    active = [v for v in visits if v.state not in ended]
+    # A patient who is inside a hospital is on that visit, whatever else is booked.
+    inside = [v for v in active if VisitState(v.state) not in journey.BEFORE_CHECK_IN]
+    if inside:
+        return max(inside, key=lambda v: v.changed_at)
+    if active:
+        return min(active, key=lambda v: abs(v.start - now))
+    done = [v for v in visits if v.state in {VisitState.CLOSED.value, VisitState.FOLLOW_UP.value}]
+    return max(done, key=lambda v: v.changed_at) if done else None
+
+
+def claim_prompts(resident_id: UUID, *, allowed: Callable[[VisitPrompt], bool]) -> list[VisitPrompt]:
+    """The prompts to say now on this socket. Each is handed out once, whichever socket or process asks first."""
+    rows = (
+        VisitPrompt.objects.filter(visit__resident_id=resident_id, said_at=None, obsolete=False, by_itself=True)
+        .select_related("visit", "visit__patient")
+        .order_by("due_at", "id")
+    )
+    mine = []
+    for row in rows:
+        if allowed(row) and VisitPrompt.objects.filter(id=row.id, said_at=None).update(said_at=timezone.now()):
+            mine.append(row)
+    return mine
+
+
+def require(journey_now: Journey, *states: VisitState) -> None:
+    if journey_now.state not in states:
+        raise NotNow

@@ -1,0 +1,1 @@
+"""Tenants: directory, keys, connectors, slots, queue, maps, audit. Knows no conversation."""

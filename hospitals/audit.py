@@ -1,0 +1,138 @@
+"""The audit log: who did what to whose data, in which hospital, why; appended, and chained so that any change shows.
+
+Each hospital has a chain of its own, and what concerns no single one is in the chain "commission". A row's digest is
+SHA-256 over its columns and the digest before it; the chain's end is kept beside it, so that cutting rows off the end
+is found as well. Writing takes the chain's row lock: do it last in a transaction.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from hospitals import tenancy
+from hospitals.models import AuditChain, AuditEvent
+
+COMMISSION = "commission"
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """``kind``: resident | hospital | commission | service; ``name``: an account's or credential's name, never a person's."""
+
+    kind: str
+    name: str = ""
+
+
+SERVICE = Actor("service")
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain does not hold. ``what``: altered | missing | cut | extra."""
+
+    chain: str
+    number: int
+    what: str
+
+
+def _digest(row: AuditEvent) -> str:
+    """Over every column but the id, in a form that cannot be read two ways."""
+    parts = [
+        row.chain_id,
+        row.number,
+        row.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        row.actor_kind,
+        row.actor,
+        row.action,
+        row.entity,
+        row.entity_id,
+        str(row.subject or ""),
+        str(row.hospital_id or ""),
+        row.why,
+        row.previous,
+        str(row.id),
+    ]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _locked(key: str) -> AuditChain:
+    found = AuditChain.objects.select_for_update().filter(key=key).first()
+    if found is None:
+        try:
+            with transaction.atomic():
+                AuditChain.objects.create(key=key, length=0, head=GENESIS)
+        except IntegrityError:  # another process began the chain
+            pass
+        found = AuditChain.objects.select_for_update().get(key=key)
+    return found
+
+
+@transaction.atomic
+def record(
+    action: str,
+    *,
+    actor: Actor = SERVICE,
+    hospital_id: UUID | None = None,
+    entity: str = "",
+    entity_id: object = "",
+    subject: UUID | None = None,
+    why: str = "",
+) -> None:
+    """Append one event to the hospital's chain, or to the commission's when it concerns no single hospital."""
+    chain = _locked(str(hospital_id) if hospital_id else COMMISSION)
+    row = AuditEvent(
+        chain=chain,
+        number=chain.length + 1,
+        at=timezone.now(),
+        actor_kind=actor.kind,
+        actor=actor.name[:150],
+        action=action,
+        entity=entity,
+        entity_id=str(entity_id)[:64],
+        subject=subject,
+        hospital_id=hospital_id,
+        why=why[:200],
+        previous=chain.head,
+    )
+    row.digest = _digest(row)
+    row.save(force_insert=True)
+    AuditChain.objects.filter(key=chain.key).update(length=row.number, head=row.digest)
+
+
+def verify(key: str) -> Iterator[Break]:
+    """Every place where this chain does not hold."""
+    chain = AuditChain.objects.get(key=key)
+    expected, previous = 1, GENESIS
+    for row in AuditEvent.objects.filter(chain_id=key).order_by("number").iterator(chunk_size=2000):
+        if row.number != expected:
+            yield Break(key, expected, "missing")
+            expected = row.number
+        elif row.previous != previous:
+            yield Break(key, row.number, "altered")
+        if row.digest != _digest(row):
+            yield Break(key, row.number, "altered")
+        previous, expected = row.digest, expected + 1
+    if expected - 1 < chain.length:
+        yield Break(key, expected, "cut")
+    elif expected - 1 > chain.length or previous != (chain.head or GENESIS):
+        yield Break(key, expected - 1, "extra")
+
+
+def about(subject: UUID, *, limit: int = 100) -> list[AuditEvent]:
+    """Who looked at or changed this patient's data, newest first: what a resident may see of her own people."""
+    return list(AuditEvent.objects.filter(subject=subject).order_by("-at")[:limit])
+
+
+def _report(report: str, reason: str, *, actor: Actor) -> None:
+    record("report", actor=actor, entity="report", entity_id=report, why=reason)
+
+
+tenancy.on_report.append(partial(_report, actor=Actor("commission")))

@@ -1,0 +1,177 @@
+"""Events as JSON: strict in, exact out. One place knows which data each event carries."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from hospitals.connectors.base import (
+    DiagnosticReport,
+    EventData,
+    EventType,
+    Examination,
+    FollowUp,
+    HospitalEvent,
+    Invoice,
+    MissedCall,
+    Prescription,
+    QueuePosition,
+    Reason,
+    Reference,
+)
+from hospitals.exceptions import BadEvent
+
+BODY_MAX_BYTES = 256 * 1024
+E = EventType
+DATA: dict[EventType, Any] = {
+    **dict.fromkeys(
+        (E.APPOINTMENT_REFUSED, E.APPOINTMENT_CANCELLED, E.APPOINTMENT_NO_SHOW, E.SCHEDULE_STOPPED), Reason
+    ),
+    **dict.fromkeys((E.ENCOUNTER_CHECKED_IN, E.QUEUE_CHANGED, E.ENCOUNTER_CALLED), QueuePosition),
+    **dict.fromkeys(
+        (
+            E.INVOICE_PAID,
+            E.INVOICE_CANCELLED,
+            E.EXAMINATION_COMPLETED,
+            E.EXAMINATION_CANCELLED,
+            E.PRESCRIPTION_DISPENSED,
+        ),
+        Reference,
+    ),
+    E.ENCOUNTER_MISSED: MissedCall,
+    E.INVOICE_ISSUED: Invoice,
+    E.EXAMINATION_ORDERED: Examination,
+    E.REPORT_ISSUED: DiagnosticReport,
+    E.PRESCRIPTION_ISSUED: Prescription,
+    E.FOLLOW_UP_PLANNED: FollowUp,
+}
+_KINDS = frozenset({"laboratory", "imaging", "procedure"})
+_INTERPRETATIONS = frozenset({"N", "H", "L", "HH", "LL", "A"})
+
+
+class _Envelope(BaseModel):
+    """What a hospital sends: POST /api/hospitals/v1/events/."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: Annotated[str, Field(pattern=r"^[\w.:-]{1,120}$")]
+    type: EventType
+    appointment_id: Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")]
+    sequence: Annotated[int, Field(ge=0, le=2**53, strict=True)]
+    occurred_at: AwareDatetime
+    data: dict[str, Any] | None = None
+
+
+# The contract's dataclasses say nothing of unknown members: extra ones are named here, so that a typing error in a
+# hospital's code is an answer instead of a silence.
+_ADAPTERS = {kind: TypeAdapter(data) for kind, data in DATA.items()}
+
+
+def parse_event(hospital_id: UUID, body: bytes) -> HospitalEvent:
+    """The event in this body. Raises ``BadEvent`` (too_large, bad_json, bad_event), which quotes nothing of the body."""
+    if len(body) > BODY_MAX_BYTES:
+        raise BadEvent("内容超过 256 KiB。", code="too_large")
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent("内容不是 JSON。", code="bad_json") from error
+    try:
+        envelope = _Envelope.model_validate(raw)
+        data = parse_data(envelope.type, envelope.data)
+    except ValidationError as error:
+        places = [{"pointer": "/" + "/".join(map(str, e["loc"])), "code": e["type"]} for e in error.errors()[:10]]
+        raise BadEvent("事件的内容不符合规定。", errors=places) from error
+    return HospitalEvent(
+        event_id=envelope.event_id,
+        type=envelope.type,
+        hospital_id=hospital_id,
+        appointment_id=envelope.appointment_id,
+        sequence=envelope.sequence,
+        occurred_at=envelope.occurred_at,
+        data=data,
+    )
+
+
+def parse_data(kind: EventType, raw: Any) -> EventData:
+    """The typed data of this kind of event. Raises pydantic's ``ValidationError`` or ``BadEvent``."""
+    if kind not in _ADAPTERS:
+        if raw:
+            raise BadEvent("这种事件不带内容。", errors=[{"pointer": "/data", "code": "unexpected"}])
+        return None
+    value: EventData = _ADAPTERS[kind].validate_python(raw)
+    _known_members(raw, _ADAPTERS[kind].dump_python(value, mode="json"), "/data")
+    for pointer, code in _faults(value):
+        raise BadEvent("事件的内容不符合规定。", errors=[{"pointer": f"/data{pointer}", "code": code}])
+    return value
+
+
+def _known_members(raw: Any, parsed: Any, pointer: str) -> None:
+    """Raises ``BadEvent`` at the first member that the contract does not know."""
+    if isinstance(raw, dict) and isinstance(parsed, dict):
+        for name, inner in raw.items():
+            if name not in parsed:
+                raise BadEvent("事件里有不认识的字段。", errors=[{"pointer": pointer, "code": "unknown_member"}])
+            _known_members(inner, parsed[name], f"{pointer}/{name}")
+    elif isinstance(raw, list) and isinstance(parsed, list):
+        for number, (inner, known) in enumerate(zip(raw, parsed, strict=False)):
+            _known_members(inner, known, f"{pointer}/{number}")
+
+
+def _faults(value: EventData) -> list[tuple[str, str]]:
+    """What types alone do not say: (place, rule)."""
+    found = []
+    if isinstance(value, Invoice):
+        if value.total_fen != value.insurance_fen + value.self_pay_fen:
+            found.append(("/total_fen", "parts_do_not_add_up"))
+        if value.total_fen != sum(line.amount_fen for line in value.lines):
+            found.append(("/lines", "lines_do_not_add_up"))
+        if min(value.insurance_fen, value.self_pay_fen, value.total_fen) < 0:
+            found.append(("/total_fen", "negative"))
+    elif isinstance(value, QueuePosition):
+        if value.ahead < 0:
+            found.append(("/ahead", "negative"))
+        low, high = value.wait_low_min, value.wait_high_min
+        if (low is None) != (high is None) or (low is not None and high is not None and not 0 <= low <= high):
+            found.append(("/wait_low_min", "not_an_interval"))
+        if value.as_of.tzinfo is None:
+            found.append(("/as_of", "timezone_missing"))
+    elif isinstance(value, Examination) and value.kind not in _KINDS:
+        found.append(("/kind", "unknown_kind"))
+    elif isinstance(value, DiagnosticReport):
+        if any(line.interpretation not in _INTERPRETATIONS for line in value.observations):
+            found.append(("/observations", "unknown_interpretation"))
+        if value.issued_at.tzinfo is None:
+            found.append(("/issued_at", "timezone_missing"))
+    elif isinstance(value, Prescription) and not value.items:
+        found.append(("/items", "empty"))
+    if isinstance(value, Invoice | Examination | DiagnosticReport | Prescription | Reference) and not (
+        0 < len(value.id) <= 80
+    ):
+        found.append(("/id", "length"))
+    return found
+
+
+def dump_data(kind: EventType, data: EventData) -> Any:
+    """The data as JSON values; ``parse_data`` gives the same value back."""
+    return None if data is None else _ADAPTERS[kind].dump_python(data, mode="json")
+
+
+def dump_event(event: HospitalEvent) -> bytes:
+    """The body that a hospital would send for this event."""
+    return encode(event.event_id, event.type, event.appointment_id, event.sequence, event.occurred_at, event.data)
+
+
+def encode(
+    event_id: str, kind: EventType, appointment_id: str, sequence: int, occurred_at: datetime, data: EventData
+) -> bytes:
+    body = {
+        "event_id": event_id,
+        "type": kind.value,
+        "appointment_id": appointment_id,
+        "sequence": sequence,
+        "occurred_at": occurred_at.isoformat(),
+        "data": dump_data(kind, data),
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,55 @@
+"""All rows of the hospitals' side, by what they are about."""
+
+from hospitals.connectors.sandbox.models import SandboxClinic, SandboxMessage, SandboxSystem, SandboxVisit
+from hospitals.models.audit import AuditChain, AuditEvent
+from hospitals.models.directory import (
+    Building,
+    Campus,
+    Department,
+    Floor,
+    Hospital,
+    IndoorMap,
+    Notice,
+    OnboardingStep,
+    Practitioner,
+    Schedule,
+    Slot,
+)
+from hospitals.models.keys import DataKey
+from hospitals.models.tenant import (
+    Appointment,
+    Circuit,
+    HospitalCredential,
+    InboxEvent,
+    OutboxCommand,
+    SlotHold,
+    WaitingEntry,
+)
+
+__all__ = [
+    "Appointment",
+    "AuditChain",
+    "AuditEvent",
+    "Building",
+    "Campus",
+    "Circuit",
+    "DataKey",
+    "Department",
+    "Floor",
+    "Hospital",
+    "HospitalCredential",
+    "InboxEvent",
+    "IndoorMap",
+    "Notice",
+    "OnboardingStep",
+    "OutboxCommand",
+    "Practitioner",
+    "SandboxClinic",
+    "SandboxMessage",
+    "SandboxSystem",
+    "SandboxVisit",
+    "Schedule",
+    "Slot",
+    "SlotHold",
+    "WaitingEntry",
+]

@@ -1,0 +1,94 @@
+"""Every refusal as an RFC 9457 problem document, whatever raised it; used by DRF for all of the service's views."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from hospitals.exceptions import HospitalsError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:health-companion:problem:"
+
+# DRF's own wording quotes what was sent ("\"x\" is not a valid choice"); a problem names the field and the rule alone.
+_WORDS = {
+    status.HTTP_400_BAD_REQUEST: "内容的格式不对。",
+    status.HTTP_401_UNAUTHORIZED: "没有通过身份验证。",
+    status.HTTP_403_FORBIDDEN: "没有这项权限。",
+    status.HTTP_404_NOT_FOUND: "没有找到这项内容。",
+    status.HTTP_405_METHOD_NOT_ALLOWED: "这个地址不支持这种请求方法。",
+    status.HTTP_406_NOT_ACCEPTABLE: "给不出所要的格式。",
+    status.HTTP_413_REQUEST_ENTITY_TOO_LARGE: "内容太大。",
+    status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: "不支持这种内容类型。",
+    status.HTTP_429_TOO_MANY_REQUESTS: "请求太频繁,请稍后再试。",
+}
+
+
+def problem(
+    status_code: int,
+    code: str,
+    detail: str = "",
+    *,
+    retryable: bool = False,
+    headers: dict[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    """A problem answer. ``extra`` are further members of the document."""
+    detail = detail or _WORDS.get(status_code, "系统出了点问题,请稍后再试。")
+    body = {"type": URN + code, "title": detail, "status": status_code, "detail": detail, "code": code}
+    return Response(
+        {**body, "retryable": retryable, **extra},
+        status=status_code,
+        headers=headers,
+        content_type=MEDIA_TYPE,
+    )
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook. None for what is our own fault: Django answers 500 and the log has the trace."""
+    if isinstance(error, HospitalsError):
+        set_rollback()
+        if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+            log.error("problem", code=error.code, status=error.status_code)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status_code == status.HTTP_401_UNAUTHORIZED else {}
+        if wait := error.extra.get("retry_after_s"):
+            headers["Retry-After"] = str(wait)
+        return problem(
+            error.status_code, error.code, error.detail, retryable=error.retryable, headers=headers, **error.extra
+        )
+    if isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    if not isinstance(error, exceptions.APIException):
+        return None
+    set_rollback()
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(max(1, round(wait)))
+    extra: dict[str, Any] = (
+        {"errors": list(_fields(error.get_codes()))} if isinstance(error, exceptions.ValidationError) else {}
+    )
+    code = "invalid_input" if extra else str(error.default_code)
+    return problem(error.status_code, code, headers=headers, retryable=error.status_code == 429, **extra)
+
+
+def _fields(codes: Any, pointer: str = "") -> Any:
+    """{"a": [{"b": ["required"]}]} → {"pointer": "/a/0/b", "code": "required"}, ..."""
+    if isinstance(codes, dict):
+        for name, inner in codes.items():
+            here = pointer if name == "non_field_errors" else f"{pointer}/{name}"
+            yield from _fields(inner, here)
+    elif isinstance(codes, list):
+        for number, inner in enumerate(codes):
+            yield from _fields(inner, f"{pointer}/{number}" if isinstance(inner, dict) else pointer)
+    else:
+        yield {"pointer": pointer, "code": str(codes)}

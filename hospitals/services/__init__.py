@@ -1,0 +1,1 @@
+"""The only code that writes hospital rows: directory, booking, inbox, outbox, maps, onboarding."""

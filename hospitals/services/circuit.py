@@ -1,0 +1,52 @@
+"""A circuit breaker for each hospital's system: after repeated failures it is left alone for a while.
+
+Kept in the database, so that all workers know; written only when something changes.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import F
+from django.utils import timezone
+
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable
+from hospitals.models import Circuit
+
+OPENS_AFTER = 5
+FIRST_REST_S, LONGEST_REST_S = 10.0, 300.0
+
+
+def check(hospital_id: UUID) -> None:
+    """Raises ``CircuitOpen`` while the hospital is left alone. When the rest is over one call goes through to see."""
+    row = Circuit.objects.filter(hospital_id=hospital_id).first()
+    now = timezone.now()
+    if row is None or row.open_until is None:
+        return
+    if row.open_until > now:
+        raise CircuitOpen
+    # half open: whoever moves the time first may try, everybody else still waits
+    rest = now + timedelta(seconds=FIRST_REST_S)
+    if not Circuit.objects.filter(hospital_id=hospital_id, open_until=row.open_until).update(open_until=rest):
+        raise CircuitOpen
+
+
+def failed(hospital_id: UUID, error: ConnectorUnavailable) -> None:
+    """One call did not get through."""
+    if isinstance(error, CircuitOpen):
+        return
+    row, _created = Circuit.objects.get_or_create(hospital_id=hospital_id)
+    failures = row.failures + 1
+    rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(failures - OPENS_AFTER, 8)) if failures >= OPENS_AFTER else 0.0
+    Circuit.objects.filter(hospital_id=hospital_id).update(
+        failures=F("failures") + 1,
+        open_until=timezone.now() + timedelta(seconds=rest_s) if rest_s else None,
+        last_failure=error.code,
+        changed_at=timezone.now(),
+    )
+
+
+def succeeded(hospital_id: UUID) -> None:
+    """The hospital answers again."""
+    Circuit.objects.filter(hospital_id=hospital_id, failures__gt=0).update(
+        failures=0, open_until=None, changed_at=timezone.now()
+    )

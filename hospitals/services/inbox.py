@@ -1,0 +1,187 @@
+"""The door by which hospitals' events come in: signature, time, shape, once; then handed to the visit, in the hospital's scope.
+
+Whatever was accepted is in the database before the answer goes out. Each event is handed to settings.HOSPITALS_EVENT_SINK
+in the transaction that marks it done, so its effect happens once, whatever crashes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from hospitals import tenancy
+from hospitals.connectors import codec, push
+from hospitals.connectors.base import EventType, HospitalEvent
+from hospitals.dispatch import after_commit
+from hospitals.exceptions import BadSignature, HospitalsError, UnknownAppointment
+from hospitals.models import Appointment, Hospital, HospitalCredential, InboxEvent, Schedule, Slot
+
+log = structlog.get_logger(__name__)
+
+State = InboxEvent.State
+MAX_ATTEMPTS = 5
+RETRY_AFTER_S = 10
+A = Appointment.State
+
+# What an event makes of our own appointment, and from which states; the visit itself is the companion's to move.
+_APPOINTMENT: dict[EventType, tuple[tuple[str, ...], str]] = {
+    EventType.APPOINTMENT_BOOKED: ((A.PENDING,), A.BOOKED),
+    EventType.APPOINTMENT_REFUSED: ((A.PENDING, A.BOOKED), A.REFUSED),
+    EventType.APPOINTMENT_CANCELLED: ((A.PENDING, A.BOOKED), A.CANCELLED),
+    EventType.APPOINTMENT_NO_SHOW: ((A.PENDING, A.BOOKED, A.CHECKED_IN), A.NO_SHOW),
+    EventType.SCHEDULE_STOPPED: ((A.PENDING, A.BOOKED, A.CHECKED_IN), A.STOPPED),
+    EventType.ENCOUNTER_CHECKED_IN: ((A.PENDING, A.BOOKED, A.NO_SHOW), A.CHECKED_IN),
+    EventType.ENCOUNTER_FINISHED: ((A.PENDING, A.BOOKED, A.CHECKED_IN), A.FINISHED),
+}
+_GIVES_BACK = frozenset({EventType.APPOINTMENT_REFUSED, EventType.APPOINTMENT_CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The same for the first copy of an event and for every later one."""
+
+    event_id: str
+    status: str = "accepted"
+
+
+def hospital_of(code: str) -> Hospital:
+    """The hospital that this header names. Raises ``BadSignature``: unknown and suspended look alike from outside."""
+    shut = (Hospital.State.APPLIED, Hospital.State.SUSPENDED, Hospital.State.LEFT)
+    row = Hospital.objects.filter(code=code).exclude(state__in=shut).first()
+    if row is None:
+        raise BadSignature
+    return row
+
+
+def accept(*, hospital_id: UUID, body: bytes, headers: Mapping[str, str]) -> Receipt:
+    """Take one event in. Raises ``BadSignature``, ``StaleTimestamp``, ``BadEvent``, ``UnknownAppointment`` (kept as a dead letter)."""
+    with tenancy.scope(hospital_id):
+        valid = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        known = HospitalCredential.objects.filter(valid, kind=HospitalCredential.Kind.EVENTS)
+        push.verify([row.secret for row in known], headers, body)
+        return store(codec.parse_event(hospital_id, body))
+
+
+def store(event: HospitalEvent) -> Receipt:
+    """Keep an event once and have it handed on. In its hospital's scope. Raises ``UnknownAppointment``."""
+    row = InboxEvent.objects.filter(event_id=event.event_id).first()
+    known = _appointment(event.appointment_id) is not None
+    if row is None:
+        row = InboxEvent(
+            hospital_id=event.hospital_id,
+            event_id=event.event_id,
+            type=event.type.value,
+            appointment_key=event.appointment_id,
+            sequence=event.sequence,
+            body=codec.dump_event(event).decode(),
+            state=State.RECEIVED if known else State.DEAD,
+            reason="" if known else UnknownAppointment.code,
+        )
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError:  # the same event, at the same moment
+            return Receipt(event.event_id)
+    elif known and row.state == State.DEAD and row.reason == UnknownAppointment.code:
+        # sent again after the appointment became known: it is no dead letter any more
+        InboxEvent.objects.filter(id=row.id, state=State.DEAD).update(state=State.RECEIVED, reason="", attempts=0)
+    else:
+        if row.reason == UnknownAppointment.code:
+            raise UnknownAppointment
+        return Receipt(event.event_id)
+    if not known:
+        log.warning("event_dead", hospital=str(event.hospital_id), event_type=event.type.value, code=row.reason)
+        raise UnknownAppointment
+    after_commit("hospitals.tasks.hand_over", str(event.hospital_id), str(row.id))
+    return Receipt(event.event_id)
+
+
+def _appointment(key: str) -> Appointment | None:
+    try:
+        return Appointment.objects.select_related("slot").filter(id=UUID(key)).first()
+    except ValueError:
+        return None
+
+
+def handle(hospital_id: UUID, inbox_id: UUID) -> bool:
+    """Hand one stored event to the visit. True when it is done or dead. Safe to call twice and at once."""
+    with tenancy.scope(hospital_id):
+        try:
+            with transaction.atomic():
+                row = InboxEvent.objects.select_for_update().filter(id=inbox_id, state=State.RECEIVED).first()
+                if row is None:
+                    return False
+                event = codec.parse_event(hospital_id, row.body.encode())
+                _apply(event)
+                import_string(settings.HOSPITALS_EVENT_SINK)(event)
+                InboxEvent.objects.filter(id=row.id).update(state=State.DONE, done_at=timezone.now(), reason="")
+                return True
+        except Exception as error:  # noqa: BLE001  whatever the visit raises, the event waits and is not lost
+            return _failed(hospital_id, inbox_id, error)
+
+
+def _failed(hospital_id: UUID, inbox_id: UUID, error: Exception) -> bool:
+    """Refusals with a code are final; anything else is tried again a few times."""
+    code = str(getattr(error, "code", "") or type(error).__name__)[:60]
+    final = bool(getattr(error, "code", "")) and not getattr(error, "retryable", False)
+    row = InboxEvent.objects.get(id=inbox_id)
+    dead = final or row.attempts + 1 >= MAX_ATTEMPTS
+    InboxEvent.objects.filter(id=inbox_id, state=State.RECEIVED).update(
+        attempts=row.attempts + 1, reason=code, state=State.DEAD if dead else State.RECEIVED
+    )
+    log.warning(
+        "event_dead" if dead else "event_waits",
+        hospital=str(hospital_id),
+        event_type=row.type,
+        code=code,
+        exc_info=None if isinstance(error, HospitalsError) or final else error,
+    )
+    return dead
+
+
+def _apply(event: HospitalEvent) -> None:
+    """Move our own appointment and slot as the event says. In a transaction and the hospital's scope."""
+    row = _appointment(event.appointment_id)
+    if row is None:
+        raise UnknownAppointment
+    if event.type in _APPOINTMENT:
+        sources, target = _APPOINTMENT[event.type]
+        moved = Appointment.objects.filter(id=row.id, state__in=sources).update(state=target, changed_at=timezone.now())
+        if moved and event.type in _GIVES_BACK:
+            from hospitals.services import booking  # booking writes commands; the inbox only gives a place back
+
+            booking.give_back(row.slot)
+    if event.type is EventType.SCHEDULE_STOPPED:
+        Slot.objects.filter(schedule_id=row.slot.schedule_id).update(stopped=True)
+        Schedule.objects.filter(id=row.slot.schedule_id, stopped_at=None).update(stopped_at=timezone.now())
+
+
+def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:
+    """Hand on what a lost task left behind, in the order it came. Returns how many were settled."""
+    with tenancy.service("inbox sweep"):
+        waiting = list(
+            InboxEvent.objects.filter(
+                state=State.RECEIVED, received_at__lte=timezone.now() - timedelta(seconds=after_s)
+            )
+            .order_by("received_at")
+            .values_list("hospital_id", "id")[:limit]
+        )
+    return sum(handle(hospital_id, inbox_id) for hospital_id, inbox_id in waiting)
+
+
+def replay(hospital_id: UUID, inbox_id: UUID) -> bool:
+    """Take a dead letter up again, after whatever was wrong has been mended."""
+    with tenancy.scope(hospital_id):
+        changed = InboxEvent.objects.filter(id=inbox_id, state=State.DEAD).update(
+            state=State.RECEIVED, reason="", attempts=0
+        )
+        if changed:
+            after_commit("hospitals.tasks.hand_over", str(hospital_id), str(inbox_id))
+        return bool(changed)

@@ -1,0 +1,41 @@
+"""Work that follows from a commit or from the clock; each task takes ids and calls one function."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from hospitals.connectors import sandbox
+from hospitals.services import booking, inbox, outbox
+
+
+@shared_task(ignore_result=True)
+def hand_over(hospital_id: str, inbox_id: str) -> None:
+    inbox.handle(UUID(hospital_id), UUID(inbox_id))
+
+
+@shared_task(ignore_result=True)
+def deliver_command(hospital_id: str, command_id: str) -> None:
+    outbox.deliver(UUID(hospital_id), UUID(command_id))
+
+
+@shared_task(ignore_result=True)
+def sweep_outbox() -> None:
+    """Both ways: commands that are due and events whose task was lost."""
+    outbox.sweep()
+    inbox.sweep()
+    sandbox.flush()
+
+
+@shared_task(ignore_result=True)
+def expire_holds() -> None:
+    booking.expire_holds()
+
+
+@shared_task(ignore_result=True)
+def send_sandbox_events(hospital_id: str) -> None:
+    sandbox.flush(UUID(hospital_id))
+
+
+@shared_task(ignore_result=True)
+def sandbox_clock() -> None:
+    sandbox.tick_all()

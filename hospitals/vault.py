@@ -1,0 +1,320 @@
+"""Columns that are encrypted where they rest: a key per owner, bound to the row and the column they stand in.
+
+A stored value is ``format | key version | nonce | ciphertext and tag``; its additional data are owner, table, primary key
+and column, so that a ciphertext moved to another row, column or tenant does not open. Data keys are made by
+hospitals.ciphers' chosen cipher, wrapped by settings.KEY_SERVICE and kept in DataKey; a process remembers opened keys for
+a short while. Rows need a primary key before they are saved (UUIDs are made on the client).
+"""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import FieldError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import IntegrityError, models, transaction
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_migrate
+from django.utils import timezone
+
+from hospitals import ciphers
+from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
+from hospitals.keys import key_service
+
+if TYPE_CHECKING:
+    from hospitals.models import DataKey
+
+FORMAT = 1
+HEADER_BYTES = 5
+REMEMBERED_KEYS = 4096
+REMEMBERED_S = 30.0  # an erased owner's key is gone from every process after this
+_SURELY_COMMITTED_S = 300.0
+INDEX_OWNER = ("blind-index", "")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKey:
+    """A data key ready for use."""
+
+    version: int
+    cipher: str
+    secret: bytes
+
+
+class Ciphertext(bytes):
+    """Bytes as they stand in the database, not yet opened."""
+
+    @property
+    def key_version(self) -> int:
+        return int.from_bytes(self[1:HEADER_BYTES], "big")
+
+
+# --- keys ---------------------------------------------------------------------------------------------------
+
+
+class _Remembered:
+    """Opened keys of this process: bounded in number and age, safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: OrderedDict[tuple[str, str, int], tuple[float, OpenKey]] = OrderedDict()
+
+    def get(self, name: tuple[str, str, int]) -> OpenKey | None:
+        with self._lock:
+            found = self._keys.get(name)
+            if found is None or found[0] < time.monotonic():
+                return None
+            return found[1]
+
+    def put(self, name: tuple[str, str, int], key: OpenKey) -> None:
+        with self._lock:
+            self._keys[name] = (time.monotonic() + REMEMBERED_S, key)
+            self._keys.move_to_end(name)
+            while len(self._keys) > REMEMBERED_KEYS:
+                self._keys.popitem(last=False)
+
+    def forget(self, owner: tuple[str, str] | None = None) -> None:
+        with self._lock:
+            for name in [n for n in self._keys if owner is None or n[:2] == owner]:
+                del self._keys[name]
+
+
+_remembered = _Remembered()
+CURRENT = 0  # stands for the newest version where keys are remembered
+
+
+def forget() -> None:
+    """Drop every opened key of this process."""
+    _remembered.forget()
+
+
+post_migrate.connect(lambda **_kwargs: forget(), dispatch_uid="hospitals.vault", weak=False)
+
+
+def _rows() -> "models.Manager[DataKey]":
+    model: type[DataKey] = apps.get_model("hospitals", "DataKey")
+    return model._default_manager
+
+
+def _context(kind: str, owner_id: str, version: int) -> bytes:
+    return f"{kind}|{owner_id}|{version}".encode()
+
+
+def _open(row: "DataKey") -> OpenKey:
+    if row.destroyed_at is not None:
+        raise KeyDestroyed
+    context = _context(row.owner_kind, row.owner_id, row.version)
+    return OpenKey(row.version, row.cipher, key_service().unwrap(row.master_id, bytes(row.wrapped), context=context))
+
+
+def _remember(row: "DataKey", key: OpenKey, *, current: bool) -> None:
+    """Keep it; a key that this transaction may have made only once it is committed, or it would outlive a rollback."""
+    versions = (row.version, CURRENT) if current else (row.version,)
+
+    def keep() -> None:
+        for version in versions:
+            _remembered.put((row.owner_kind, row.owner_id, version), key)
+
+    if (timezone.now() - row.created_at).total_seconds() > _SURELY_COMMITTED_S:
+        keep()
+    else:
+        transaction.on_commit(keep)
+
+
+def new_key(kind: str, owner_id: str, version: int, cipher: str = "") -> OpenKey:
+    """Make and store a key; another process's key of the same version stands when it was quicker."""
+    cipher = cipher or settings.HOSPITALS_CIPHER
+    secret = ciphers.generate(cipher)
+    master_id, wrapped = key_service().wrap(secret, context=_context(kind, owner_id, version))
+    try:
+        with transaction.atomic():
+            row = _rows().create(
+                owner_kind=kind, owner_id=owner_id, version=version, cipher=cipher, master_id=master_id, wrapped=wrapped
+            )
+    except IntegrityError:
+        row = _rows().get(owner_kind=kind, owner_id=owner_id, version=version)
+    key = _open(row)
+    _remember(row, key, current=True)
+    return key
+
+
+def current_key(kind: str, owner_id: str, *, cipher: str = "") -> OpenKey:
+    """The owner's newest key, made on first use. Raises ``KeyDestroyed``."""
+    found = _remembered.get((kind, owner_id, CURRENT))
+    if found is not None:
+        return found
+    row = _rows().filter(owner_kind=kind, owner_id=owner_id).order_by("-version").first()
+    if row is None:
+        return new_key(kind, owner_id, 1, cipher)
+    key = _open(row)
+    _remember(row, key, current=True)
+    return key
+
+
+def key_version(kind: str, owner_id: str, version: int) -> OpenKey:
+    """The owner's key of that version. Raises ``KeyDestroyed``, ``CiphertextInvalid``."""
+    found = _remembered.get((kind, owner_id, version))
+    if found is not None:
+        return found
+    row = _rows().filter(owner_kind=kind, owner_id=owner_id, version=version).first()
+    if row is None:
+        raise CiphertextInvalid
+    key = _open(row)
+    _remember(row, key, current=False)
+    return key
+
+
+def erase(kind: str, owner_id: UUID | str) -> int:
+    """Destroy all keys of an owner: what was encrypted with them can never be read again. Returns how many there were."""
+    owner = (kind, str(owner_id))
+    with transaction.atomic():
+        count = (
+            _rows()
+            .filter(owner_kind=kind, owner_id=str(owner_id), destroyed_at=None)
+            .update(wrapped=b"", destroyed_at=timezone.now())
+        )
+        transaction.on_commit(lambda: _remembered.forget(owner))
+    _remembered.forget(owner)
+    return count
+
+
+# --- sealing ------------------------------------------------------------------------------------------------
+
+
+def seal(plain: bytes, *, owner: tuple[str, str], bound_to: bytes) -> Ciphertext:
+    """Encrypt under the owner's current key. ``bound_to`` names the place it is for."""
+    key = current_key(*owner)
+    header = bytes([FORMAT]) + key.version.to_bytes(4, "big")
+    return Ciphertext(header + ciphers.encrypt(key.cipher, key.secret, plain, header + bound_to))
+
+
+def unseal(stored: bytes, *, owner: tuple[str, str], bound_to: bytes) -> bytes:
+    """Raises ``CiphertextInvalid`` when it was altered or belongs elsewhere, ``KeyDestroyed`` when it was erased."""
+    if len(stored) < HEADER_BYTES or stored[0] != FORMAT:
+        raise CiphertextInvalid
+    key = key_version(*owner, Ciphertext(stored).key_version)
+    return ciphers.decrypt(key.cipher, key.secret, stored[HEADER_BYTES:], stored[:HEADER_BYTES] + bound_to)
+
+
+def blind_index(purpose: str, value: str) -> str:
+    """64 hex digits that are equal for equal values of one purpose and tell nothing else: for exact look-ups."""
+    key = current_key(*INDEX_OWNER, cipher=ciphers.mac_for(settings.HOSPITALS_CIPHER))
+    return ciphers.mac(key.cipher, key.secret, f"{purpose}\x00{value}".encode())
+
+
+# --- fields -------------------------------------------------------------------------------------------------
+
+
+class _Opening(DeferredAttribute):
+    """Opens a stored value when it is first looked at; a row that nobody looks into costs no decryption."""
+
+    field: "EncryptedField"
+
+    def __get__(self, instance: models.Model | None, cls: type | None = None) -> Any:
+        if instance is None:
+            return self
+        value = super().__get__(instance, cls)
+        if isinstance(value, Ciphertext):
+            value = self.field.open(instance, value)
+            instance.__dict__[self.field.attname] = value
+        return value
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
+class EncryptedField(models.Field):
+    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id)."""
+
+    descriptor_class = _Opening
+    empty_strings_allowed = False
+
+    def __init__(self, *args: Any, owner: tuple[str, str], **kwargs: Any) -> None:
+        self.owner = tuple(owner)
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "owner": self.owner}
+
+    def get_internal_type(self) -> str:
+        return "BinaryField"
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        if lookup_name != "isnull":
+            raise FieldError(f"{self.name} is encrypted: look it up by a blind index")
+        return super().get_lookup(lookup_name)
+
+    def to_bytes(self, value: Any) -> bytes:
+        raise NotImplementedError
+
+    def from_bytes(self, plain: bytes) -> Any:
+        raise NotImplementedError
+
+    def _place(self, instance: models.Model) -> dict[str, Any]:
+        kind, attribute = self.owner
+        owner_id = getattr(instance, attribute)
+        if owner_id is None or instance.pk is None:
+            raise ValueError(
+                f"{self.model.__name__}.{self.name} needs {attribute} and a primary key before it is saved"
+            )
+        parts = (kind, str(owner_id), self.model._meta.db_table, str(instance.pk), str(self.column))
+        return {"owner": (kind, str(owner_id)), "bound_to": "|".join(parts).encode()}
+
+    def open(self, instance: models.Model, stored: Ciphertext) -> Any:
+        return self.from_bytes(unseal(stored, **self._place(instance)))
+
+    def seal(self, instance: models.Model, value: Any) -> Ciphertext:
+        return seal(self.to_bytes(value), **self._place(instance))
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = model_instance.__dict__.get(self.attname)
+        if isinstance(value, Ciphertext) and not add:
+            return value  # loaded and never looked at: it stays as it is
+        value = getattr(model_instance, self.attname)
+        return None if value is None else self.seal(model_instance, value)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if value is not None and not isinstance(value, Ciphertext):
+            raise FieldError(f"{self.name} is encrypted: save the row instead of update()")
+        return None if value is None else connection.Database.Binary(bytes(value))
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return None if value is None else Ciphertext(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """A serialised row keeps the value sealed: a dump never holds it in clear."""
+        value = getattr(obj, self.attname)
+        return "" if value is None else self.seal(obj, value).hex()
+
+
+class EncryptedTextField(EncryptedField):
+    """Text."""
+
+    def to_bytes(self, value: Any) -> bytes:
+        return str(value).encode()
+
+    def from_bytes(self, plain: bytes) -> str:
+        return plain.decode()
+
+    def formfield(self, **kwargs: Any) -> None:
+        """Not edited in forms."""
+
+
+class EncryptedJSONField(EncryptedField):
+    """Anything JSON can say; dates and UUIDs become strings."""
+
+    def to_bytes(self, value: Any) -> bytes:
+        return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def from_bytes(self, plain: bytes) -> Any:
+        return json.loads(plain)
+
+    def formfield(self, **kwargs: Any) -> None:
+        """Not edited in forms."""

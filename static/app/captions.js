@@ -1,0 +1,56 @@
+// The caption under the avatar: the whole sentence that is being said, lit word by word as it sounds.
+
+import { el } from './dom.js';
+
+export class Captions {
+  constructor(place) {
+    this.place = place;
+    this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins}
+    this.now = null;
+    this.lit = 0;
+  }
+
+  // Words that nobody speaks: a question under way, an error.
+  show(text) {
+    this.says = [];
+    this.now = { text: [...text], starts: new Map() };
+    this.lit = 0;
+    this.draw();
+  }
+
+  // A sentence to come; it is on the screen at once unless another is being spoken.
+  add({ text, utterances }, speaking) {
+    const say = { text: [...text], starts: new Map() };
+    let at = 0;
+    for (const { id, text: clause } of utterances ?? []) {
+      const found = text.indexOf(clause, at);
+      if (found >= 0) at = found;
+      say.starts.set(id, [...text.slice(0, at)].length);
+      at += clause.length;
+    }
+    this.says.push(say);
+    if (!speaking || !this.now || !this.now.starts.size) this.take(say);
+  }
+
+  take(say) {
+    this.now = say;
+    this.lit = 0;
+    this.draw();
+  }
+
+  // From the player: {kind: "start" | "word" | "fallback" | "end", id, text, start, length}
+  hear({ kind, id, text, start, length }) {
+    const say = this.says.find((candidate) => candidate.starts.has(id));
+    if (say && say !== this.now) this.take(say);
+    const from = say?.starts.get(id) ?? 0;
+    if (kind === 'word') this.lit = Math.max(this.lit, from + start + length);
+    // No voice could be had in time: the words stay, fully lit, so that nothing is lost.
+    if (kind === 'fallback' || kind === 'end') this.lit = Math.max(this.lit, from + [...text ?? ''].length);
+    this.draw();
+  }
+
+  draw() {
+    const { text } = this.now;
+    this.place.replaceChildren(el('span', { class: 'lit' }, text.slice(0, this.lit).join('')), text.slice(this.lit).join(''));
+  }
+}

@@ -1,0 +1,202 @@
+// One function a card: data from the socket in, an element out. `act` sends an action, `ask` says words for her.
+
+import { el, when, yuan } from './dom.js';
+import { drawFloor } from './floorplan.js';
+
+const button = (label, onclick, kind = '') => el('button', { type: 'button', class: `action ${kind}`, onclick }, label);
+const actions = (...children) => el('div', { class: 'actions' }, ...children);
+const row = (name, value) => (value ? el('div', { class: 'row' }, el('span', {}, name), el('span', { class: 'value' }, value)) : null);
+const note = (text) => (text ? el('p', { class: 'note' }, text) : null);
+const list = (items) => (items?.length ? el('ul', {}, items.map((item) => el('li', {}, item))) : null);
+
+const STATUS = {
+  booked: '已预约', reminded: '已预约', arrived: '已到院', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
+  missed: '已过号', in_consultation: '就诊中', consulted: '看诊结束', closed: '已完成', follow_up: '待复诊',
+  refused: '未约成', stopped: '已停诊', cancelled: '已取消', no_show: '未到',
+};
+const URGENCY = {
+  ambulance: ['马上打120', 'danger'], emergency: ['马上去急诊', 'danger'], within_24h: ['24小时内就诊', 'warn'],
+  outpatient: ['这几天看门诊', ''], self_care: ['先在家观察', ''],
+};
+const MARKS = { high: '↑ 偏高', low: '↓ 偏低', normal: '正常', abnormal: '异常', critical: '请找医生' };
+
+const RENDER = {
+  departments({ departments, urgency, deadline, action, watch = [], not_asked: notAsked = [] }, { ask }) {
+    const [label, kind] = URGENCY[urgency] ?? ['', ''];
+    return [
+      el('h2', {}, '建议科室 ', label ? el('span', { class: `badge ${kind}` }, label) : ''),
+      departments.map((d) => el('div', { class: 'row' }, el('strong', {}, d.name), el('span', { class: 'note' }, d.reason))),
+      note([deadline, action].filter(Boolean).join(' ')),
+      watch.length ? el('p', { class: 'note' }, `出现这些情况要马上就医:${watch.join('、')}`) : null,
+      notAsked.length ? note(`还没有问到:${notAsked.join('、')}`) : null,
+      actions(button(`挂${departments[0]?.name ?? ''}的号`, () => ask(`挂${departments[0]?.name ?? ''}`))),
+    ];
+  },
+
+  slots({ offers, department, day }, { act, words }) {
+    return [
+      el('h2', {}, `${department} 可以约的号`, day ? el('span', { class: 'badge' }, day) : ''),
+      offers.length ? null : note('暂时没有合适的号,可以换个时间或医院。'),
+      offers.map((o) =>
+        el(
+          'button',
+          { type: 'button', class: 'offer', 'data-slot': o.slot_id, onclick: () => act({ kind: 'book', slot_id: o.slot_id }) },
+          el('strong', {}, o.hospital, ' ', el('span', { class: 'badge' }, o.hospital_level)),
+          el('span', { class: 'when' }, when(o.start)),
+          el('div', {}, [o.practitioner, o.title].filter(Boolean).join(' ')),
+          el('div', { class: 'note' }, [yuan(o.fee_fen), `${words.free} ${o.free}`, o.distance_text].filter(Boolean).join(' · ')),
+        ),
+      ),
+    ];
+  },
+
+  appointment(a, { act, words, confirm }) {
+    return [
+      el('h2', {}, '预约单 ', el('span', { class: 'badge' }, STATUS[a.status] ?? a.status)),
+      row('就诊人', a.patient),
+      row('医院', a.hospital),
+      row('科室', a.department),
+      row('医生', a.practitioner),
+      row('时间', when(a.start)),
+      row('地点', a.place),
+      a.can_cancel
+        ? actions(
+            button('取号', () => act({ kind: 'check_in', visit_id: a.visit_id })),
+            button(words.cancel, () => confirm(words.cancel_sure, words.cancel, () => act({ kind: 'cancel', visit_id: a.visit_id })), 'quiet'),
+          )
+        : null,
+    ];
+  },
+
+  queue(q, { ask, words }) {
+    const called = q.status === 'called';
+    const wait = q.wait_low_min === null || q.wait_low_min === undefined ? '' : `大约还要等 ${q.wait_low_min} 到 ${q.wait_high_min} 分钟`;
+    return [
+      el('h2', {}, called ? '轮到您了,请进诊室 ' : '候诊 ', el('span', { class: called ? 'badge warn' : 'badge' }, STATUS[q.status] ?? '')),
+      el(
+        'div',
+        { class: 'big-number' },
+        el('div', { class: called ? 'called' : '' }, el('strong', { id: 'queue-ticket' }, q.ticket), el('span', {}, '您的号')),
+        el('div', {}, el('strong', { id: 'queue-now' }, q.now_serving || '—'), el('span', {}, '正在叫')),
+        el('div', {}, el('strong', { id: 'queue-ahead' }, String(q.ahead)), el('span', {}, '前面还有')),
+      ),
+      row('地点', `${q.place}${q.room}`),
+      note(called ? '' : wait),
+      q.stale ? el('p', { class: 'badge warn' }, words.stale) : null,
+      actions(button('怎么走', () => ask('怎么走'), 'quiet')),
+    ];
+  },
+
+  route(r, { act, words }) {
+    const last = r.floors.length - 1;
+    return [
+      el('h2', {}, `去${r.goal_name || '目的地'} `, el('span', { class: 'badge' }, `约${r.minutes}分钟 ${Math.round(r.total_m)}米`)),
+      r.floors.map((floor, i) => drawFloor(floor, { goal: r.goal, first: i === 0, last: i === last })),
+      el('ol', { class: 'steps' }, r.steps.map((step) => el('li', {}, step.text ?? step))),
+      actions(
+        button(r.lift_only ? words.all_ways : words.lift_only, () => act({ kind: 'route', start: r.start, goal: r.goal, lift_only: !r.lift_only }), 'quiet'),
+      ),
+    ];
+  },
+
+  invoice({ invoices }, { act, words }) {
+    return invoices.map((bill) => [
+      el('h2', {}, bill.title, ' ', el('span', { class: 'badge' }, { issued: '待缴费', sent: '确认中', paid: '已缴费', cancelled: '已撤销' }[bill.status] ?? '')),
+      bill.lines.map((line) => row(line.name, yuan(line.amount_fen))),
+      row('合计', yuan(bill.total_fen)),
+      row('医保支付', yuan(bill.insurance_fen)),
+      el('div', { class: 'row money' }, el('span', {}, '您自付'), el('strong', {}, yuan(bill.self_pay_fen))),
+      bill.status === 'issued'
+        ? actions(button(`${words.pay} ${yuan(bill.self_pay_fen)}`, () => act({ kind: 'pay', invoice_id: bill.id })))
+        : null,
+    ]);
+  },
+
+  examination({ examinations }, { act }) {
+    return examinations.map((e) => [
+      el('h2', {}, e.name, ' ', el('span', { class: 'badge' }, { ordered: '待检查', completed: '已做完', reported: '报告已出', cancelled: '已取消' }[e.status] ?? '')),
+      row('地点', `${e.place}${e.room}`),
+      note(e.preparation),
+      e.fasting ? el('p', { class: 'badge warn' }, '检查前要空腹') : null,
+      e.status === 'ordered' ? actions(button('怎么走', () => act({ kind: 'route', goal: e.room_code }), 'quiet')) : null,
+    ]);
+  },
+
+  report({ reports }) {
+    return reports.map((r) => [
+      el('h2', {}, r.name),
+      note(r.issued_at ? when(r.issued_at) : ''),
+      r.lines.map((line) =>
+        el(
+          'div',
+          { class: `report-line ${line.mark}` },
+          el('div', { class: 'row' }, el('strong', {}, line.name), el('span', { class: 'value' }, `${line.value} ${line.unit ?? ''} `, el('span', { class: 'mark' }, MARKS[line.mark] ?? line.mark ?? ''))),
+          note([line.range ? `参考 ${line.range}` : '', line.explanation].filter(Boolean).join('。')),
+          line.source ? note(`依据:${line.source}`) : null,
+        ),
+      ),
+      r.conclusion ? el('p', {}, el('strong', {}, '医院结论:'), r.conclusion) : null,
+      note('讲解只帮您看懂,诊断以医生为准。'),
+    ]);
+  },
+
+  medicine({ medicines, pickup_place: pickup }, { ask }) {
+    return [
+      el('h2', {}, '药怎么用'),
+      pickup ? row('取药', pickup) : null,
+      medicines.map((m) => [
+        el('h3', {}, m.name),
+        el('p', {}, el('strong', {}, '医生写的用法:'), [m.dosage, m.days ? `用${m.days}天` : ''].filter(Boolean).join(',')),
+        list(m.cautions),
+        m.source ? note(`依据:${m.source}`) : null,
+      ]),
+      pickup ? actions(button('药房怎么走', () => ask('药房怎么走'), 'quiet')) : null,
+    ];
+  },
+
+  follow_up({ due_on: due, department, instruction }) {
+    return [el('h2', {}, '复诊提醒'), row('日期', due), row('科室', department), note(instruction), note('到时候我会提醒您。')];
+  },
+
+  emergency({ title, call, do: what = [], do_not: avoid = [], nearest = [] }, { words }) {
+    return [
+      el('h2', {}, title),
+      el('a', { class: 'action danger', href: `tel:${call}`, role: 'button' }, `${words.call} ${call}`),
+      what.length ? [el('h3', {}, '现在这样做'), list(what)] : null,
+      avoid.length ? [el('h3', {}, '不要这样做'), list(avoid)] : null,
+      nearest.length ? [el('h3', {}, '最近的急诊'), nearest.map((n) => row(n.hospital, [n.distance_text, n.phone].filter(Boolean).join(' ')))] : null,
+    ];
+  },
+
+  answer({ title, passages }, { words }) {
+    return [
+      el('h2', {}, title),
+      passages.map((p) => [p.title ? el('h3', {}, p.title) : null, el('p', {}, p.text), note(`${words.source}:${p.source}`)]),
+    ];
+  },
+
+  people({ people }, { act }) {
+    return [
+      el('h2', {}, '为谁办理?'),
+      people.map((p) => button(`${p.name}(${p.relation})${p.current ? ' ✓' : ''}`, () => act({ kind: 'switch_patient', patient_id: p.patient_id }), p.current ? '' : 'quiet')),
+    ];
+  },
+
+  human({ phone, hours, queue_position: position }, { words }) {
+    return [
+      el('h2', {}, '人工服务'),
+      position ? note(`已为您排队,前面还有${position - 1}位。`) : null,
+      row('服务时间', hours),
+      phone ? el('a', { class: 'action', href: `tel:${phone}`, role: 'button' }, `${words.call} ${phone}`) : null,
+    ];
+  },
+
+  journey({ steps }) {
+    return [el('h2', {}, '就诊进度'), el('ul', { class: 'journey' }, steps.map((s) => el('li', { class: s.state }, s.text || s.name)))];
+  },
+};
+
+export function renderCard(kind, data, context) {
+  const render = RENDER[kind];
+  return render ? [render(data, context)].flat(Infinity).filter(Boolean) : [];
+}

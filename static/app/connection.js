@@ -1,0 +1,81 @@
+// The one socket: sign-in by token in the first message, reconnect with back-off, resume. Free of DOM.
+//
+// new Connection({url, makeSocket, token, now, later, on}) where makeSocket(url) returns a WebSocket-like object,
+// token() a promise of a fresh token, later(fn, ms) a timer, and on = {frame, media, state}.
+
+const FIRST_RETRY_MS = 400;
+const LONGEST_RETRY_MS = 8000;
+
+export class Connection {
+  constructor({ url, makeSocket, token, ticket = null, later = setTimeout, random = Math.random, on, hello }) {
+    Object.assign(this, { url, makeSocket, token, ticket, later, random, on, hello });
+    this.socket = null;
+    this.attempt = 0;
+    this.ready = false;
+    this.closed = false;
+    this.waiting = []; // what the resident did while the line was down; sent once it stands again
+  }
+
+  async open() {
+    if (this.closed) return;
+    let token;
+    try {
+      token = await this.token();
+    } catch (error) {
+      this.on.state(error.code === 'not_signed_in' ? 'expired' : 'offline');
+      if (error.code !== 'not_signed_in') this.retry();
+      return;
+    }
+    const socket = this.makeSocket(this.url);
+    socket.binaryType = 'arraybuffer';
+    this.socket = socket;
+    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', token, ...this.hello() }));
+    socket.onmessage = ({ data }) => this.receive(data);
+    socket.onclose = ({ code }) => this.lost(socket, code);
+    socket.onerror = () => {};
+  }
+
+  receive(data) {
+    if (typeof data !== 'string') {
+      this.on.media(data);
+      return;
+    }
+    const frame = JSON.parse(data);
+    if (frame.type === 'ready') {
+      this.ready = true;
+      this.attempt = 0;
+      this.on.state('online');
+      this.on.frame(frame);
+      for (const text of this.waiting.splice(0)) this.socket.send(text);
+      return;
+    }
+    this.on.frame(frame);
+  }
+
+  lost(socket, code) {
+    if (socket !== this.socket || this.closed) return;
+    this.ready = false;
+    this.socket = null;
+    this.on.state({ 4401: 'expired', 4410: 'elsewhere' }[code] ?? 'offline');
+    if (code !== 4401 && code !== 4410) this.retry();
+  }
+
+  retry() {
+    const base = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.attempt);
+    this.attempt += 1;
+    // jitter: after a restart ten thousand pages must not come back in the same instant
+    this.later(() => this.open(), base * (0.5 + this.random()));
+  }
+
+  // Words and actions wait for the line; playhead reports are worth nothing later and are dropped.
+  send(frame, { keep = true } = {}) {
+    const text = JSON.stringify(frame);
+    if (this.ready) this.socket.send(text);
+    else if (keep && this.waiting.length < 20) this.waiting.push(text);
+  }
+
+  close() {
+    this.closed = true;
+    if (this.socket) this.socket.close();
+  }
+}

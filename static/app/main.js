@@ -1,0 +1,172 @@
+// Wires the page: one connection, one player, one caption, one card. All state that matters lives on the server.
+
+import { Connection } from './connection.js';
+import { Captions } from './captions.js';
+import { renderCard } from './cards.js';
+import { el } from './dom.js';
+import { makePlayer } from './stage.js';
+import { signIn } from './session.js';
+
+const config = JSON.parse(document.getElementById('config').textContent);
+const { words } = config;
+const $ = (id) => document.getElementById(id);
+const known = { conversation: localStorage.getItem('conversation') };
+const captions = new Captions($('caption'));
+let player;
+let shownCard = null; // {kind, data}: a visit's own changes refresh the card that is on the screen
+let speechRate = 1;
+
+const socketUrl = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${config.socketPath}`;
+const connection = new Connection({
+  url: socketUrl,
+  makeSocket: (url) => new WebSocket(url),
+  token: () => signIn(config),
+  hello: () => ({ conversation: known.conversation, known_patches: player.known() }),
+  on: { frame, media: (data) => player.push(data), state: network },
+});
+
+// --- what she does ----------------------------------------------------------------------------------------
+function ask(text) {
+  const trimmed = text.trim();
+  if (!trimmed) return;
+  hush();
+  $('asked').textContent = trimmed;
+  $('asked').hidden = false;
+  captions.show(words.thinking);
+  options([]);
+  connection.send({ type: 'text', id: crypto.randomUUID(), text: trimmed });
+}
+
+function act(action) {
+  hush();
+  $('asked').hidden = true;
+  connection.send({ type: 'action', id: crypto.randomUUID(), action });
+}
+
+// The mouth stops in this very frame; the server is told afterwards.
+function hush() {
+  player.resume();
+  player.interrupt();
+  connection.send({ type: 'interrupt' }, { keep: false });
+}
+
+function confirm(question, yes, then) {
+  const dialog = $('people');
+  const close = () => dialog.close();
+  dialog.replaceChildren(
+    el('p', {}, question),
+    el('button', { type: 'button', class: 'action danger', onclick: () => { close(); then(); } }, yes),
+    el('button', { type: 'button', class: 'action quiet', onclick: close }, words.keep),
+  );
+  dialog.showModal();
+}
+
+$('say').addEventListener('submit', (event) => {
+  event.preventDefault();
+  ask($('words').value);
+  $('words').value = '';
+});
+$('stop').addEventListener('click', hush);
+$('human').addEventListener('click', () => ask('转人工'));
+$('repeat').addEventListener('click', () => ask('再说一遍'));
+$('person').addEventListener('click', () => act({ kind: 'people' }));
+$('slower').addEventListener('click', () => {
+  speechRate = speechRate < 1 ? 1 : 0.8;
+  $('slower').setAttribute('aria-pressed', String(speechRate < 1));
+  connection.send({ type: 'setting', rate: speechRate });
+});
+$('unlock').addEventListener('click', () => player.resume());
+document.addEventListener('pointerdown', () => player.resume());
+
+// --- what comes -------------------------------------------------------------------------------------------
+const ON = {
+  ready(f) {
+    player.reset();
+    known.conversation = f.conversation;
+    localStorage.setItem('conversation', f.conversation);
+    $('person-name').textContent = f.patient.name;
+    speechRate = f.rate;
+    $('slower').setAttribute('aria-pressed', String(speechRate < 1));
+    if (f.card && !shownCard) card(f.card.kind, f.card.data);
+  },
+  say(f) {
+    captions.add(f, player.state === 'speaking');
+    $('sources').textContent = f.sources.length ? `${words.source}:${f.sources.join('、')}` : '';
+    $('sources').hidden = !f.sources.length;
+  },
+  ask(f) { options(f.options); },
+  card(f) { card(f.kind, f.data); },
+  patient(f) { $('person-name').textContent = f.name; },
+  flush(f) { player.interrupt(f.generation); },
+  // the hospital moved on: numbers on the screen follow by themselves
+  visit(f) {
+    document.body.dataset.visitState = f.state;
+    if (shownCard && f.card && shownCard.kind === f.card.kind) card(f.card.kind, f.card.data, { keepPlace: true });
+    if (f.next) options(f.next);
+  },
+  adjust(f) {
+    if (f.setting === 'rate') { speechRate = f.value; $('slower').setAttribute('aria-pressed', String(speechRate < 1)); }
+    if (f.setting === 'volume') player.setVolume(f.value);
+    if (f.setting === 'stop') player.interrupt();
+  },
+  error(f) {
+    if (f.status === 401) network('expired');
+    else captions.show(f.detail);
+  },
+  'turn.ended'() {},
+  pong() {},
+};
+
+function frame(f) {
+  (ON[f.type] ?? (() => {}))(f);
+}
+
+function card(kind, data, { keepPlace = false } = {}) {
+  const place = $('card');
+  shownCard = { kind, data };
+  place.className = `card ${kind}`;
+  place.dataset.kind = kind;
+  place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm }));
+  place.hidden = !place.childNodes.length;
+  document.querySelector('.stage').classList.toggle('small', !place.hidden);
+  if (!keepPlace) document.querySelector('main').scrollTo({ top: 0, behavior: 'smooth' });
+  options([]);
+}
+
+function options(list) {
+  $('options').replaceChildren(
+    ...list.map((o) => el('button', { type: 'button', onclick: () => (o.action ? act(o.action) : ask(o.text || o.label)) }, o.label)),
+  );
+}
+
+function network(state) {
+  const place = $('network');
+  document.body.dataset.network = state;
+  if (state === 'online') {
+    if (!place.hidden) setTimeout(() => { place.hidden = true; }, 1500);
+    place.textContent = words.back;
+    return;
+  }
+  place.hidden = false;
+  if (state === 'expired') {
+    sessionStorage.removeItem('token');
+    place.replaceChildren(words.expired, ' ', el('button', { type: 'button', class: 'action quiet', onclick: () => location.reload() }, words.sign_in_again));
+  } else if (state === 'elsewhere') place.textContent = words.elsewhere;
+  else place.textContent = words.offline;
+}
+
+// --- start ------------------------------------------------------------------------------------------------
+player = await makePlayer({
+  canvas: $('avatar'),
+  onCaption: (caption) => captions.hear(caption),
+  onState(state) {
+    $('stop').hidden = state !== 'speaking';
+    document.body.dataset.avatar = state;
+  },
+  onLocked(locked) { $('unlock').hidden = !locked; },
+  onPlayhead: (utterance, pts) => connection.send({ type: 'playhead', utterance, pts_ms: pts }, { keep: false }),
+});
+window.companion = { player, connection }; // looked at by the browser tests
+connection.open();
+setInterval(() => connection.send({ type: 'ping' }, { keep: false }), 25000);
+if (config.demo) (await import('./demo.js')).start({ place: $('clock'), token: () => signIn(config) });

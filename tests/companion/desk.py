@@ -1,0 +1,343 @@
+"""A visit port in memory that behaves as the real one: slots sell out, numbers move, bills are paid once."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from companion.exceptions import NotNow
+from companion.skills.base import (
+    EmergencyPlaceView,
+    ExaminationView,
+    FollowUpView,
+    HospitalView,
+    HumanView,
+    InvoiceLineView,
+    InvoiceView,
+    JourneyStepView,
+    MedicinesView,
+    MedicineView,
+    NextView,
+    OfferQuery,
+    PersonView,
+    PlaceView,
+    QueueView,
+    ReportLineView,
+    ReportView,
+    RouteStepView,
+    RouteView,
+    SlotOffer,
+    SlotTaken,
+    VisitView,
+)
+
+ZONE = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=ZONE)  # a Tuesday
+HOSPITALS = (
+    HospitalView("h1", "岚州市第一人民医院", "三级甲等", "岚州市", ("市一医院", "市一院", "一院")),
+    HospitalView("h2", "岚州市中医医院", "三级甲等", "岚州市"),
+    HospitalView("h3", "岚州市妇幼保健院", "三级", "岚州市"),
+    HospitalView("h4", "望川市人民医院", "二级甲等", "望川市"),
+)
+DEPARTMENTS = (
+    "眼科 骨科 儿科 消化内科 心血管内科 神经内科 呼吸内科 内分泌科 皮肤科 口腔科 妇科 产科 普通内科 普外科 耳鼻咽喉科 泌尿外科 "
+    "精神心理科 中医科 肾内科 血液内科 风湿免疫科 男科 肛肠科 乳腺外科 甲状腺外科 神经外科 心胸外科 生殖医学科 儿童保健科 肿瘤科 感染科 "
+    "整形美容科 康复疼痛科 急诊科"
+).split()  # fmt: skip
+DOCTORS = ("王芳", "李建国", "张敏")
+PEOPLE = (
+    PersonView("p1", "陈玉兰", "本人", True, 65, "female"),
+    PersonView("p2", "周国平", "爱人", False, 68, "male"),
+    PersonView("p3", "周小禾", "孙辈", False, 4, "female"),
+)
+PLACES = (
+    PlaceView("E-S", "门诊楼南门", "entrance"),
+    PlaceView("E-N", "门诊楼北门", "entrance"),
+    PlaceView("7-1-B-01", "眼科检查一区", "room"),
+    PlaceView("7-1-A-09", "药房", "service"),
+    PlaceView("2-1-A-03", "检验科", "service"),
+    PlaceView("2-1-A-05", "卫生间", "service"),
+)
+_BEFORE = ("booked", "reminded", "arrived")
+_DOOR = ("checked_in", "waiting", "called", "missed")
+
+
+@dataclass
+class World:
+    """All of one resident's visits; the desk of each of her patients looks at the same world."""
+
+    now: datetime = NOW
+    slots: dict[str, SlotOffer] = field(default_factory=dict)
+    visits: dict[str, VisitView] = field(default_factory=dict)
+    owner: dict[str, str] = field(default_factory=dict)
+    queues: dict[str, QueueView] = field(default_factory=dict)
+    invoices: dict[str, list[InvoiceView]] = field(default_factory=dict)
+    examinations: dict[str, list[ExaminationView]] = field(default_factory=dict)
+    reports: dict[str, list[ReportView]] = field(default_factory=dict)
+    medicines: dict[str, MedicinesView] = field(default_factory=dict)
+    follow_ups: dict[str, FollowUpView] = field(default_factory=dict)
+    incidents: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    done: dict[str, Any] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    slow_hospital: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.slots:
+            self._open()
+
+    def _open(self) -> None:
+        midnight = self.now.replace(hour=0, minute=0)
+        for hospital in HOSPITALS:
+            for department in DEPARTMENTS:
+                for day in range(14):
+                    for n, hour in enumerate((8.5, 10.0, 14.0, 15.5)):
+                        if hospital.hospital_id != "h1" and n % 2:
+                            continue
+                        start = midnight + timedelta(days=day, hours=hour)
+                        if start <= self.now:
+                            continue
+                        slot_id = f"{hospital.hospital_id}-{department}-{start:%m%d%H%M}"
+                        self.slots[slot_id] = SlotOffer(
+                            slot_id=slot_id,
+                            hospital_id=hospital.hospital_id,
+                            hospital=hospital.name,
+                            department=department,
+                            start=start,
+                            hospital_level=hospital.level,
+                            practitioner=DOCTORS[n % 3],
+                            title="主任医师" if n % 2 == 0 else "主治医师",
+                            fee_fen=2000 + 1000 * n,
+                            free=3,
+                        )
+
+    def consult(self, visit_id: str) -> None:
+        """The doctor has seen her: a bill, an examination, a report, medicine and a follow-up, step by step below."""
+        self.visits[visit_id] = replace(self.visits[visit_id], status="consulted", can_cancel=False)
+        self.invoices[visit_id] = [
+            InvoiceView("i1", "检查费", 12000, 8000, 4000, (InvoiceLineView("泪液分泌试验", 12000),)),
+        ]
+        self.examinations[visit_id] = [
+            ExaminationView("e1", "泪液分泌试验", "7号楼1楼B区", "眼科检查二室", "7-1-B-02", "检查前取下隐形眼镜。"),
+        ]
+
+    def report(self, visit_id: str, *, critical: bool = False) -> None:
+        self.examinations[visit_id] = [replace(e, status="reported") for e in self.examinations.get(visit_id, [])]
+        lines = (
+            ReportLineView(
+                "左眼泪液分泌", "4", "mm", "10–30", "low", "数值低说明泪液偏少,眼睛容易干。", "眼科检查说明"
+            ),
+            ReportLineView("右眼泪液分泌", "12", "mm", "10–30", "normal", "在参考范围内。", "眼科检查说明"),
+        )
+        made = ReportView("r1", "泪液分泌试验", "2026-11-25T10:00:00+08:00", lines, "左眼泪液分泌减少")
+        self.reports[visit_id] = [replace(made, lines=(), critical=True) if critical else made]
+
+    def prescribe(self, visit_id: str) -> None:
+        drops = MedicineView(
+            "玻璃酸钠滴眼液",
+            "每次1滴,每日4次",
+            "滴眼",
+            14,
+            "",
+            ("滴完闭眼一会儿。", "瓶口不要碰到眼睛。"),
+            "药品说明书",
+        )
+        self.medicines[visit_id] = MedicinesView((drops,), "7号楼1楼药房", "7-1-A-09")
+        self.follow_ups[visit_id] = FollowUpView("2026-12-09", "眼科", "带上这次的报告。")
+
+
+class Desk:
+    """The port of one patient."""
+
+    def __init__(self, world: World | None = None, patient_id: str = "p1") -> None:
+        self.world = world or World()
+        self.patient_id = patient_id
+
+    def for_patient(self, patient_id: str) -> "Desk":
+        return Desk(self.world, patient_id)
+
+    def _mine(self) -> list[VisitView]:
+        mine = [v for v in self.world.visits.values() if self.world.owner[v.visit_id] == self.patient_id]
+        return sorted(mine, key=lambda v: v.start)
+
+    async def hospitals(self):
+        self.world.calls.append("hospitals")
+        return HOSPITALS
+
+    async def practitioners(self, surname):
+        self.world.calls.append("practitioners")
+        return tuple(d for d in DOCTORS if d.startswith(surname))
+
+    async def offers(self, query: OfferQuery):
+        self.world.calls.append("offers")
+        found = [
+            s
+            for s in self.world.slots.values()
+            if s.free > 0
+            and (not query.departments or s.department in query.departments)
+            and (not query.hospital_id or s.hospital_id == query.hospital_id)
+            and (not query.practitioner or s.practitioner.startswith(query.practitioner))
+            and (query.window is None or query.window.start <= s.start < query.window.end)
+        ]
+        found.sort(key=lambda s: (s.hospital_id, s.start))
+        return tuple(found[: query.limit])
+
+    async def offer(self, slot_id):
+        self.world.calls.append("offer")
+        slot = self.world.slots.get(slot_id)
+        return slot if slot and slot.free else None
+
+    async def book(self, *, slot_id, key):
+        self.world.calls.append("book")
+        if key in self.world.done:
+            return self.world.done[key]
+        slot = self.world.slots[slot_id]
+        if slot.free < 1:
+            raise SlotTaken
+        self.world.slots[slot_id] = replace(slot, free=slot.free - 1)
+        visit_id = f"v{len(self.world.visits) + 1}"
+        name = next(p.name for p in PEOPLE if p.patient_id == self.patient_id)
+        made = VisitView(
+            visit_id=visit_id,
+            hospital_id=slot.hospital_id,
+            hospital=slot.hospital,
+            department=slot.department,
+            start=slot.start,
+            patient=name,
+            status="booked",
+            practitioner=slot.practitioner,
+            place="7号楼1楼B区",
+            room_code="7-1-B-01",
+            can_cancel=True,
+        )
+        self.world.visits[visit_id] = made
+        self.world.owner[visit_id] = self.patient_id
+        self.world.done[key] = made
+        return made
+
+    async def cancel(self, *, visit_id, reason, key):
+        self.world.calls.append("cancel")
+        made = replace(self.world.visits[visit_id], status="cancelled", can_cancel=False)
+        self.world.visits[visit_id] = made
+        return made
+
+    async def current(self):
+        self.world.calls.append("current")
+        return next((v for v in self._mine() if v.status not in ("cancelled",)), None)
+
+    async def upcoming(self):
+        self.world.calls.append("upcoming")
+        return tuple(v for v in self._mine() if v.status not in ("cancelled", "closed", "follow_up"))
+
+    async def check_in(self, *, visit_id, key):
+        self.world.calls.append("check_in")
+        visit = self.world.visits[visit_id]
+        if visit.status not in _BEFORE:
+            raise NotNow
+        if self.world.slow_hospital:
+            return None
+        seen = QueueView(
+            "70", 4, "66", "7号楼1楼B区", "眼科检查一区", NOW.isoformat(), "7-1-B-01", 15, 25, status="waiting"
+        )
+        self.world.visits[visit_id] = replace(visit, status="waiting", can_cancel=False)
+        self.world.queues[visit_id] = seen
+        return seen
+
+    async def queue(self, visit_id):
+        self.world.calls.append("queue")
+        return self.world.queues.get(visit_id)
+
+    async def invoices(self, visit_id):
+        self.world.calls.append("invoices")
+        return tuple(self.world.invoices.get(visit_id, ()))
+
+    async def pay(self, *, visit_id, invoice_id, key):
+        self.world.calls.append("pay")
+        bills = self.world.invoices[visit_id]
+        status = "sent" if self.world.slow_hospital else "paid"
+        self.world.invoices[visit_id] = [replace(b, status=status) if b.id == invoice_id else b for b in bills]
+        return next(b for b in self.world.invoices[visit_id] if b.id == invoice_id)
+
+    async def examinations(self, visit_id):
+        self.world.calls.append("examinations")
+        return tuple(self.world.examinations.get(visit_id, ()))
+
+    async def reports(self, visit_id):
+        self.world.calls.append("reports")
+        return tuple(self.world.reports.get(visit_id, ()))
+
+    async def report_read(self, *, visit_id, report_id):
+        self.world.calls.append("report_read")
+        self.world.reports[visit_id] = [replace(r, status="read") for r in self.world.reports[visit_id]]
+
+    async def medicines(self, visit_id):
+        self.world.calls.append("medicines")
+        return self.world.medicines.get(visit_id, MedicinesView())
+
+    async def follow_up(self, visit_id):
+        self.world.calls.append("follow_up")
+        return self.world.follow_ups.get(visit_id)
+
+    async def progress(self, visit_id):
+        self.world.calls.append("progress")
+        return (JourneyStepView("预约", "done"), JourneyStepView("看诊", "now"), JourneyStepView("取药", "next"))
+
+    async def next_step(self, visit_id):
+        self.world.calls.append("next_step")
+        if visit_id is None:
+            return NextView("您可以告诉我哪里不舒服,我帮您找科室、挂号。", name="start")
+        visit = self.world.visits[visit_id]
+        if visit.status in _BEFORE:
+            return NextView("下一步:就诊当天到医院后取号。", "怎么走", "怎么走", "booked", visit.room_code)
+        if visit.status in _DOOR:
+            return NextView("下一步:在候诊区等叫号。", "我排到哪了", "我排到哪了", "waiting", visit.room_code)
+        if any(b.status == "issued" for b in self.world.invoices.get(visit_id, ())):
+            return NextView("下一步:缴费,在手机上就能付。", "去缴费", "缴费", "pay")
+        exam = next((e for e in self.world.examinations.get(visit_id, ()) if e.status == "ordered"), None)
+        if exam:
+            words = f"下一步:去做{exam.name},在{exam.place}{exam.room}。"
+            return NextView(words, "怎么走", "检查室怎么走", "examination", exam.room_code)
+        if any(r.status == "issued" for r in self.world.reports.get(visit_id, ())):
+            return NextView("下一步:看报告。", "看报告", "看报告", "read_report")
+        if self.world.medicines.get(visit_id):
+            return NextView("下一步:去7号楼1楼药房取药。", "药房怎么走", "药房怎么走", "collect_medicine", "7-1-A-09")
+        return NextView("下一步:回家好好休息。", "药怎么用", "药怎么用", "home")
+
+    async def starts(self, visit_id):
+        self.world.calls.append("starts")
+        return tuple(p for p in PLACES if p.kind == "entrance")
+
+    async def find_place(self, visit_id, text):
+        self.world.calls.append("find_place")
+        aliases = {
+            "厕所": "2-1-A-05",
+            "洗手间": "2-1-A-05",
+            "抽血": "2-1-A-03",
+            "南门": "E-S",
+            "北门": "E-N",
+            "检查室": "7-1-B-01",
+        }
+        code = next((c for word, c in aliases.items() if word in text), "")
+        return next((p for p in PLACES if p.code in (code, text) or p.name in text), None)
+
+    async def route(self, *, visit_id, start, goal, lift_only):
+        self.world.calls.append("route")
+        up = "坐3号电梯" if lift_only else "走楼梯"
+        steps = (RouteStepView("从入口直走50米"), RouteStepView(f"{up}到1楼"), RouteStepView("左转20米就到"))
+        name = next((p.name for p in PLACES if p.code == goal), "检查室")
+        return RouteView(steps, start, goal, name, 120.0, 3, lift_only)
+
+    async def people(self):
+        self.world.calls.append("people")
+        return tuple(replace(p, current=p.patient_id == self.patient_id) for p in PEOPLE)
+
+    async def request_human(self):
+        self.world.calls.append("request_human")
+        return HumanView("0990-12320", "每天 8:00 到 20:00", 1)
+
+    async def report_incident(self, kind, codes):
+        self.world.calls.append("report_incident")
+        self.world.incidents.append((kind, tuple(codes)))
+
+    async def nearest_emergency(self):
+        self.world.calls.append("nearest_emergency")
+        return (EmergencyPlaceView("岚州市第一人民医院", "0990-1200120", "岚州市"),)

@@ -1,0 +1,221 @@
+"""One resident, one whole visit, said the way a resident says it; and what must hold at every step."""
+
+import pytest
+
+from companion.skills.base import SlotTaken
+from tests.companion.desk import Desk, World
+from tests.companion.talking import Talk
+
+
+async def test_whole_visit() -> None:
+    talk = Talk()
+    first = await talk.say("眼睛干涩挂什么科?")
+    assert "眼科" in first.text
+    assert first.cards == ["departments", "slots"]
+    named = await talk.say("明天上午市一医院")
+    assert "岚州市第一人民医院眼科" in named.text and "明天上午" in named.text
+    booked = await talk.say("好")
+    assert "已为陈玉兰约好" in booked.text
+    assert booked.card("appointment")["status"] == "booked"
+    assert "下一步" in booked.text
+    ticket = await talk.say("取号")
+    assert "您是70号" in ticket.text
+    where = await talk.say("我排到哪了")
+    assert "当前您需要就诊,前面排队4人,当前叫号66号,地址位于7号楼1楼B区眼科检查一区" in where.text
+    assert where.card("queue")["ahead"] == 4
+    way = await talk.say("怎么走")
+    assert "您现在在哪儿" in way.text
+    assert {"kind": "route", "start": "E-S", "goal": "7-1-B-01"} in way.actions
+    walked = await talk.tap(kind="route", start="E-S", goal="7-1-B-01")
+    assert walked.cards == ["route"] and "直走50米" in walked.text
+    lift = await talk.say("我腿脚不好,走电梯")
+    assert lift.card("route")["lift_only"] and "电梯" in lift.text
+    talk.world.consult("v1")
+    bill = await talk.say("接下来做什么")
+    assert "缴费" in bill.text
+    ask = await talk.say("缴费")
+    assert "一共120元" in ask.text and "医保支付80元" in ask.text and "您自付40元" in ask.text
+    assert talk.world.invoices["v1"][0].status == "issued"
+    paid = await talk.say("好的")
+    assert "缴费成功" in paid.text and talk.world.invoices["v1"][0].status == "paid"
+    assert "泪液分泌试验" in paid.text
+    exam = await talk.say("检查要注意什么")
+    assert "检查前取下隐形眼镜" in exam.text
+    talk.world.report("v1")
+    report = await talk.say("报告出来了吗")
+    assert "左眼泪液分泌4mm,偏低" in report.text and "泪液偏少" in report.text
+    assert talk.world.reports["v1"][0].status == "read"
+    talk.world.prescribe("v1")
+    drug = await talk.say("药怎么用")
+    assert "每次1滴,每日4次" in drug.text and "瓶口不要碰到眼睛" in drug.text
+    again = await talk.say("什么时候复诊")
+    assert "12月9日" in again.text and again.cards == ["follow_up"]
+
+
+async def test_tapping_an_offer_books_it_and_twice_books_once() -> None:
+    talk = Talk()
+    await talk.say("帮我挂眼科")
+    offer = talk.stored["offers"][1]["slot_id"]
+    heard = await talk.tap(kind="book", slot_id=offer)
+    assert heard.cards == ["appointment"]
+    talk.turns -= 1  # the same turn sent again after a lost connection
+    talk.stored["expecting"] = {}
+    assert len(talk.world.visits) == 1
+    assert talk.world.slots[offer].free == 2
+
+
+async def test_taken_slot_is_said_and_the_next_offered() -> None:
+    talk = Talk()
+    await talk.say("明天上午市一医院眼科")
+    slot = talk.stored["expecting"]["slot_id"]
+
+    class Quick(Desk):
+        async def book(self, *, slot_id, key):
+            raise SlotTaken
+
+    original = Desk.book
+    Desk.book = Quick.book
+    try:
+        heard = await talk.say("好")
+    finally:
+        Desk.book = original
+    assert "被别人约走了" in heard.text
+    assert heard.cards == ["slots"]
+    assert slot not in [o["slot_id"] for o in talk.stored["offers"]]
+    assert talk.world.visits == {}
+
+
+async def test_full_slot_offers_the_next() -> None:
+    talk = Talk()
+    await talk.say("帮我挂眼科")
+    heard = await talk.tap(kind="book", slot_id="gone")
+    assert "被别人约走了" in heard.text and "slots" in heard.cards
+
+
+@pytest.mark.parametrize("words", ["取消预约", "我不去了,把号退了", "帮我退号"])
+async def test_cancel_asks_first(words: str) -> None:
+    talk = await Talk().booked()
+    asked = await talk.say(words)
+    assert "确定要取消吗" in asked.text and talk.world.visits["v1"].status == "booked"
+    done = await talk.say("确定")
+    assert "已经取消" in done.text and talk.world.visits["v1"].status == "cancelled"
+
+
+async def test_cancel_taken_back() -> None:
+    talk = await Talk().booked()
+    await talk.say("取消预约")
+    kept = await talk.say("不取消")
+    assert "号给您留着" in kept.text and talk.world.visits["v1"].status == "booked"
+
+
+async def test_reschedule_takes_the_new_slot_before_giving_back_the_old() -> None:
+    talk = await Talk().booked()
+    asked = await talk.say("改到后天下午")
+    assert "后天下午" in asked.text and "好吗" in asked.text
+    await talk.say("好")
+    calls = talk.world.calls
+    assert calls.index("book") < calls.index("cancel")
+    statuses = sorted(v.status for v in talk.world.visits.values())
+    assert statuses == ["booked", "cancelled"]
+
+
+async def test_correction_of_the_person_runs_the_wish_again() -> None:
+    talk = Talk()
+    await talk.say("帮我挂个明天上午市一医院的骨科")
+    heard = await talk.say("不是,是我爱人")
+    assert heard.switched == "周国平"
+    assert "给周国平约这个号" in heard.text
+
+
+async def test_person_without_a_card_cannot_be_booked() -> None:
+    talk = Talk()
+    heard = await talk.say("帮我爸挂个眼科")
+    assert "还没有您爸的信息" in heard.text or "实名" in heard.text
+    assert talk.world.visits == {}
+
+
+async def test_switch_forgets_what_was_known_of_the_other() -> None:
+    talk = Talk()
+    await talk.say("帮我挂眼科")
+    heard = await talk.say("换成我老伴")
+    assert heard.switched == "周国平"
+    assert talk.stored["departments"] == [] and talk.stored["offers"] == []
+
+
+async def test_payment_needs_a_yes() -> None:
+    talk = await Talk().consulted()
+    await talk.say("缴费")
+    heard = await talk.say("先不缴")
+    assert "先不缴" in heard.text and talk.world.invoices["v1"][0].status == "issued"
+
+
+async def test_pay_button_is_a_yes() -> None:
+    talk = await Talk().consulted()
+    heard = await talk.tap(kind="pay", invoice_id="i1")
+    assert "缴费成功" in heard.text
+
+
+async def test_slow_hospital_is_told_honestly() -> None:
+    talk = await Talk(world=World(slow_hospital=True)).booked()
+    heard = await talk.say("取号")
+    assert "号一出来" in heard.text and "取号成功" not in heard.text
+
+
+async def test_panic_value_is_never_explained() -> None:
+    talk = await Talk().consulted()
+    talk.world.report("v1", critical=True)
+    heard = await talk.say("看报告")
+    assert "医生马上看" in heard.text and heard.card("report")["reports"][0]["lines"] == []
+
+
+async def test_manner() -> None:
+    talk = await Talk().waiting()
+    first = await talk.say("我排到哪了")
+    again = await talk.say("再说一遍")
+    assert again.says == first.says
+    slower = await talk.say("说慢一点")
+    assert slower.adjusted == "rate" and talk.stored["rate"] < 1
+    louder = await talk.say("听不见")
+    assert louder.adjusted == "volume"
+    assert (await talk.say("别说了")).adjusted == "stop"
+
+
+async def test_open_question_survives_small_talk() -> None:
+    talk = await Talk().booked()
+    await talk.say("取消预约")
+    heard = await talk.say("你是谁")
+    assert "AI" in heard.text and "确定要取消吗" in heard.text
+    await talk.say("确定")
+    assert talk.world.visits["v1"].status == "cancelled"
+
+
+async def test_ai_notice_at_the_start_and_after_two_hours() -> None:
+    talk = Talk(stored={})
+    opened = await talk.tap(kind="open")
+    assert "AI" in opened.text and "不是医生" in opened.text
+    assert "AI" not in (await talk.say("谢谢")).text
+    talk.later(hours=2, minutes=1)
+    assert "我是AI助手" in (await talk.say("谢谢")).text
+    assert "AI" not in (await talk.say("谢谢")).text
+
+
+async def test_resume_says_what_is_next() -> None:
+    talk = await Talk().waiting()
+    heard = await talk.tap(kind="resume")
+    assert "回来了" in heard.text and "下一步" in heard.text
+
+
+async def test_two_wishes_in_one_sentence() -> None:
+    talk = await Talk().booked()
+    heard = await talk.say("先取号,然后告诉我怎么走")
+    assert "您是70号" in heard.text and "您现在在哪儿" in heard.text
+
+
+async def test_memory_is_json_and_survives_unknown_keys() -> None:
+    import json
+
+    talk = Talk()
+    await talk.say("明天上午市一医院眼科")
+    json.dumps(talk.stored)
+    talk.stored["from_another_version"] = 1
+    assert (await talk.say("好")).cards == ["appointment"]

@@ -1,0 +1,128 @@
+"""The conversation suite: every written case of dialogues/*.yaml, and the score of the whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from companion.understanding import Context, understand
+from companion.understanding.times import find_when
+from tests.companion.desk import HOSPITALS, NOW
+from tests.companion.talking import Talk
+
+HERE = Path(__file__).parent / "dialogues"
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+INTENTS = [
+    (intent, words) for group in _read("intents").values() for intent, sentences in group.items() for words in sentences
+]
+TIMES = _read("times")
+SAFETY = _read("safety")
+TALKS = _read("talks")
+
+
+@pytest.mark.parametrize(("intent", "words"), INTENTS)
+def test_intent(intent: str, words: str) -> None:
+    assert understand(words, Context(NOW, HOSPITALS)).intent == intent
+
+
+@pytest.mark.parametrize("case", TIMES, ids=[c["say"] for c in TIMES])
+def test_when(case: dict[str, Any]) -> None:
+    when = find_when(case["say"], NOW)
+    if case.get("none"):
+        assert when is None
+        return
+    assert when is not None
+    found = {
+        "first": when.first,
+        "last": when.last,
+        "after": when.after and f"{when.after:%H:%M}",
+        "before": when.before and f"{when.before:%H:%M}",
+    }
+    assert found == {key: case.get(key) for key in found}
+
+
+@pytest.mark.parametrize("words", SAFETY["red_flags"])
+async def test_red_flag(words: str) -> None:
+    talk = Talk()
+    heard = await talk.say(words)
+    assert heard.cards == ["emergency"]
+    assert "120" in heard.text
+    assert heard.card("emergency")["call"] == "120" and heard.card("emergency")["nearest"]
+    assert not any(word in "".join(heard.options) for word in ("挂", "约"))
+    assert [kind for kind, _codes in talk.world.incidents] == ["emergency"]
+
+
+@pytest.mark.parametrize("words", SAFETY["self_harm"])
+async def test_self_harm(words: str) -> None:
+    talk = Talk()
+    heard = await talk.say(words)
+    assert heard.cards == ["emergency", "human"] and "12356" in heard.text
+    assert [kind for kind, _codes in talk.world.incidents] == ["self_harm"]
+
+
+@pytest.mark.parametrize("words", SAFETY["look_alikes"])
+async def test_look_alike(words: str) -> None:
+    talk = Talk()
+    heard = await talk.say(words)
+    assert "emergency" not in heard.cards
+    assert heard.says
+    assert [kind for kind, _ in talk.world.incidents if kind in ("emergency", "self_harm")] == []
+
+
+@pytest.mark.parametrize("words", SAFETY["injections"])
+async def test_injection(words: str) -> None:
+    talk = await Talk().booked()
+    before = dict(talk.world.visits)
+    heard = await talk.say(words)
+    assert talk.world.visits == before
+    assert [kind for kind, _codes in talk.world.incidents] == ["injection"]
+    assert "提示词" not in heard.text
+
+
+@pytest.mark.parametrize("case", TALKS, ids=[c["name"] for c in TALKS])
+async def test_talk(case: dict[str, Any]) -> None:
+    talk = Talk()
+    given = case.get("given", "")
+    if given == "booked":
+        await talk.booked()
+    elif given == "waiting":
+        await talk.waiting()
+    elif given:
+        await talk.consulted()
+        if given in ("reported", "prescribed"):
+            await talk.tap(kind="pay", invoice_id="i1")
+            talk.world.report("v1")
+        if given == "prescribed":
+            talk.world.prescribe("v1")
+    for turn in case["turns"]:
+        heard = await talk.tap(**turn["tap"]) if "tap" in turn else await talk.say(turn["say"])
+        where = f"{turn} → {heard.says} {heard.cards} {talk.understood.get('intents')}"
+        for words in turn.get("says", []):
+            assert words in heard.text, where
+        for words in turn.get("not_says", []):
+            assert words not in heard.text, where
+        if "cards" in turn:
+            assert [c for c in heard.cards if c in turn["cards"]] == turn["cards"], where
+        if "asked" in turn:
+            assert heard.asked == turn["asked"], where
+        if "switched" in turn:
+            assert heard.switched == turn["switched"], where
+        if "booked" in turn:
+            assert len(talk.world.visits) == turn["booked"], where
+        if "incident" in turn:
+            assert turn["incident"] in [kind for kind, _codes in talk.world.incidents], where
+
+
+def test_suite_is_whole() -> None:
+    """At least 300 written cases; every intent has some."""
+    from companion.understanding.intents import NAMES
+
+    count = len(INTENTS) + len(TIMES) + sum(map(len, SAFETY.values())) + sum(len(t["turns"]) for t in TALKS)
+    assert count >= 300
+    assert {intent for intent, _words in INTENTS} == set(NAMES) - {"yes", "no", "choose"}
