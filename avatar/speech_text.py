@@ -5,7 +5,15 @@ import re
 import cn2an
 
 _DIGITS = dict(zip("0123456789", "零幺二三四五六七八九", strict=True))
-_UNITS = {"mmol/L": "毫摩尔每升", "mmHg": "毫米汞柱", "℃": "摄氏度", "mg": "毫克", "ml": "毫升", "mL": "毫升", "%": "百分之"}
+_UNITS = {
+    "mmol/L": "毫摩尔每升",
+    "mmHg": "毫米汞柱",
+    "℃": "摄氏度",
+    "mg": "毫克",
+    "ml": "毫升",
+    "mL": "毫升",
+    "%": "百分之",
+}
 _END = re.compile(r"(?<=[,。!?;:、,!?;:])")
 FIRST_AT_LEAST, FIRST_AT_MOST = 6, 18
 

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
-from hospitals.services import directory
 
 from companion import cards, conversation, prompts, visits
 from companion.background import in_thread
@@ -26,6 +25,7 @@ from companion.journey import next_step
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
 from companion.port import VisitDesk
 from companion.wording import PROMPTS
+from hospitals.services import directory
 
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.

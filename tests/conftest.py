@@ -1,8 +1,8 @@
 """What every test may rely on; the processes behind it start in tests/embedded.py."""
 
-from tests.embedded import MISSING, ON_SERVICES
-
 import pytest
+
+from tests.embedded import MISSING, ON_SERVICES
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

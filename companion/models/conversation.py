@@ -3,9 +3,9 @@
 import uuid
 
 from django.db import models
-from hospitals.vault import EncryptedJSONField, EncryptedTextField
 
 from companion.models.people import Patient, Resident
+from hospitals.vault import EncryptedJSONField, EncryptedTextField
 
 
 class Conversation(models.Model):

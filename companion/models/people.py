@@ -6,6 +6,7 @@ Everything personal is encrypted with the resident's own key, so that erasing th
 import uuid
 
 from django.db import models
+
 from hospitals.vault import EncryptedTextField
 
 

@@ -6,10 +6,10 @@ VisitEvent is the truth; Visit.state and Visit.snapshot are its projection, writ
 import uuid
 
 from django.db import models
-from hospitals.vault import EncryptedJSONField
 
 from companion.journey import VisitState
 from companion.models.people import Patient, Resident
+from hospitals.vault import EncryptedJSONField
 
 
 class Visit(models.Model):

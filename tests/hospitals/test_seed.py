@@ -71,9 +71,16 @@ class TestProvince:
             departments=("眼科",), start=start, end=start + timedelta(hours=12), near_city="岚州市", limit=6
         )
         assert offers and offers[0].city == "岚州市" and offers[0].place.endswith(("诊区", "眼科检查一区"))
-        mine = directory.search_slots(departments=("眼科",), start=start, end=start + timedelta(hours=12), hospital_id=FIRST)
+        mine = directory.search_slots(
+            departments=("眼科",), start=start, end=start + timedelta(hours=12), hospital_id=FIRST
+        )
         assert mine and {o.hospital for o in mine} == {"岚州市第一人民医院"}
-        assert directory.search_slots(department_codes=("10",), start=start, end=start + timedelta(hours=12), hospital_id=FIRST) == mine
+        assert (
+            directory.search_slots(
+                department_codes=("10",), start=start, end=start + timedelta(hours=12), hospital_id=FIRST
+            )
+            == mine
+        )
 
     def test_hospitals_are_found_by_nickname_and_nearness(self) -> None:
         assert directory.find_hospitals(text="市一院")[0].id == FIRST

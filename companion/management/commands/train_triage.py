@@ -24,7 +24,16 @@ SEED = 5
 ALSO_RIGHT = 0.35  # weight of a department that is right beside the first
 KNOWLEDGE_SHARE = 0.8  # weight of one row made from the knowledge, against one question a resident asked
 MOST_A_CLASS = 500.0  # a class's questions together count at most as much as this many
-FRAMES = ("{}", "{}怎么治疗", "得了{}怎么办", "{}是什么原因", "医生说是{}", "我{}好几天了", "请问{}挂什么科", "{}吃什么药好")
+FRAMES = (
+    "{}",
+    "{}怎么治疗",
+    "得了{}怎么办",
+    "{}是什么原因",
+    "医生说是{}",
+    "我{}好几天了",
+    "请问{}挂什么科",
+    "{}吃什么药好",
+)
 
 
 @dataclass(frozen=True, slots=True)
