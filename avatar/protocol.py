@@ -319,10 +319,12 @@ def _read(kind: int, generation: int, index: int, pts_ms: int, payload: bytes) -
             )
         elif kind == Audio.KIND:
             _padding(payload[1:4])
-            packet = Audio(generation, index, pts_ms, *_AUDIO.unpack_from(payload), payload[_AUDIO.size :])
+            codec, rate, samples = _AUDIO.unpack_from(payload)
+            packet = Audio(generation, index, pts_ms, codec, rate, samples, payload[_AUDIO.size :])
         elif kind == Patch.KIND:
             _padding(payload[5:8])
-            packet = Patch(generation, index, pts_ms, *_PATCH.unpack_from(payload), payload[_PATCH.size :])
+            state, part = _PATCH.unpack_from(payload)
+            packet = Patch(generation, index, pts_ms, state, part, payload[_PATCH.size :])
         elif kind == Frames.KIND:
             _padding(payload[1:2])
             packet = _read_frames(generation, index, pts_ms, payload)

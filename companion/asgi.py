@@ -25,9 +25,9 @@ application = ProtocolTypeRouter(
             [
                 path(
                     "ws/companion/",
-                    OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),  # type: ignore[arg-type]
+                    OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
                 ),
-                path("ws/mini/", CompanionConsumer.as_asgi(needs_ticket=True)),  # type: ignore[arg-type]
+                path("ws/mini/", CompanionConsumer.as_asgi(needs_ticket=True)),
             ]
         ),
     }

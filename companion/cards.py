@@ -262,7 +262,7 @@ def card(kind: str, visit: Visit, journey: Journey, *, part_id: str = "") -> Sho
             made = progress(journey)
         case _:
             raise ValueError(kind)
-    named: CardKind = kind  # type: ignore[assignment]
+    named: CardKind = kind
     return ShowCard(named, made) if made is not None else None
 
 

@@ -5,7 +5,7 @@ sentence a skill says passes ``safety.check_reply`` before it leaves. Nothing he
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -56,7 +56,7 @@ class Turn:
     hospital_id: str = ""
 
 
-async def reply(turn: Turn) -> AsyncIterator[Event]:
+async def reply(turn: Turn) -> AsyncGenerator[Event, None]:
     """What is said and shown, in order. The memory is complete after each event, so the turn may be cut off anywhere."""
     memory = turn.memory
     heard: list[str] = []

@@ -7,6 +7,7 @@ unix socket, the espeak voice and the sandbox hospital. docs/operations.md lists
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
@@ -204,7 +205,7 @@ STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # plain modules, no build step: served from where they stand
 
 # --- swappable backends (one instance a process; a dotted path and its options) ---------------------------
-SPEECH_ENGINES = {  # tried in this order by avatar.tts.chain
+SPEECH_ENGINES: dict[str, dict[str, Any]] = {  # tried in this order by avatar.tts.chain
     "edge": {"BACKEND": "avatar.tts.edge.EdgeEngine", "OPTIONS": {"voice": "zh-CN-XiaoxiaoNeural"}},
     "sherpa": {
         "BACKEND": "avatar.tts.sherpa.SherpaEngine",
@@ -213,7 +214,7 @@ SPEECH_ENGINES = {  # tried in this order by avatar.tts.chain
     "espeak": {"BACKEND": "avatar.tts.espeak.EspeakEngine", "OPTIONS": {"voice": "cmn"}},
 }
 SPEECH_CHAIN = env_list("COMPANION_SPEECH_CHAIN", "espeak")
-IDENTITY_BACKENDS = {
+IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
     "development": {"BACKEND": "companion.identity.development.DevelopmentIdentity", "OPTIONS": {}},
     "alipay": {
         "BACKEND": "companion.identity.alipay.AlipayIdentity",
@@ -234,7 +235,7 @@ IDENTITY_BACKENDS = {
     },
 }
 IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
-LANGUAGE_MODELS: dict = {}  # name -> {"BACKEND", "OPTIONS"}; empty: every skill works without a model
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: every skill works without a model
 if env("COMPANION_LLM_URL"):
     LANGUAGE_MODELS["default"] = {
         "BACKEND": "companion.llm.openai.OpenAICompatible",
@@ -244,7 +245,7 @@ if env("COMPANION_LLM_URL"):
             "model": env("COMPANION_LLM_MODEL", "default"),
         },
     }
-KEY_SERVICE = {
+KEY_SERVICE: dict[str, Any] = {
     "BACKEND": env("COMPANION_KEY_SERVICE", "hospitals.keys.file.FileKeyService"),
     "OPTIONS": {"path": env("COMPANION_MASTER_KEY_FILE", str(DATA_DIR / "master.key"))},
 }

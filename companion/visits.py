@@ -30,8 +30,7 @@ from hospitals.connectors.base import DiagnosticReport, EventData, EventType, Ho
 log = structlog.get_logger(__name__)
 
 # Which data each event carries: the hospitals' own table, and ours.
-_DATA: dict[EventType | OwnEvent, Any] = {
-    **codec.DATA,
+_DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
     OwnEvent.CANCELLED: Reason,
     OwnEvent.PAYMENT_SENT: Reference,
     OwnEvent.REPORT_READ: Reference,

@@ -62,7 +62,7 @@ def with_small_ears(points: Points) -> Points:
 GLINTS = ((-0.020, 0.020, 0.0095), (0.020, -0.016, 0.0034))
 
 
-def glints(eyes: Points) -> list[tuple[Points, list[tuple[int, ...]]]]:
+def glints(eyes: Points) -> list[tuple[Points, list[tuple[int, int, int]]]]:
     """Small discs on the corneas of the fitted ``eyes``: their points and faces."""
     discs = []
     around = np.linspace(0, 2 * np.pi, 14, endpoint=False)

@@ -65,7 +65,8 @@ class Studio:
         m = MARGIN_PX if box else 0
         around = (x - m, y - m, width + 2 * m, height + 2 * m)
         k = OVERSIZE
-        self._stage.render(path, tuple(int(v * k) for v in around) if box else None)
+        oversized = (int(around[0] * k), int(around[1] * k), int(around[2] * k), int(around[3] * k))
+        self._stage.render(path, oversized if box else None)
         # "RGBa" carries colour times alpha, the form in which pixels may be averaged.
         large = Image.open(path).convert("RGBA").convert("RGBa")
         small = large.resize((around[2], around[3]), Image.Resampling.LANCZOS).convert("RGBA")

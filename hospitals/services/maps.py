@@ -106,10 +106,12 @@ def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
     building = re.search(r"(\d+)号楼", words)
     floor = re.search(r"(\d+)[楼层](?!号)", words.replace(building.group(), "") if building else words)
 
-    def fit(place: Place) -> tuple[bool, bool, int, str]:
+    def fit(place: Place) -> tuple[bool, bool, bool, int, str]:
         wrong_building = building is not None and place.building != building.group(1)
         wrong_floor = floor is not None and place.floor != int(floor.group(1))
-        return wrong_building, wrong_floor, -len(place.name), place.code
+        # the emergency department's own desks are for those who name it
+        elsewhere = "急诊" in place.name and "急诊" not in words
+        return wrong_building, wrong_floor, elsewhere, -len(place.name), place.code
 
     return _info(plan, min(named, key=fit)) if named else None
 

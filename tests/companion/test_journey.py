@@ -115,7 +115,7 @@ def test_every_event_has_a_transition_with_words(kind) -> None:
         assert transition.prompt in PROMPTS
 
 
-@pytest.mark.parametrize("state", [*journey.BEFORE_CHECK_IN, *journey.AT_THE_DOOR, VisitState.IN_CONSULTATION])
+@pytest.mark.parametrize("state", sorted([*journey.BEFORE_CHECK_IN, *journey.AT_THE_DOOR, VisitState.IN_CONSULTATION]))
 def test_every_open_state_says_what_to_do_next(state: VisitState) -> None:
     assert NEXT[state.value].say.startswith("下一步")
 
