@@ -20,7 +20,11 @@ HOLD_PAUSE_MS, RELAX_PAUSE_MS = 120, 350
 REST_MS = 160  # from the last sound to the closed mouth
 CLOSURE_MS = 64  # a closure is held at least so long, so that a picture at 25 Hz falls into it
 EARLIEST_MS = 60  # how much earlier than its sound a closure may begin
-LOOK_AHEAD_MS = 420  # what lies further ahead cannot change a frame
+REACH_MS = 200  # a shape shows so much ahead of its hold at most, through however many sounds that do not care
+FADE_MS = 60  # a sound is left so much before its end at most
+# What lies further ahead cannot change a frame. The furthest is the kind of a pause: it shows from FADE_MS before the
+# sound's end on, and is known RELAX_PAUSE_MS behind it. A sound to come shows REACH_MS + EARLIEST_MS before its start.
+LOOK_AHEAD_MS = 420
 
 Shape = npt.NDArray[np.float32]
 _AT = {name: n for n, name in enumerate(BLENDSHAPES)}
@@ -122,6 +126,8 @@ def canonical_final(final: str, initial: str = "") -> str:
     ('vn', 'iou', 'ian', 'uei')
     """
     name = final.replace("ü", "v")
+    if name == "g" and initial == "n":  # the interjection ng, which looks like an initial with a final
+        return "ng"
     if initial in ("j", "q", "x", "y") and name.startswith("u"):
         name = "v" + name[1:]
     elif initial == "y" and not name.startswith(("i", "v")):
@@ -212,12 +218,12 @@ def _gesture(sound: str, start: float, end: float) -> Gesture:
         hold = min(start, max(start - EARLIEST_MS, end - 4 - CLOSURE_MS))
         return Gesture(viseme, shape, start, end, hold, max(end - 4, hold + CLOSURE_MS - 4))
     if sound in INITIALS or sound.startswith("-"):
-        return Gesture(viseme, shape, start, end, start + 0.25 * span, start + 0.8 * span)
+        return Gesture(viseme, shape, start, end, start + 0.25 * span, end - min(0.2 * span, FADE_MS))
     # A short vowel does not reach its full opening.
     reach = min(1.0, 0.62 + span / 260)
     shape = shape.copy()
     shape[_AT["jawOpen"]] *= reach
-    return Gesture(viseme, shape, start, end, start + min(0.3 * span, 70), end - 0.28 * span)
+    return Gesture(viseme, shape, start, end, start + min(0.3 * span, 70), end - min(0.28 * span, FADE_MS))
 
 
 _REST = _shape()
@@ -259,6 +265,9 @@ class _Curves:
                 if np.isnan(value):
                     continue
                 hold = max(move.hold_ms, times[-1] + 1.0)
+                if hold - times[-1] > REACH_MS:
+                    times.append(hold - REACH_MS)
+                    values.append(values[-1])
                 times += [hold, max(move.release_ms, hold + 1.0)]
                 values += [value, value]
             self._knots.append((np.array(times), np.array(values)))
