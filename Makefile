@@ -42,8 +42,8 @@ browser: # the system's Chromium, a Chinese font and Node, where we may install 
 test: $(VENV)/.dev browser lint test-embedded test-services ## everything, on the embedded kind and on local services where they answer
 
 test-embedded: $(VENV)/.dev
-	@$(PY) -m pytest -n $(WORKERS) -m "not browser" --dist loadfile
-	@$(PY) -m pytest -m browser
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --ignore tests/scenario
+	@$(PY) -m pytest tests/scenario
 
 test-services: $(VENV)/.dev
 	@TEST_ON_SERVICES=1 $(PY) -m pytest -m services
