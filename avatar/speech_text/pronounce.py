@@ -1,0 +1,88 @@
+"""Which syllable each Chinese character is: the hospital's own word, then our phrases, then pypinyin; tones as they change.
+
+The phrases are ours (avatar/data/speech/phrases.tsv): words of a hospital visit whose polyphones a dictionary reads wrongly or
+not at all. The longest phrase at a place wins.
+"""
+
+from functools import cache
+
+from pypinyin import Style, pinyin
+
+from avatar.speech_text.tables import rows
+
+
+def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
+    """Position in ``said`` -> syllable with its tone (``yuan2``, neutral 5), for every character that has a reading.
+
+    ``prescribed`` syllables are taken as they are: no tone changes in them.
+    """
+    readings = _dictionary(said)
+    fixed = dict(prescribed)
+    for at, syllables in _phrases(said):
+        for n, syllable in enumerate(syllables):
+            if at + n in readings and at + n not in prescribed:
+                readings[at + n] = syllable
+    readings |= fixed
+    return _changed(said, readings, frozenset(prescribed))
+
+
+def _dictionary(said: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    at = 0
+    for (syllable,) in pinyin(
+        said, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False, errors=lambda run: [*run]
+    ):
+        if syllable[-1:].isdigit() and syllable[:-1].isalpha():
+            found[at] = syllable.replace("ü", "v")
+        at += 1
+    return found
+
+
+@cache
+def _table() -> tuple[dict[str, tuple[str, ...]], int]:
+    table = {row[0]: tuple(row[1].split()) for row in rows("phrases.tsv")}
+    return table, max(map(len, table))
+
+
+def _phrases(said: str) -> list[tuple[int, tuple[str, ...]]]:
+    table, longest = _table()
+    found: list[tuple[int, tuple[str, ...]]] = []
+    at = 0
+    while at < len(said):
+        for length in range(min(longest, len(said) - at), 0, -1):
+            syllables = table.get(said[at : at + length])
+            if syllables:
+                found.append((at, syllables))
+                at += length
+                break
+        else:
+            at += 1
+    return found
+
+
+def _changed(said: str, readings: dict[int, str], fixed: frozenset[int]) -> dict[int, str]:
+    """Tones as they change before others: 一 and 不, then a third tone before a third.
+
+    In a run of third tones every one but the last rises, which is how a run is read at an even pace.
+    """
+    changed = dict(readings)
+    for at, char in enumerate(said):
+        if at in fixed or at not in readings:
+            continue
+        following = readings.get(at + 1, "")
+        before = said[at - 1 : at]
+        changed[at] = {"一": "yi1", "不": "bu4"}.get(char, changed[at])
+        if char == "不" and following.endswith("4"):
+            changed[at] = "bu2"
+        elif char == "一" and following and not _counts(before, said[at + 1]):
+            changed[at] = "yi2" if following[-1] == "4" or said[at + 1] == "个" else "yi4"
+        elif readings[at].endswith("3") and following.endswith("3") and at + 1 not in fixed:
+            changed[at] = readings[at][:-1] + "2"
+    return changed
+
+
+def _counts(before: str, behind: str) -> bool:
+    """Whether 一 is a digit or an ordinal, which keeps its first tone."""
+    return before in tuple("第初零二三四五六七八九十幺点周期") or behind in tuple(
+        "零一二三四五六七八九十月号日楼级型期区室分点"
+    )

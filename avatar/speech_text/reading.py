@@ -1,0 +1,211 @@
+"""A text and how it is read: pieces that cover what is written, and the sounds with the written stretch that each belongs to."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from avatar.speech_text.pronounce import pronounce
+from avatar.speech_text.rules import parts
+from avatar.speech_text.tables import pairs
+from avatar.visemes import canonical_final
+
+Lexicon = Iterable[tuple[str, str]]
+_PINYIN = re.compile(r"[a-zü]+[1-5]?(?: [a-zü]+[1-5]?)*")
+_HANZI = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_LATIN = re.compile(r"[A-Za-zÀ-ɏ']+")
+_LONG_MARKS = "。！？!?；;\n…"
+_SHORT_MARKS = "，、,：:（）()—–～~《》【】[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``text[start:end]`` as it is written is said as ``said``; ``pinyin`` where a lexicon prescribes the syllables."""
+
+    start: int
+    end: int
+    said: str
+    pinyin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Syllable:
+    """``text``: what is said; ``start``..``end``: the written stretch that it belongs to; ``tone`` 1..5, 5 the neutral one.
+
+    ``initial`` and ``final`` as ``avatar.visemes`` names them: no y or w, ü is v, iu ui un written out.
+    """
+
+    text: str
+    start: int
+    end: int
+    pinyin: str
+    initial: str
+    final: str
+    tone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A word in Latin letters that is read, not spelled."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A pause; a ``long`` one ends a sentence."""
+
+    text: str
+    start: int
+    end: int
+    long: bool
+
+
+Sound = Syllable | Foreign | Mark
+
+
+@dataclass(frozen=True)
+class Reading:
+    """``pieces`` lie end to end over ``text``; ``said`` is theirs, joined."""
+
+    text: str
+    pieces: tuple[Piece, ...]
+
+    @cached_property
+    def said(self) -> str:
+        return "".join(piece.said for piece in self.pieces)
+
+    @cached_property
+    def _begins(self) -> list[int]:
+        begins, at = [], 0
+        for piece in self.pieces:
+            begins.append(at)
+            at += len(piece.said)
+        return begins
+
+    def written(self, begin: int, end: int) -> tuple[int, int]:
+        """The written stretch that ``said[begin:end]`` comes from; whole pieces, and an empty stretch for nothing said."""
+        if not self.said or end <= begin:
+            at = self._piece_at(min(begin, len(self.said) - 1)).start if self.said else 0
+            return at, at
+        return self._piece_at(begin).start, self._piece_at(end - 1).end
+
+    def _piece_at(self, position: int) -> Piece:
+        """The piece that says the character at ``position``: the last that begins there, silent ones begin before it."""
+        return self.pieces[bisect_right(self._begins, position) - 1]
+
+    @cached_property
+    def sounds(self) -> tuple[Sound, ...]:
+        """Everything that is heard, in order, pauses included."""
+        prescribed: dict[int, str] = {}
+        for piece, begin in zip(self.pieces, self._begins, strict=True):
+            at = [begin + n for n, char in enumerate(piece.said) if _HANZI.match(char)]
+            if len(at) == len(piece.pinyin):
+                prescribed |= zip(at, piece.pinyin, strict=True)
+        readings = pronounce(self.said, prescribed)
+        sounds: list[Sound] = []
+        at = 0
+        while at < len(self.said):
+            char = self.said[at]
+            latin = _LATIN.match(self.said, at)
+            length = len(latin[0]) if latin else 1
+            span = self.written(at, at + length)
+            if at in readings:
+                sounds.append(_syllable(char, *span, readings[at]))
+            elif latin:
+                sounds += _spelled(latin[0], *span)
+            elif char in _LONG_MARKS:
+                sounds.append(Mark(char, *span, long=True))
+            elif char in _SHORT_MARKS:
+                sounds.append(Mark(char, *span, long=False))
+            at += length
+        return tuple(sounds)
+
+
+def _syllable(text: str, start: int, end: int, pinyin: str) -> Syllable:
+    initial, final, tone = split(pinyin)
+    return Syllable(text, start, end, pinyin, initial, final, tone)
+
+
+def split(pinyin: str) -> tuple[str, str, int]:
+    """``yuan2`` -> ("", "van", 2), ``xiong1`` -> ("x", "iong", 1), ``ng2`` -> ("", "ng", 2). Raises ``KeyError``."""
+    tone = int(pinyin[-1]) if pinyin[-1].isdigit() else 5
+    plain = pinyin.rstrip("012345").replace("ü", "v")
+    if plain in ("m", "n", "ng", "ê"):
+        return "", plain, tone
+    initial = next((name for name in _INITIALS if plain.startswith(name)), "")
+    final = canonical_final(plain[len(initial) :], initial)
+    return ("" if initial in ("y", "w") else initial), final, tone
+
+
+_INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
+
+
+def _spelled(word: str, start: int, end: int) -> list[Sound]:
+    """Letters by their names, or the word itself where it looks like one."""
+    names = pairs("letters.tsv")
+    letters = [letter for letter in word.upper() if letter in names]
+    if not word.isupper() and len(word) > 3 and any(c in "aeiouyAEIOUY" for c in word):
+        return [Foreign(word, start, end)]
+    return [_syllable(letter, start, end, name) for letter in letters for name in names[letter].split()]
+
+
+def read(text: str, lexicon: Lexicon = ()) -> Reading:
+    """How ``text`` is said. ``lexicon``: words of one hospital and their pinyin (``yi1 yuan4``) or what to say instead."""
+    return _read(text, tuple(lexicon))
+
+
+@lru_cache(maxsize=256)
+def _read(text: str, lexicon: tuple[tuple[str, str], ...]) -> Reading:
+    pieces: list[Piece] = []
+    at = 0
+    for begin, end, said in _own_words(text, lexicon):
+        pieces += _ruled(text, at, begin)
+        pieces.append(said if isinstance(said, Piece) else Piece(begin, end, said))
+        at = end
+    return Reading(text, (*pieces, *_ruled(text, at, len(text))))
+
+
+def _own_words(text: str, lexicon: tuple[tuple[str, str], ...]) -> list[tuple[int, int, str | Piece]]:
+    """Where the hospital's words stand, the longest first where several could."""
+    words = {written: said for written, said in lexicon if written}
+    if not words:
+        return []
+    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
+    found: list[tuple[int, int, str | Piece]] = []
+    for m in pattern.finditer(text):
+        said = words[m[0]].strip()
+        syllables = tuple(said.split())
+        if _PINYIN.fullmatch(said) and len(syllables) == len(_HANZI.findall(m[0])) and _known(syllables):
+            found.append((m.start(), m.end(), Piece(m.start(), m.end(), m[0], syllables)))
+        else:
+            found.append((m.start(), m.end(), read(said).said))
+    return found
+
+
+def _known(syllables: tuple[str, ...]) -> bool:
+    try:
+        return all(split(syllable) for syllable in syllables)
+    except KeyError:
+        return False
+
+
+def _ruled(text: str, begin: int, end: int) -> list[Piece]:
+    """Pieces for ``text[begin:end]``: what the rules say, and each other character by itself."""
+    pieces: list[Piece] = []
+    at = 0
+    stretch = text[begin:end]
+    for first, last, said in (*parts(stretch), (len(stretch), len(stretch), "")):
+        pieces += [Piece(begin + n, begin + n + 1, stretch[n]) for n in range(at, first)]
+        if last > first:
+            pieces.append(Piece(begin + first, begin + last, said))
+        at = last
+    return pieces
+
+
+def spoken(text: str, lexicon: Lexicon = ()) -> str:
+    """What is said for ``text``."""
+    return read(text, lexicon).said
