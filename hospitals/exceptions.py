@@ -29,7 +29,9 @@ HospitalsError
 ├── TooManyRequests
 └── ConnectorError
     ├── ConnectorUnavailable  no answer, a reset, a time-out, 5xx; retryable
-    │   └── CircuitOpen       not even tried
+    │   ├── CircuitOpen       not even tried
+    │   └── OutcomeUnknown    sent, and no answer came: it may have been done; retryable with the same key
+    ├── AddressRefused        an address that this service never calls
     └── ConnectorRefused      the hospital said no
 """
 
@@ -198,6 +200,16 @@ class ConnectorUnavailable(ConnectorError):
 
 class CircuitOpen(ConnectorUnavailable):
     code = "circuit_open"
+
+
+class OutcomeUnknown(ConnectorUnavailable):
+    code = "outcome_unknown"
+
+
+class AddressRefused(ConnectorError):
+    code = "address_refused"
+    status_code = 400
+    detail = "这个地址不能使用。"
 
 
 class ConnectorRefused(ConnectorError):
