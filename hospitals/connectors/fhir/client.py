@@ -1,0 +1,180 @@
+"""The REST verbs of one FHIR server: read, search page by page, create once, update what has not changed meanwhile."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from hospitals.connectors.fhir.sign_in import NoSignIn, SignIn
+from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
+from hospitals.outgoing import Answer, Outgoing
+
+JSON = "application/fhir+json"
+PAGES_MAX = 200
+PAGE_SIZE = 100
+WORDS_MAX = 200
+
+Resource = dict[str, Any]
+
+
+class VersionConflict(ConnectorRefused):
+    """Somebody changed the resource since it was read (412): read it again."""
+
+    code = "version_conflict"
+
+
+class Gone(ConnectorRefused):
+    """404 or 410."""
+
+    code = "resource_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A resource as the server has it. ``etag`` as it was sent, for If-Match; ``created``: by this very call."""
+
+    resource: Resource
+    etag: str
+    created: bool = False
+
+
+class FhirClient:
+    """Safe between threads. ``base_url`` is the service root, without a slash at the end."""
+
+    def __init__(self, outgoing: Outgoing, base_url: str, sign_in: SignIn | None = None) -> None:
+        self._outgoing = outgoing
+        self._base = base_url.rstrip("/")
+        self._sign_in = sign_in or NoSignIn()
+
+    def read(self, reference: str) -> Stored:
+        """``reference``: "Appointment/12". Raises ``Gone``, ``ConnectorUnavailable``, ``ConnectorRefused``."""
+        return _stored(self._call("GET", f"{self._base}/{self._relative(reference)}"))
+
+    def search(self, kind: str, params: Mapping[str, str]) -> Iterator[Resource]:
+        """All matches over all pages. The next page's link must lead to the same server (``AddressRefused``)."""
+        url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)})}"
+        seen: set[str] = set()
+        for _ in range(PAGES_MAX):
+            seen.add(url)
+            bundle = _json(self._call("GET", url))
+            if bundle.get("resourceType") != "Bundle":
+                raise ConnectorUnavailable(code="bad_answer")
+            for entry in _dicts(bundle.get("entry")):
+                resource = entry.get("resource")
+                mode = (entry.get("search") or {}).get("mode", "match")
+                if isinstance(resource, dict) and resource.get("resourceType") == kind and mode == "match":
+                    yield resource
+            links = [link.get("url") for link in _dicts(bundle.get("link")) if link.get("relation") == "next"]
+            if not links or not isinstance(links[0], str):
+                return
+            url = self._next_page(url, links[0])
+            if url in seen:
+                raise ConnectorUnavailable(code="paging_loop")
+        raise ConnectorUnavailable(code="too_many_pages")
+
+    def create(self, resource: Resource, *, once: str) -> Stored:
+        """Create unless there is one that the search ``once`` finds: then that one. Repeating it has one effect."""
+        headers = {"if-none-exist": once, "prefer": "return=representation"}
+        answer = self._call("POST", f"{self._base}/{resource['resourceType']}", resource, headers)
+        if answer.body:
+            return _stored(answer)
+        location = answer.headers.get("location", "")
+        if not location:
+            raise ConnectorUnavailable(code="bad_answer")
+        reference = urlsplit(location).path.partition("/_history/")[0].rsplit("/", 2)[-2:]
+        found = self.read("/".join(reference))
+        return Stored(found.resource, found.etag, created=answer.status == 201)
+
+    def update(self, stored: Stored, resource: Resource) -> Stored:
+        """Replace what was read. Raises ``VersionConflict`` when it has changed meanwhile."""
+        headers = {"prefer": "return=representation"} | ({"if-match": stored.etag} if stored.etag else {})
+        url = f"{self._base}/{resource['resourceType']}/{resource['id']}"
+        answer = self._call("PUT", url, resource, headers)
+        return _stored(answer) if answer.body else self.read(f"{resource['resourceType']}/{resource['id']}")
+
+    def _relative(self, reference: str) -> str:
+        """ "Appointment/12" of a relative reference or an absolute one of this server; no other server is ever read."""
+        path = reference.removeprefix(self._base + "/").partition("/_history/")[0]
+        kind, _slash, key = path.partition("/")
+        if not (
+            kind.isalpha() and kind.isascii() and 0 < len(key) <= 64 and key.replace("-", "").replace(".", "").isalnum()
+        ):
+            raise Gone(code="bad_reference")
+        return path
+
+    def _next_page(self, current: str, link: str) -> str:
+        url = urljoin(current, link)
+        here, there = urlsplit(self._base), urlsplit(url)
+        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
+            raise AddressRefused(code="other_origin")
+        return url
+
+    def _call(
+        self, method: str, url: str, resource: Resource | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One exchange; a token that ended meanwhile is renewed once. Every verb here may be repeated safely."""
+        body = json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode() if resource else b""
+        fixed = {"accept": JSON, **({"content-type": JSON} if resource else {}), **(headers or {})}
+        for attempt in (1, 2):
+            signed = {**fixed, **self._sign_in.header()}
+            answer = self._outgoing.send(method, url, headers=signed, content=body, repeatable=True)
+            if answer.status == 401 and attempt == 1:
+                self._sign_in.forget()
+                continue
+            break
+        return _checked(answer, writes=method != "GET")
+
+
+def _checked(answer: Answer, *, writes: bool) -> Answer:
+    """The answer if it is a success. A server that fell over while writing may have written: ``OutcomeUnknown``."""
+    status = answer.status
+    if 200 <= status < 300:
+        return answer
+    if status in (401, 403):
+        raise ConnectorUnavailable(code="sign_in_failed")
+    if status in (404, 410):
+        raise Gone(_words(answer))
+    if status == 412:
+        raise VersionConflict(_words(answer))
+    if status == 429 or status == 503:
+        raise ConnectorUnavailable(code="overloaded")
+    if status >= 500:
+        raise (OutcomeUnknown if writes else ConnectorUnavailable)
+    raise ConnectorRefused(_words(answer), code=f"http_{status}")
+
+
+def _words(answer: Answer) -> str:
+    """What the server says for people: its OperationOutcome's first error, shortened; "" when it says nothing."""
+    try:
+        outcome = json.loads(answer.body)
+        issues = _dicts(outcome.get("issue"))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    for issue in issues:
+        details = issue.get("details")
+        text = (details.get("text") if isinstance(details, dict) else None) or issue.get("diagnostics")
+        if isinstance(text, str) and text.strip():
+            return text.strip()[:WORDS_MAX]
+    return ""
+
+
+def _json(answer: Answer) -> Resource:
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise ConnectorUnavailable(code="bad_answer") from error
+    if not isinstance(found, dict):
+        raise ConnectorUnavailable(code="bad_answer")
+    return found
+
+
+def _stored(answer: Answer) -> Stored:
+    resource = _json(answer)
+    etag = answer.headers.get("etag", "")
+    version = (resource.get("meta") or {}).get("versionId") if isinstance(resource.get("meta"), dict) else None
+    return Stored(resource, etag or (f'W/"{version}"' if version else ""), created=answer.status == 201)
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,189 @@
+"""The contract onto a FHIR server: commands out at once, and what the hospital changed, read from time to time."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
+from hospitals.connectors.fhir import events, orders, terms
+from hospitals.connectors.fhir.client import FhirClient, Gone, Resource
+from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
+from hospitals.exceptions import AddressRefused, BadEvent, ConnectorUnavailable
+from hospitals.outgoing import Outgoing, Policy, deadline
+
+log = structlog.get_logger(__name__)
+
+EXECUTE_S = 40.0  # below the outbox's claim, so that a command is never in two hands
+POLL_S = 240.0
+OVERLAP = timedelta(seconds=30)  # writes that were still under way when the last poll read
+VISITS_REMEMBERED = 5000
+# What is read, in this order, and how our own residents' resources are asked for: nobody else's leave the hospital.
+_SEARCHES = {
+    "Appointment": "identifier",
+    "Encounter": "appointment.identifier",
+    "Task": "encounter.appointment.identifier",
+    "Invoice": "identifier",
+    "DiagnosticReport": "encounter.appointment.identifier",
+    "MedicationRequest": "encounter.appointment.identifier",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What was read. ``next_since`` goes into the next poll; ``unusable`` counts resources that broke the contract."""
+
+    events: tuple[HospitalEvent, ...]
+    next_since: datetime
+    unusable: int = 0
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One poll's look-ups, each reference read once."""
+
+    client: FhirClient
+    read_already: dict[str, Resource] = field(default_factory=dict)
+
+    def read(self, reference: str) -> Resource:
+        if reference not in self.read_already:
+            try:
+                self.read_already[reference] = self.client.read(reference).resource
+            except Gone:
+                self.read_already[reference] = {}
+        return self.read_already[reference]
+
+
+class FhirConnector:
+    """``hospitals.connectors.base.Connector`` onto one FHIR R4 server."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        token_url: str = "",
+        client_id: str = "",
+        key_file: str = "",
+        key_id: str = "",
+        scope: str = "",
+        id_system: str = terms.ID_NUMBER,
+        networks: Sequence[str] = (),
+        plain_hosts: Sequence[str] = (),
+        ca_file: str = "",
+        read_s: float = 10.0,
+        outgoing: Callable[..., Outgoing] = Outgoing,
+    ) -> None:
+        """Options as docs/connectors.md tells them. Raises ``AddressRefused``, ``ValueError``, ``OSError`` for wrong ones."""
+        policy = Policy.of(networks, plain_hosts)
+        policy.check_url(base_url)
+        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        calls = outgoing(policy, verify=verify, read_s=read_s)
+        sign_in: SignIn | None = None
+        if token_url:
+            policy.check_url(token_url)
+            more: dict[str, Any] = {"scope": scope} if scope else {}
+            sign_in = BackendServices(
+                calls,
+                token_url=token_url,
+                client_id=client_id,
+                private_key=Path(key_file).read_bytes(),
+                key_id=key_id,
+                **more,
+            )
+        self._client = FhirClient(calls, base_url, sign_in)
+        self._id_system = id_system
+        self._visits: dict[str, str] = {}  # "Encounter/7" → our appointment's id; never changes once it is set
+
+    def execute(self, command: Command) -> Acknowledgement:
+        """Raises ``ConnectorUnavailable``, ``OutcomeUnknown``, ``ConnectorRefused``."""
+        try:
+            with deadline(EXECUTE_S):
+                return orders.execute(self._client, command, id_system=self._id_system)
+        except AddressRefused as error:
+            raise ConnectorUnavailable(code=error.code) from error
+
+    def poll(self, hospital_id: UUID, since: datetime) -> Poll:
+        """Everything that changed for our residents since then, in the hospital's order. Raises ``ConnectorUnavailable``.
+
+        Read twice it gives the same events; whoever stores them by their id tells each once.
+        """
+        found: dict[str, HospitalEvent] = {}
+        latest, unusable = since, 0
+        reading = _Reading(self._client)
+        try:
+            with deadline(POLL_S):
+                for kind, ours in _SEARCHES.items():
+                    params = {
+                        "_lastUpdated": f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}",
+                        ours: f"{terms.APPOINTMENT}|",
+                        "_sort": "_lastUpdated",
+                    }
+                    for resource in _sheets(self._client, kind, list(self._client.search(kind, params))):
+                        try:
+                            latest = max(latest, events.changed_at(resource))
+                            for event in self._events(hospital_id, resource, reading):
+                                found.setdefault(event.event_id, event)
+                        except (BadEvent, KeyError, ValueError, TypeError) as error:
+                            unusable += 1
+                            code = getattr(error, "code", type(error).__name__)
+                            log.warning("resource_unusable", hospital=str(hospital_id), kind=kind, code=code)
+        except AddressRefused as error:
+            raise ConnectorUnavailable(code=error.code) from error
+        ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
+        return Poll(tuple(ordered), latest, unusable)
+
+    def _events(self, hospital_id: UUID, resource: Resource, reading: _Reading) -> list[HospitalEvent]:
+        visit = self._visit(resource, reading)
+        if not visit:
+            return []
+        kind, resource_id = str(resource["resourceType"]), str(resource["id"])
+        return [
+            events.finished(told, hospital_id=hospital_id, appointment_id=visit, kind=kind, resource_id=resource_id)
+            for told in events.told(resource, reading.read)
+        ]
+
+    def _visit(self, resource: Resource, reading: _Reading) -> str:
+        """Our appointment's id, by way of the encounter; "" for somebody else's resource."""
+        kind = resource.get("resourceType")
+        if kind in ("Appointment", "Invoice"):
+            mine = (i.get("value") for i in resource.get("identifier", []) if i.get("system") == terms.APPOINTMENT)
+            return str(next(mine, ""))
+        reference = (
+            next(iter(resource.get("appointment", [])), {}) if kind == "Encounter" else resource.get("encounter") or {}
+        ).get("reference", "")
+        if not reference:
+            return ""
+        if reference not in self._visits:
+            visit = self._visit(reading.read(reference), reading)
+            if not visit:
+                return ""
+            if len(self._visits) >= VISITS_REMEMBERED:
+                self._visits.clear()
+            self._visits[reference] = visit
+        return self._visits[reference]
+
+
+def _sheets(client: FhirClient, kind: str, changed: list[Resource]) -> list[Resource]:
+    """Medicines by sheet: one changed medicine stands for its whole sheet, read anew. Other kinds as they are."""
+    if kind != "MedicationRequest":
+        return changed
+    sheets: dict[str, Resource] = {}
+    for resource in changed:
+        number = str((resource.get("groupIdentifier") or {}).get("value", ""))
+        encounter = str((resource.get("encounter") or {}).get("reference", ""))
+        if not number or not encounter:
+            sheets[f"alone:{resource.get('id')}"] = resource
+        elif number not in sheets:
+            whole = [
+                other
+                for other in client.search(kind, {"encounter": encounter})
+                if (other.get("groupIdentifier") or {}).get("value") == number
+            ]
+            first = min(whole or [resource], key=lambda r: str(r.get("id", "")))
+            sheets[number] = {**first, "meta": resource["meta"], "group": whole or [resource]}
+    return list(sheets.values())
