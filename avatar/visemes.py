@@ -170,8 +170,9 @@ def parts(name: str, initial: str = "") -> tuple[tuple[str, float], ...]:
 
 
 def viseme_of(name: str, initial: str = "") -> str:
-    """The viseme of a phoneme: a final's is that of its nucleus, its most open part."""
+    """The viseme of a phoneme: a final's is that of its nucleus, the most open of its vowels."""
     sounds = parts(name, initial)
+    sounds = tuple(part for part in sounds if not part[0].startswith("-")) or sounds
     nucleus = max(sounds, key=lambda part: float(_OF[part[0]][1][_AT["jawOpen"]]))[0]
     return _OF[nucleus][0]
 

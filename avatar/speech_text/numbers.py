@@ -48,7 +48,7 @@ def money(written: str) -> str:
     whole, _, fraction = written.replace(",", "").partition(".")
     if len(fraction) > 2:
         return cardinal(written) + "元"
-    jiao, fen = (fraction + "00")[:2]
+    jiao, fen = fraction[:1] or "0", fraction[1:2] or "0"
     said = f"{count(whole)}元" if whole.strip("0") or fraction.strip("0") == "" else ""
     if jiao != "0":
         said += f"{digits(jiao)}角"

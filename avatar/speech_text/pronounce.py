@@ -5,10 +5,13 @@ not at all. The longest phrase at a place wins.
 """
 
 from functools import cache
+from typing import Any
 
 from pypinyin import Style, pinyin
 
 from avatar.speech_text.tables import rows
+
+_APART: Any = list  # what is no Chinese comes back as it is, a character each
 
 
 def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
@@ -27,15 +30,8 @@ def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
 
 
 def _dictionary(said: str) -> dict[int, str]:
-    found: dict[int, str] = {}
-    at = 0
-    for (syllable,) in pinyin(
-        said, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False, errors=lambda run: [*run]
-    ):
-        if syllable[-1:].isdigit() and syllable[:-1].isalpha():
-            found[at] = syllable.replace("ü", "v")
-        at += 1
-    return found
+    read = pinyin(said, style=Style.TONE3, neutral_tone_with_five=True, errors=_APART)
+    return {at: syllable for at, (syllable,) in enumerate(read) if syllable[:-1].isalpha() and syllable[-1] in "12345"}
 
 
 @cache

@@ -102,9 +102,9 @@ class Reading:
         """Everything that is heard, in order, pauses included."""
         prescribed: dict[int, str] = {}
         for piece, begin in zip(self.pieces, self._begins, strict=True):
-            at = [begin + n for n, char in enumerate(piece.said) if _HANZI.match(char)]
-            if len(at) == len(piece.pinyin):
-                prescribed |= zip(at, piece.pinyin, strict=True)
+            hanzi = [begin + n for n, char in enumerate(piece.said) if _HANZI.match(char)]
+            if len(hanzi) == len(piece.pinyin):
+                prescribed.update(zip(hanzi, piece.pinyin, strict=True))
         readings = pronounce(self.said, prescribed)
         sounds: list[Sound] = []
         at = 0

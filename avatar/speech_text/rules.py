@@ -103,12 +103,11 @@ def _date(m: re.Match[str]) -> list[Part] | None:
     year, month, day = m["y"], m["m"], m["d"]
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
-    said = [
+    return [
         (m.start(), m.start("m"), f"{digits(year)}年"),
         (m.start("m"), m.start("d"), f"{cardinal(str(int(month)))}月"),
         (m.start("d"), m.end(), f"{cardinal(str(int(day)))}日"),
     ]
-    return said
 
 
 def _month_and_day(m: re.Match[str]) -> list[Part]:
@@ -278,6 +277,9 @@ _DATE_SEP = r"(?:\s?年\s?|[-/.])"
 _CODE_NAMES = "验证码|校验码|取件码|取药码|预约码|预约号|登记号|住院号|门诊号|病历号|病案号|就诊号|流水号|订单号|单号|卡号|尾号|编号|号码|代码|工号|邮编|批号|条码|证号"
 _BEHIND = rf"(?P<behind>\s?{UNITS}|(?:{COUNTED})|)"
 
+_FINDING = {"+": "阳性", "-": "阴性", "±": "弱阳性", "++": "两个加号", "+++": "三个加号", "++++": "四个加号"}
+_ROMAN = {"I": "一", "II": "二", "III": "三", "IV": "四", "V": "五", "VI": "六", "VII": "七", "VIII": "八"}
+
 RULES: tuple[tuple[re.Pattern[str], Say], ...] = tuple(
     (re.compile(pattern), say)
     for pattern, say in [
@@ -329,8 +331,6 @@ RULES: tuple[tuple[re.Pattern[str], Say], ...] = tuple(
         (r"(?<=[A-Za-z\u4e00-\u9fff])/(?=[A-Za-z\u4e00-\u9fff])", lambda m: _whole(m, "，")),
     ]
 )  # fmt: skip
-_FINDING = {"+": "阳性", "-": "阴性", "±": "弱阳性", "++": "两个加号", "+++": "三个加号", "++++": "四个加号"}
-_ROMAN = {"I": "一", "II": "二", "III": "三", "IV": "四", "V": "五", "VI": "六", "VII": "七", "VIII": "八"}
 
 
 def parts(text: str) -> list[Part]:

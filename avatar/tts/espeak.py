@@ -1,138 +1,192 @@
-"""The embedded voice: libespeak-ng in a process of its own, spoken to over a pipe, with phonemes timed by itself."""
+"""The embedded voice: libespeak-ng in a process of its own, given pinyin, with each syllable timed by itself.
+
+A long text goes to the child sentence by sentence, so that the first sound does not wait for the last and sessions take turns.
+"""
 
 import asyncio
-import json
-import struct
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from pypinyin import Style, lazy_pinyin, pinyin
+import numpy.typing as npt
 
-from avatar.exceptions import EngineCut, EngineUnavailable
-from avatar.speech_text import spoken
+from avatar.exceptions import EngineUnavailable
+from avatar.speech_text import Foreign, Mark, Reading, Sound, Syllable, read
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest, Spoken
+from avatar.tts.espeak_child import PROGRAM, Child
+from avatar.visemes import viseme_of
 
 CHUNK_MS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Syllable:
-    text: str
-    initial: str
-    final: str
+LONGEST_ORDER = 60  # sounds
+LONG_PAUSE_MS, SHORT_PAUSE_MS = 320, 170
+FADE_MS = 4
+WORD, PHONEME = 1, 7
+# Syllables that the library spells in its own way, or does not know.
+_SPELLED = {"jiong": "jong", "qiong": "qong", "xiong": "xong", "ê": "ei", "m": "mu", "hm": "heng", "hng": "heng"}
+Span = tuple[Sound, int, int, list[int]]  # a sound, its begin and end in ms, the begins of its phonemes
 
 
 class EspeakEngine:
+    """``voice``: only ``cmn``, Mandarin. A request's own ``voice`` names another engine's and is not looked at."""
+
     name = "espeak"
     sample_rate_hz = 22050
 
-    def __init__(self, *, voice: str = "cmn", words_per_minute: int = 165, pitch: int = 62) -> None:
+    def __init__(
+        self,
+        *,
+        voice: str = "cmn",
+        words_per_minute: int = 165,
+        pitch: int = 62,
+        limit_s: float = 5.0,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        if voice != "cmn":
+            raise EngineUnavailable(f"The embedded engine has the voice cmn only, not {voice!r}.")
         self.words_per_minute = words_per_minute
         self.pitch = pitch
-        self._process: asyncio.subprocess.Process | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock: asyncio.Lock | None = None
+        self._limit_s = limit_s
+        self._program = program
+        self._children: WeakKeyDictionary[asyncio.AbstractEventLoop, Child] = WeakKeyDictionary()
 
-    async def _child(self) -> asyncio.subprocess.Process:
+    @property
+    def child(self) -> Child:
+        """The running loop's child."""
         loop = asyncio.get_running_loop()
-        if self._process is None or self._process.returncode is not None or self._loop is not loop:
-            self._loop = loop
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "avatar.tts.espeak_process",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            kind, data = await self._frame()
-            if kind != b"S":
-                raise EngineUnavailable
-            (self.sample_rate_hz,) = struct.unpack(">I", data)
-        return self._process
+        if loop not in self._children:
+            self._children[loop] = Child(self._program, limit_s=self._limit_s)
+        return self._children[loop]
 
-    async def _frame(self) -> tuple[bytes, bytes]:
-        assert self._process is not None and self._process.stdout is not None
-        try:
-            head = await self._process.stdout.readexactly(5)
-            return head[:1], await self._process.stdout.readexactly(struct.unpack(">I", head[1:])[0])
-        except asyncio.IncompleteReadError as error:
-            self._process = None
-            raise EngineCut from error
+    async def aclose(self) -> None:
+        child = self._children.pop(asyncio.get_running_loop(), None)
+        if child is not None:
+            await child.aclose()
 
-    async def synthesize(self, request: SpeechRequest) -> AsyncIterator[Spoken]:
-        syllables, line = _read(spoken(request.text, request.lexicon))
-        if self._lock is None or self._loop is not asyncio.get_running_loop():
-            self._lock = asyncio.Lock()
-        async with self._lock:
-            child = await self._child()
-            assert child.stdin is not None
-            order = {"text": line, "rate": round(self.words_per_minute * request.rate), "pitch": self.pitch}
-            child.stdin.write(json.dumps(order).encode() + b"\n")
-            sound, events = bytearray(), []
-            while True:
-                kind, data = await self._frame()
-                if kind == b"P":
-                    sound += data
-                elif kind == b"J":
-                    events += json.loads(data)
-                elif kind == b"X":
-                    raise EngineUnavailable
-                elif kind == b"E":
-                    break
-        pcm = np.frombuffer(bytes(sound), dtype=np.int16)
-        duration = round(1000 * len(pcm) / self.sample_rate_hz)
-        for phoneme in _phonemes(syllables, events, duration):
-            yield phoneme
-        for word in _words(syllables, events, duration):
-            yield word
-        step = self.sample_rate_hz * CHUNK_MS // 1000
-        for at in range(0, len(pcm), step):
-            yield AudioChunk(round(1000 * at / self.sample_rate_hz), self.sample_rate_hz, pcm[at : at + step])
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[Spoken, None]:
+        reading = read(request.text, request.lexicon)
+        rate = round(self.words_per_minute * request.pace)
+        samples = 0
+        for order in orders(reading.sounds):
+            text, places = _text(order)
+            heard = await self.child.speak({"text": text, "rate": rate, "pitch": self.pitch})
+            if self.child.sample_rate_hz != self.sample_rate_hz:
+                raise EngineUnavailable(f"libespeak-ng speaks at {self.child.sample_rate_hz} Hz.")
+            pcm = np.frombuffer(bytes(heard.pcm), dtype=np.int16)
+            begin_ms, own_ms = 1000 * samples // self.sample_rate_hz, 1000 * len(pcm) // self.sample_rate_hz
+            spans = [
+                (sound, begin_ms + start, begin_ms + end, [begin_ms + at for at in begins])
+                for sound, start, end, begins in _spans(order, places, heard.events, own_ms)
+            ]
+            for phoneme in _phonemes(spans):
+                yield phoneme
+            for word in _boundaries(reading, spans):
+                yield word
+            pcm = np.concatenate([_faded(pcm, self.sample_rate_hz), self._pause(order, request.pace)])
+            step = self.sample_rate_hz * CHUNK_MS // 1000
+            for at in range(0, len(pcm), step):
+                pts_ms = round(1000 * (samples + at) / self.sample_rate_hz)
+                yield AudioChunk(pts_ms, self.sample_rate_hz, pcm[at : at + step])
+            samples += len(pcm)
+
+    def _pause(self, order: list[Sound], pace: float) -> npt.NDArray[np.int16]:
+        """The silence behind an order; the library ends with the last sound."""
+        mark = order[-1]
+        length_ms = 0 if not isinstance(mark, Mark) else LONG_PAUSE_MS if mark.long else SHORT_PAUSE_MS
+        return np.zeros(int(length_ms / pace) * self.sample_rate_hz // 1000, np.int16)
 
 
-def _read(text: str) -> tuple[list[Syllable], str]:
-    tones = pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, errors=lambda x: [*x])
-    plain = lazy_pinyin(text, style=Style.INITIALS, strict=False, errors=lambda x: [*x])
-    syllables, words = [], []
-    for char, (tone,), initial in zip(text, tones, plain, strict=False):
-        if tone[-1:].isdigit():
-            final = tone[len(initial) : -1] or "e"
-            syllables.append(Syllable(char, initial, final))
-            words.append(tone)
-        elif char in ",。!?;:、,.!?;:":
-            words.append("." if char in "。!?!?" else ",")
-    return syllables, " ".join(words)
+def orders(sounds: Sequence[Sound]) -> Iterator[list[Sound]]:
+    """Sentences; long ones are cut at a pause, or where there is none at LONGEST_ORDER. What makes no sound is left out."""
+    held: list[Sound] = []
+    for sound in sounds:
+        if isinstance(sound, Mark) and (not held or isinstance(held[-1], Mark)):
+            continue
+        held.append(sound)
+        pause = isinstance(sound, Mark) and (sound.long or len(held) > LONGEST_ORDER // 2)
+        if pause or len(held) >= LONGEST_ORDER:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
-def _spans(events: list, duration: int) -> list[tuple[int, int, list]]:
-    marks = [event for event in events if event[0] == 1]
-    spans = []
-    for n, mark in enumerate(marks):
-        sounds = [e for e in events if e[0] == 7 and e[1] == mark[1]]
-        end = next((e[2] for e in sounds if e[3].startswith("_")), None)
-        if end is None:
-            end = marks[n + 1][2] if n + 1 < len(marks) else duration
-        spans.append((mark[2], end, [e for e in sounds if not e[3].startswith("_")]))
+def _text(order: list[Sound]) -> tuple[str, dict[int, int]]:
+    """The library's text, and at which of its characters (from 1) which sound begins."""
+    text, places = "", {}
+    for n, sound in enumerate(order):
+        if isinstance(sound, Mark):
+            text = text.rstrip() + (". " if sound.long else ", ")
+            continue
+        places[len(text) + 1] = n
+        if isinstance(sound, Foreign):
+            text += sound.text + " "
+        else:
+            plain, tone = sound.pinyin[:-1], sound.pinyin[-1]
+            text += f"{_SPELLED.get(plain, plain)}{tone} "
+    return text, places
+
+
+def _spans(
+    order: list[Sound], places: dict[int, int], events: list[tuple[int, int, int, str]], duration_ms: int
+) -> list[Span]:
+    """When each sound is heard. A syllable ends at its silence, or where the next one begins."""
+    begins: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    inner: dict[int, list[int]] = {}
+    for kind, position, at_ms, name in events:
+        n = places.get(position)
+        if n is None:
+            continue
+        if kind == WORD:
+            begins.setdefault(n, at_ms)
+        elif name.startswith("_"):
+            ends[n] = at_ms
+        elif name and not name.startswith("("):
+            inner.setdefault(n, []).append(at_ms)
+    heard = [(n, begins[n]) for n in sorted(begins)]
+    spans: list[Span] = []
+    for (n, start), (_next, following) in pairwise([*heard, (len(order), duration_ms)]):
+        end = min(ends.get(n, following), max(following, start))
+        spans.append((order[n], start, max(start, end), inner.get(n, [])))
     return spans
 
 
-def _phonemes(syllables: list[Syllable], events: list, duration: int) -> list[Phoneme]:
-    from avatar.visemes import viseme_of
+def _phonemes(spans: list[Span]) -> Iterator[Phoneme]:
+    for sound, start, end, begins in spans:
+        if end <= start:
+            continue
+        if isinstance(sound, Foreign):
+            yield Phoneme(sound.text, viseme_of(sound.text), sound.text, start, end)
+            continue
+        assert isinstance(sound, Syllable)
+        middle = start
+        if sound.initial:
+            # the first sound that is told after the syllable's begin is its vowel
+            middle = next((at for at in begins[1:] if start < at < end), start + (end - start) // 3)
+            yield Phoneme(sound.initial, viseme_of(sound.initial), sound.text, start, middle)
+        yield Phoneme(sound.final, viseme_of(sound.final, sound.initial), sound.text, middle, end)
 
-    result = []
-    for syllable, (start, end, sounds) in zip(syllables, _spans(events, duration), strict=False):
-        middle = sounds[1][2] if syllable.initial and len(sounds) > 1 else start
-        if syllable.initial:
-            result.append(Phoneme(syllable.initial, viseme_of(syllable.initial), syllable.text, start, middle))
-        result.append(Phoneme(syllable.final, viseme_of(syllable.final), syllable.text, middle, end))
-    return result
+
+def _boundaries(reading: Reading, spans: list[Span]) -> Iterator[Boundary]:
+    """The written stretches with their times: one for each, however many sounds it has."""
+    open_: tuple[int, int] | None = None
+    start_ms = end_ms = 0
+    for sound, start, end, _begins in spans:
+        if open_ != (sound.start, sound.end):
+            if open_:
+                yield Boundary(reading.text[open_[0] : open_[1]], start_ms, end_ms)
+            open_, start_ms = (sound.start, sound.end), start
+        end_ms = end
+    if open_:
+        yield Boundary(reading.text[open_[0] : open_[1]], start_ms, end_ms)
 
 
-def _words(syllables: list[Syllable], events: list, duration: int) -> list[Boundary]:
-    return [
-        Boundary(syllable.text, start, end)
-        for syllable, (start, end, _sounds) in zip(syllables, _spans(events, duration), strict=False)
-    ]
+def _faded(pcm: npt.NDArray[np.int16], rate_hz: int) -> npt.NDArray[np.int16]:
+    """The last few samples run out to zero, so that what is cut off does not click."""
+    n = min(len(pcm), rate_hz * FADE_MS // 1000)
+    if n == 0:
+        return pcm
+    tail = (pcm[-n:] * np.linspace(1.0, 0.0, n)).astype(np.int16)
+    return np.concatenate([pcm[:-n], tail])

@@ -93,6 +93,13 @@ def test_every_final_shares_its_time_among_its_parts(final: str) -> None:
     assert viseme_of(final) in VISEMES
 
 
+@pytest.mark.parametrize(
+    ("final", "viseme"), [("ong", "U"), ("ing", "I"), ("iong", "U"), ("en", "E"), ("ian", "E"), ("uang", "aa")]
+)
+def test_a_finals_viseme_is_that_of_its_vowel(final: str, viseme: str) -> None:
+    assert viseme_of(final) == viseme
+
+
 @pytest.mark.parametrize("name", ["A", "CT", "x-ray", "", "嗯", "123"])
 def test_what_is_no_mandarin_sound_still_moves_the_mouth_somehow(name: str) -> None:
     assert viseme_of(name) in VISEMES
