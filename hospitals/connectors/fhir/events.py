@@ -8,7 +8,7 @@ milliseconds, times 1000, and the event's place in a visit, so that two things o
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,8 @@ from hospitals.exceptions import BadEvent
 
 E = EventType
 _RANK = {kind: number for number, kind in enumerate(EventType)}
+# A ticket's first writing lies a moment after the drawing; it is no move of the queue.
+_SAME_MOMENT = timedelta(seconds=2)
 Read = Callable[[str], Resource]  # "Location/3" → the resource, {} when it is not there
 
 
@@ -230,7 +232,7 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
     drawn = min(instant(task["authoredOn"]), at) if task.get("authoredOn") else at
     yield Told(E.ENCOUNTER_CHECKED_IN, "checked-in", drawn, position(drawn))
     version = f"{int(at.timestamp() * 1000)}"
-    if status in ("requested", "received", "accepted") and at > drawn:
+    if status in ("requested", "received", "accepted") and at - drawn > _SAME_MOMENT:
         yield Told(E.QUEUE_CHANGED, f"queue.{version}", at, position(at))
     elif status == "ready":
         yield Told(E.ENCOUNTER_CALLED, f"called.{version}", at, position(at))

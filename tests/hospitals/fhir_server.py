@@ -1,0 +1,399 @@
+"""A strict FHIR R4 server on a local port, with a small hospital behind it that answers what is written to it.
+
+Every resource in and out is checked by fhir.resources' R4B models and against the required code bindings. It keeps
+versions, asks for If-Match, pages its searches, answers in OperationOutcomes, and plays faults: ``faults`` holds what the
+next requests meet ("500", "500 after", "silence", "silence after", "trickle", "drop").
+"""
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from fhir.resources.R4B import get_fhir_model_class
+from pydantic import ValidationError
+
+Resource = dict[str, Any]
+JSON = "application/fhir+json"
+PAGE = 3
+START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+# Required bindings whose list the models cut short.
+BINDINGS = {
+    ("Encounter", "status"): "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown",
+    (
+        "Task",
+        "status",
+    ): "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
+    "entered-in-error",
+    ("DiagnosticReport", "status"): "registered partial preliminary final amended corrected appended cancelled "
+    "entered-in-error unknown",
+    ("Observation", "status"): "registered preliminary final amended corrected cancelled entered-in-error unknown",
+}
+APPOINTMENT, TASK = "urn:health-companion:appointment", "urn:health-companion:task"
+
+
+class Refusal(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        issue = {"severity": "error", "code": code, "details": {"text": text}}
+        self.outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def checked(resource: Any) -> Resource:
+    """The resource if it is valid R4; ``Refusal`` (422) if it is not."""
+    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+        raise Refusal(400, "structure", "no resource")
+    kind = resource["resourceType"]
+    try:
+        model = get_fhir_model_class(kind)
+        model.model_validate(resource)
+    except (KeyError, ValidationError, ValueError) as error:
+        raise Refusal(422, "invalid", f"{kind}: {str(error)[:300]}") from error
+    for name, field in model.model_fields.items():
+        extra = field.json_schema_extra or {}
+        allowed = BINDINGS.get((kind, name), "").split() or extra.get("enum_values") or []
+        value = resource.get(field.alias or name)
+        if allowed and value is not None and value not in allowed:
+            raise Refusal(422, "code-invalid", f"{kind}.{name}")
+        if extra.get("element_required") and value is None:
+            raise Refusal(422, "required", f"{kind}.{name}")
+    return resource
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+class FhirServer:
+    """``base`` is the service root. ``put`` writes as the hospital; what comes over HTTP is checked as a client's."""
+
+    def __init__(self, *, client_key: Any = None, client_id: str = "companion", key_id: str = "k1") -> None:
+        self.rows: dict[str, list[Resource]] = {}  # "Kind/id" → its versions
+        self.faults: list[str] = []
+        self.log: list[str] = []
+        self.refuse_bookings = ""
+        self.other_origin = ""
+        self.before_update: list[Any] = []  # called once each, before an update is looked at
+        self.client_key, self.client_id, self.key_id = client_key, client_id, key_id
+        self.algorithm = ""
+        self.tokens: set[str] = set()
+        self.assertions: set[str] = set()
+        self._lock = threading.RLock()
+        self._ticks = 0
+        self._stop = threading.Event()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http.daemon_threads = True
+        self.origin = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.base = f"{self.origin}/fhir"
+        self.token_url = f"{self.origin}/token"
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    # --- the hospital's side ------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        return START + timedelta(seconds=10 * self._ticks)
+
+    def put(self, resource: Resource) -> Resource:
+        """Write it as the hospital's own system would: a new version, ten seconds later."""
+        with self._lock:
+            checked(resource)
+            missing = [r for r in references(resource) if "/" in r and r not in self.rows]
+            if missing:
+                raise Refusal(422, "invalid", f"unknown reference {missing[0].partition('/')[0]}")
+            self._ticks += 1
+            key = f"{resource['resourceType']}/{resource['id']}"
+            versions = self.rows.setdefault(key, [])
+            meta = {"versionId": str(len(versions) + 1), "lastUpdated": self.now.isoformat()}
+            versions.append(json.loads(json.dumps({**resource, "meta": meta})))
+            return versions[-1]
+
+    def get(self, reference: str) -> Resource:
+        return self.rows[reference][-1]
+
+    def change(self, reference: str, **members: Any) -> Resource:
+        return self.put({**self.get(reference), **members})
+
+    def of_kind(self, kind: str) -> list[Resource]:
+        return [versions[-1] for key, versions in self.rows.items() if key.startswith(kind + "/")]
+
+    def slot(self, slot_id: str, status: str = "free") -> Resource:
+        if "Schedule/sch1" not in self.rows:
+            self.put({"resourceType": "HealthcareService", "id": "eye", "name": "眼科"})
+            self.put({"resourceType": "Schedule", "id": "sch1", "actor": [{"reference": "HealthcareService/eye"}]})
+        times = {"start": "2026-03-02T09:00:00+08:00", "end": "2026-03-02T09:30:00+08:00"}
+        schedule = {"reference": "Schedule/sch1"}
+        return self.put({"resourceType": "Slot", "id": slot_id, "schedule": schedule, "status": status, **times})
+
+    def _booked(self, resource: Resource) -> Resource:
+        """What the hospital makes of a proposed appointment."""
+        slot = self.get(resource["slot"][0]["reference"])
+        if self.refuse_bookings or slot["status"] != "free":
+            raise Refusal(409, "conflict", self.refuse_bookings or "这个号已经没有了")
+        self.change(f"Slot/{slot['id']}", status="busy")
+        return {**resource, "status": "booked", "created": self.now.isoformat()}
+
+    def _followed(self, before: Resource, after: Resource) -> None:
+        """What the hospital does when an appointment has been changed."""
+        if after["resourceType"] != "Appointment" or before["status"] == after["status"]:
+            return
+        if after["status"] == "cancelled":
+            self.change(after["slot"][0]["reference"], status="free")
+        elif after["status"] == "arrived":
+            self.check_in(after["id"])
+
+    def check_in(self, appointment_id: str) -> None:
+        number = f"e{appointment_id}"
+        self.put(
+            {
+                "resourceType": "Encounter",
+                "id": number,
+                "status": "arrived",
+                "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+                "appointment": [{"reference": f"Appointment/{appointment_id}"}],
+            }
+        )
+        room = {"resourceType": "Location", "id": "r1", "name": "眼科一诊室", "description": "1号楼2楼"}
+        self.put({**room, "identifier": [{"value": "B1-2-E1"}]})
+        self.task(number, "queue", "received", ticket="70", ahead=4)
+
+    def task(self, encounter: str, code: str, status: str, task_id: str = "", **inputs: Any) -> Resource:
+        """A Task with our codes; integers and booleans go out as what they are."""
+
+        def value(given: Any) -> dict[str, Any]:
+            if isinstance(given, bool):
+                return {"valueBoolean": given}
+            if isinstance(given, int):
+                return {"valueInteger": given}
+            return {"valueReference": given} if isinstance(given, dict) else {"valueString": given}
+
+        known = self.rows.get(f"Task/{task_id or code + encounter}")
+        task = {
+            **(known[-1] if known else {"authoredOn": (self.now + timedelta(seconds=9)).isoformat()}),
+            "resourceType": "Task",
+            "id": task_id or code + encounter,
+            "status": status,
+            "intent": "order",
+            "code": {"coding": [{"system": TASK, "code": code}]},
+            "encounter": {"reference": f"Encounter/{encounter}"},
+            "location": {"reference": "Location/r1"},
+        }
+        if inputs:
+            task["input"] = [
+                {"type": {"coding": [{"system": TASK, "code": name.replace("_", "-")}]}, **value(given)}
+                for name, given in inputs.items()
+            ]
+        return self.put(task)
+
+    # --- HTTP ---------------------------------------------------------------------------------------------
+
+    def answer(
+        self, method: str, target: str, headers: Any, body: bytes
+    ) -> tuple[int, Resource | None, dict[str, str]]:
+        """(status, resource, headers). Raises ``Refusal``."""
+        split = urlsplit(target)
+        with self._lock:
+            self.log.append(f"{method} {split.path}")
+            if split.path == "/token":
+                return 200, self._token(parse_qs(body.decode())), {}
+            if (
+                self.client_key is not None
+                and headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens
+            ):
+                raise Refusal(401, "login", "token")
+            parts = split.path.removeprefix("/fhir/").split("/")
+            if method in ("POST", "PUT"):
+                if headers.get("content-type") != JSON:
+                    raise Refusal(415, "structure", "content type")
+                resource = checked(json.loads(body))
+                if resource["resourceType"] != parts[0]:
+                    raise Refusal(400, "invalid", "another type")
+                return self._create(resource, headers) if method == "POST" else self._update(resource, parts, headers)
+            if len(parts) == 1:
+                return 200, self._search(parts[0], parse_qs(split.query, keep_blank_values=True)), {}
+            return self._found(200, self._row("/".join(parts)))
+
+    @staticmethod
+    def _found(status: int, row: Resource) -> tuple[int, Resource, dict[str, str]]:
+        return status, row, {"etag": f'W/"{row["meta"]["versionId"]}"'}
+
+    def _row(self, reference: str) -> Resource:
+        if reference not in self.rows:
+            raise Refusal(404, "not-found", "没有这个资源")
+        return self.get(reference)
+
+    def _create(self, resource: Resource, headers: Any) -> tuple[int, Resource, dict[str, str]]:
+        kind = resource["resourceType"]
+        if "id" in resource:
+            raise Refusal(400, "invalid", "a new resource has no id")
+        once = headers.get("if-none-exist", "")
+        same = self._matches(kind, parse_qs(once)) if once else []
+        if len(same) > 1:
+            raise Refusal(412, "multiple-matches", "not one")
+        if same:
+            return self._found(200, same[0])
+        if kind == "Appointment":
+            resource = self._booked(resource)
+        return self._found(201, self.put({**resource, "id": f"{kind[0].lower()}{self._ticks + 1}"}))
+
+    def _update(self, resource: Resource, parts: list[str], headers: Any) -> tuple[int, Resource, dict[str, str]]:
+        for action in [self.before_update.pop(0) for _ in self.before_update[:1]]:
+            action()
+        before = self._row("/".join(parts))
+        if resource.get("id") != parts[1]:
+            raise Refusal(400, "invalid", "another id")
+        if "if-match" not in headers:
+            raise Refusal(428, "conflict", "If-Match")
+        if headers["if-match"] != f'W/"{before["meta"]["versionId"]}"':
+            raise Refusal(412, "conflict", "changed meanwhile")
+        after = self.put(resource)
+        self._followed(before, after)
+        return self._found(200, after)
+
+    def _matches(self, kind: str, params: dict[str, list[str]]) -> list[Resource]:
+        found = self.of_kind(kind)
+        for name, (value, *_more) in params.items():
+            if name == "_lastUpdated" and value.startswith("ge"):
+                since = datetime.fromisoformat(value[2:])
+                found = [r for r in found if datetime.fromisoformat(r["meta"]["lastUpdated"]) >= since]
+            elif name == "encounter":
+                found = [r for r in found if r.get("encounter", {}).get("reference") == value]
+            elif name == "identifier" or name.endswith(".identifier"):
+                found = [r for r in found if self._identified(r, name.split(".")[:-1], value)]
+            elif name not in ("_sort", "_count", "_page"):
+                raise Refusal(400, "not-supported", f"search parameter {name}")
+        return sorted(found, key=lambda r: r["meta"]["lastUpdated"])
+
+    def _identified(self, resource: Resource, path: list[str], token: str) -> bool:
+        for step in path:
+            inner = resource.get(step)
+            inner = inner[0] if isinstance(inner, list) else inner
+            if not inner:
+                return False
+            resource = self.get(inner["reference"])
+        system, _bar, value = token.partition("|")
+        return any(i.get("system") == system and value in ("", i.get("value")) for i in resource.get("identifier", []))
+
+    def _search(self, kind: str, params: dict[str, list[str]]) -> Resource:
+        found = self._matches(kind, params)
+        first = int(params.get("_page", ["0"])[0])
+        bundle: Resource = {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "total": len(found),
+            "entry": [{"resource": r, "search": {"mode": "match"}} for r in found[first : first + PAGE]],
+        }
+        if first + PAGE < len(found):
+            query = urlencode({**{k: v[0] for k, v in params.items()}, "_page": str(first + PAGE)})
+            bundle["link"] = [{"relation": "next", "url": f"{self.other_origin or self.origin}/fhir/{kind}?{query}"}]
+        return checked(bundle) and bundle
+
+    # --- SMART backend services -----------------------------------------------------------------------------
+
+    def _token(self, form: dict[str, list[str]]) -> Resource:
+        """Checks the assertion as the profile says and gives a token."""
+        header, claims, signature = (form["client_assertion"][0].split(".") + ["", ""])[:3]
+        head, body = (json.loads(base64.urlsafe_b64decode(p + "==")) for p in (header, claims))
+        raw = base64.urlsafe_b64decode(signature + "==")
+        signed = f"{header}.{claims}".encode()
+        key = self.client_key
+        if isinstance(key, rsa.RSAPublicKey):
+            assert head["alg"] == "RS384"
+            key.verify(raw, signed, padding.PKCS1v15(), hashes.SHA384())
+        else:
+            assert head["alg"] == "ES384" and len(raw) == 96
+            r, s = int.from_bytes(raw[:48], "big"), int.from_bytes(raw[48:], "big")
+            key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA384()))
+        good = (
+            form["grant_type"] == ["client_credentials"]
+            and form["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
+            and head["kid"] == self.key_id
+            and body["iss"] == body["sub"] == self.client_id
+            and body["aud"] == self.token_url
+            and 0 < body["exp"] - body["iat"] <= 300
+            and body["jti"] not in self.assertions
+        )
+        if not good:
+            raise Refusal(400, "login", "assertion")
+        self.assertions.add(body["jti"])
+        token = f"token-{len(self.assertions)}"
+        self.tokens.add(token)
+        return {"access_token": token, "token_type": "bearer", "expires_in": 300, "scope": form["scope"][0]}
+
+
+def _handler(server: FhirServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 65536  # head and body in one packet
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            fault = server.faults.pop(0) if server.faults and self.path != "/token" else ""
+            if fault in ("silence", "drop"):
+                return self._fail(fault)
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            try:
+                if fault == "500":
+                    raise Refusal(500, "exception", "broken")
+                status, resource, more = server.answer(self.command, self.path, headers, body)
+                if fault == "500 after":
+                    raise Refusal(500, "exception", "broken")
+            except Refusal as refusal:
+                status, resource, more = refusal.status, refusal.outcome, {}
+            if fault == "silence after":
+                return self._fail(fault)
+            raw = json.dumps(resource).encode()
+            self.send_response(status)
+            for name, value in {"content-type": JSON, "content-length": str(len(raw)), **more}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if fault == "trickle":
+                for byte in raw:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    if server._stop.wait(0.02):
+                        break
+                return None
+            self.wfile.write(raw)
+            return None
+
+        do_POST = do_PUT = do_GET
+
+        def _fail(self, fault: str) -> None:
+            if fault.startswith("silence"):
+                server._stop.wait(10)
+            self.close_connection = True
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # the client went away, as it should from a server like this
+                super().handle()
+
+    return Handler

@@ -1,0 +1,490 @@
+"""A visit through a FHIR server: what is written is valid and done once, what the hospital changes is told once, in order."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from hospitals.connectors.base import (
+    Command,
+    CommandKind,
+    DiagnosticReport,
+    EventType,
+    Examination,
+    FollowUp,
+    Invoice,
+    InvoiceLine,
+    MissedCall,
+    PatientCard,
+    Prescription,
+    QueuePosition,
+    Reason,
+    Reference,
+)
+from hospitals.connectors.fhir import FhirConnector
+from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
+from hospitals.outgoing import Outgoing
+from tests.hospitals.fhir_server import START, FhirServer, Refusal, checked
+
+HOSPITAL = UUID("11111111-1111-4111-8111-111111111111")
+VISIT = "22222222-2222-4222-8222-222222222222"
+CARD = PatientCard("林晓雨", "440000199001010000", "13800000000", date(1990, 1, 1), "female")
+LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
+E = EventType
+
+
+@pytest.fixture
+def server() -> Iterator[FhirServer]:
+    made = FhirServer()
+    made.slot("s1")
+    yield made
+    made.close()
+
+
+def quick(policy: Any, **options: Any) -> Outgoing:
+    return Outgoing(policy, sleep=lambda _s: None, **options)
+
+
+@pytest.fixture
+def hospital(server: FhirServer) -> FhirConnector:
+    return FhirConnector(base_url=server.base, outgoing=quick, read_s=0.3, **LOCAL)
+
+
+def command(kind: CommandKind, **data: Any) -> Command:
+    book = {"slot_identifier": "s1", "patient": CARD} if kind is CommandKind.BOOK else {}
+    return Command(kind, f"{kind}:{VISIT}", HOSPITAL, VISIT, data=data, **book)
+
+
+BOOK, CANCEL, CHECK_IN = (
+    command(CommandKind.BOOK),
+    command(CommandKind.CANCEL, reason="有事"),
+    command(CommandKind.CHECK_IN),
+)
+
+
+def told(hospital: FhirConnector, since: datetime = START) -> list[tuple[EventType, Any]]:
+    return [(event.type, event.data) for event in hospital.poll(HOSPITAL, since).events]
+
+
+def kinds(hospital: FhirConnector) -> list[EventType]:
+    return [kind for kind, _data in told(hospital)]
+
+
+# --- commands -----------------------------------------------------------------------------------------------
+
+
+def test_a_booking_makes_one_patient_and_one_appointment_however_often_it_is_said(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    first, second = hospital.execute(BOOK), hospital.execute(BOOK)
+    assert first.accepted and first == second
+    (appointment,) = server.of_kind("Appointment")
+    (patient,) = server.of_kind("Patient")
+    assert appointment["id"] == first.reference and appointment["status"] == "booked"
+    assert patient["birthDate"] == "1990-01-01" and patient["gender"] == "female"
+    assert appointment["participant"][0]["actor"]["reference"] == f"Patient/{patient['id']}"
+    assert server.get("Slot/s1")["status"] == "busy"
+
+
+def test_the_card_s_number_stands_in_no_address(server: FhirServer, hospital: FhirConnector) -> None:
+    hospital.execute(BOOK)
+    assert not any(CARD.id_number in line for line in server.log)
+
+
+def test_a_refusal_carries_the_hospital_s_words(server: FhirServer, hospital: FhirConnector) -> None:
+    server.refuse_bookings = "这个号医院窗口刚刚挂出去了"
+    with pytest.raises(ConnectorRefused) as refused:
+        hospital.execute(BOOK)
+    assert refused.value.detail == "这个号医院窗口刚刚挂出去了" and refused.value.code == "http_409"
+
+
+def test_a_slot_that_is_not_there_is_refused(hospital: FhirConnector) -> None:
+    answer = hospital.execute(Command(CommandKind.BOOK, "k", HOSPITAL, VISIT, "nowhere", CARD))
+    assert not answer.accepted and answer.reason
+
+
+@pytest.mark.parametrize("slot", ["../Patient/p1", "s1?_history", "a/b", "", "x" * 65, "https://evil.example/Slot/s1"])
+def test_a_slot_s_name_cannot_lead_elsewhere(server: FhirServer, hospital: FhirConnector, slot: str) -> None:
+    before = list(server.log)
+    assert not hospital.execute(Command(CommandKind.BOOK, "k", HOSPITAL, VISIT, slot, CARD)).accepted
+    assert server.log == before
+
+
+def test_cancelling_twice_cancels_once_and_says_who_did(server: FhirServer, hospital: FhirConnector) -> None:
+    reference = hospital.execute(BOOK).reference
+    assert hospital.execute(CANCEL).accepted
+    version = server.get(f"Appointment/{reference}")["meta"]["versionId"]
+    assert hospital.execute(CANCEL).accepted
+    row = server.get(f"Appointment/{reference}")
+    assert row["meta"]["versionId"] == version and row["status"] == "cancelled"
+    assert row["cancelationReason"]["text"] == "有事" and row["cancelationReason"]["coding"][0]["code"] == "pat"
+    assert server.get("Slot/s1")["status"] == "free"
+
+
+def test_what_the_hospital_wrote_meanwhile_is_not_overwritten(server: FhirServer, hospital: FhirConnector) -> None:
+    reference = f"Appointment/{hospital.execute(BOOK).reference}"
+    server.before_update.append(lambda: server.change(reference, comment="请带病历"))
+    assert hospital.execute(CHECK_IN).accepted
+    assert server.get(reference)["comment"] == "请带病历" and server.get(reference)["status"] == "arrived"
+
+
+def test_an_appointment_that_never_rests_is_tried_again_later(server: FhirServer, hospital: FhirConnector) -> None:
+    reference = f"Appointment/{hospital.execute(BOOK).reference}"
+    server.before_update += [lambda: server.change(reference, comment="x")] * 9
+    with pytest.raises(ConnectorUnavailable) as error:
+        hospital.execute(CANCEL)
+    assert error.value.code == "version_conflict" and error.value.retryable
+
+
+def test_nobody_is_checked_in_who_is_not_booked_or_has_been_cancelled(hospital: FhirConnector) -> None:
+    assert not hospital.execute(CHECK_IN).accepted
+    hospital.execute(BOOK)
+    hospital.execute(CANCEL)
+    assert not hospital.execute(CHECK_IN).accepted
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["500", "500 after"])
+def test_a_server_that_falls_over_while_writing_may_have_written(
+    server: FhirServer, hospital: FhirConnector, fault: str
+) -> None:
+    server.faults = ["", "", fault]  # the slot and the patient go through
+    with pytest.raises(OutcomeUnknown):
+        hospital.execute(BOOK)
+    assert hospital.execute(BOOK).accepted
+    assert len(server.of_kind("Appointment")) == 1
+
+
+def test_silence_after_the_deed_is_found_out_by_asking_again(server: FhirServer, hospital: FhirConnector) -> None:
+    server.faults = ["", "", "silence after"]
+    assert hospital.execute(BOOK).accepted
+    assert len(server.of_kind("Appointment")) == 1
+
+
+def test_a_dropped_connection_is_repeated(server: FhirServer, hospital: FhirConnector) -> None:
+    server.faults = ["drop"]
+    assert hospital.execute(BOOK).accepted
+
+
+def test_a_server_that_only_trickles_is_given_up(server: FhirServer) -> None:
+    def short(policy: Any, **options: Any) -> Outgoing:
+        return Outgoing(policy, total_s=0.3, **options)
+
+    server.faults = ["trickle"]
+    with pytest.raises(ConnectorUnavailable):
+        FhirConnector(base_url=server.base, outgoing=short, **LOCAL).execute(BOOK)
+
+
+def test_a_server_that_is_not_there_is_retryable_and_nothing_was_sent(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    server.close()
+    with pytest.raises(ConnectorUnavailable) as error:
+        hospital.execute(BOOK)
+    assert error.value.retryable and not isinstance(error.value, OutcomeUnknown)
+
+
+def test_an_inside_address_is_no_hospital(server: FhirServer) -> None:
+    with pytest.raises(AddressRefused):
+        FhirConnector(base_url="https://169.254.169.254/fhir")
+    with pytest.raises(AddressRefused):
+        FhirConnector(base_url=server.base)
+
+
+# --- what the hospital tells ------------------------------------------------------------------------------------
+
+
+def arrived(server: FhirServer, hospital: FhirConnector) -> str:
+    """A booked and checked-in visit; the encounter's id."""
+    reference = hospital.execute(BOOK).reference
+    hospital.execute(CHECK_IN)
+    return f"e{reference}"
+
+
+def test_reading_twice_tells_the_same_and_other_people_s_visits_stay_there(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    arrived(server, hospital)
+    stranger = {"resourceType": "Appointment", "id": "x9", "status": "booked", "slot": [{"reference": "Slot/s1"}]}
+    server.put({**stranger, "participant": [{"actor": {"reference": "HealthcareService/eye"}, "status": "accepted"}]})
+    server.check_in("x9")
+    first, second = hospital.poll(HOSPITAL, START), hospital.poll(HOSPITAL, START)
+    assert first == second and first.unusable == 0
+    assert {e.appointment_id for e in first.events} == {VISIT}
+    assert [e.type for e in first.events] == [E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN]
+    later = hospital.poll(HOSPITAL, first.next_since)
+    assert {e.event_id for e in later.events} <= {e.event_id for e in first.events}
+
+
+def test_the_queue_is_told_as_it_moves(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    seen = {}
+    for status, ahead in (("accepted", 2), ("ready", 0), ("on-hold", 0), ("accepted", 3), ("ready", 0)):
+        server.task(encounter, "queue", status, ticket="70", ahead=ahead, now_serving="68", wait_low=6, wait_high=15)
+        seen |= {e.event_id: e for e in hospital.poll(HOSPITAL, START).events}
+    ordered = sorted(seen.values(), key=lambda e: e.sequence)
+    assert [e.type for e in ordered[1:]] == [
+        E.ENCOUNTER_CHECKED_IN,
+        E.QUEUE_CHANGED,
+        E.ENCOUNTER_CALLED,
+        E.ENCOUNTER_MISSED,
+        E.QUEUE_CHANGED,
+        E.ENCOUNTER_CALLED,
+    ]
+    moved = ordered[2].data
+    assert isinstance(moved, QueuePosition) and isinstance(ordered[4].data, MissedCall)
+    assert (moved.ticket, moved.ahead, moved.now_serving, moved.wait_low_min, moved.wait_high_min) == (
+        "70",
+        2,
+        "68",
+        6,
+        15,
+    )
+    assert (moved.room_code, moved.room_name, moved.place) == ("B1-2-E1", "眼科一诊室", "1号楼2楼")
+
+
+def test_what_happened_between_two_readings_is_told_too(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    server.change(f"Encounter/{encounter}", status="finished")
+    assert kinds(hospital) == [E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN, E.ENCOUNTER_STARTED, E.ENCOUNTER_FINISHED]
+
+
+@pytest.mark.parametrize(
+    ("members", "kind"),
+    [
+        (
+            {"status": "cancelled", "cancelationReason": {"text": "医生临时停诊", "coding": [{"code": "prov"}]}},
+            E.SCHEDULE_STOPPED,
+        ),
+        ({"status": "cancelled", "cancelationReason": {"text": "来电取消"}}, E.APPOINTMENT_CANCELLED),
+        (
+            {
+                "status": "cancelled",
+                "participant": [{"actor": {"reference": "HealthcareService/eye"}, "status": "declined"}],
+            },
+            E.APPOINTMENT_REFUSED,
+        ),
+        ({"status": "noshow"}, E.APPOINTMENT_NO_SHOW),
+    ],
+)
+def test_an_appointment_ends_in_one_of_four_ways(
+    server: FhirServer, hospital: FhirConnector, members: dict[str, Any], kind: EventType
+) -> None:
+    reference = hospital.execute(BOOK).reference
+    server.change(f"Appointment/{reference}", **members)
+    last, data = told(hospital)[-1]
+    assert last is kind and isinstance(data, Reason) and data.text
+
+
+def bill(server: FhirServer, status: str = "issued", **members: Any) -> dict[str, Any]:
+    def yuan(value: float, kind: str) -> dict[str, Any]:
+        return {"type": kind, "amount": {"value": value, "currency": "CNY"}}
+
+    if "ChargeItem/c1" not in server.rows:
+        patient = server.of_kind("Patient")[0]["id"]
+        charge = {"resourceType": "ChargeItem", "id": "c1", "status": "billed", "code": {"text": "眼底照相"}}
+        server.put({**charge, "subject": {"reference": f"Patient/{patient}"}})
+    return server.put(
+        {
+            "resourceType": "Invoice",
+            "id": "i1",
+            "status": status,
+            "identifier": [{"system": "urn:health-companion:appointment", "value": VISIT}],
+            "type": {"text": "检查费"},
+            "lineItem": [
+                {
+                    "chargeItemReference": {"reference": "ChargeItem/c1"},
+                    "priceComponent": [yuan(80.55, "base"), yuan(-40.5, "deduction")],
+                },
+                {"chargeItemCodeableConcept": {"text": "散瞳"}, "priceComponent": [yuan(12, "base")]},
+            ],
+            "totalNet": {"value": 52.05, "currency": "CNY"},
+            **members,
+        }
+    )
+
+
+def test_a_bill_is_told_to_the_fen_and_paid_once(server: FhirServer, hospital: FhirConnector) -> None:
+    arrived(server, hospital)
+    bill(server)
+    expected = Invoice("i1", "检查费", (InvoiceLine("眼底照相", 8055), InvoiceLine("散瞳", 1200)), 9255, 4050, 5205)
+    assert (E.INVOICE_ISSUED, expected) in told(hospital)
+    pay = command(CommandKind.PAY, invoice_id="i1", receipt="R-1")
+    assert hospital.execute(pay).accepted and hospital.execute(pay).accepted
+    assert server.get("Invoice/i1")["status"] == "balanced" and len(server.rows["Invoice/i1"]) == 2
+    assert told(hospital)[-1] == (E.INVOICE_PAID, Reference("i1"))
+    assert kinds(hospital).count(E.INVOICE_ISSUED) == 1
+
+
+def test_somebody_else_s_bill_and_one_paid_elsewhere_are_not_paid(server: FhirServer, hospital: FhirConnector) -> None:
+    hospital.execute(BOOK)
+    bill(server, identifier=[{"system": "urn:health-companion:appointment", "value": str(uuid4())}])
+    pay = command(CommandKind.PAY, invoice_id="i1", receipt="R-1")
+    assert not hospital.execute(pay).accepted
+    receipts = [{"system": "urn:health-companion:receipt", "value": "R-0"}]
+    bill(server, "balanced", identifier=[{"system": "urn:health-companion:appointment", "value": VISIT}, *receipts])
+    assert not hospital.execute(pay).accepted
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"totalNet": {"value": 52.06, "currency": "CNY"}},
+        {"totalNet": {"value": 52.05, "currency": "USD"}},
+        {
+            "lineItem": [
+                {
+                    "chargeItemCodeableConcept": {"text": "x"},
+                    "priceComponent": [{"type": "base", "amount": {"value": 0.001}}],
+                }
+            ]
+        },
+        {"lineItem": []},
+    ],
+)
+def test_a_bill_that_does_not_add_up_is_counted_and_not_shown(
+    server: FhirServer, hospital: FhirConnector, members: dict[str, Any]
+) -> None:
+    hospital.execute(BOOK)
+    try:
+        bill(server, **members)
+    except Refusal:
+        server.rows["Invoice/i1"] = [{**bill(server), **members}]  # a server less strict than this one
+    poll = hospital.poll(HOSPITAL, START)
+    assert poll.unusable == 1 and [e.type for e in poll.events] == [E.APPOINTMENT_BOOKED]
+
+
+def test_an_examination_its_report_and_a_correction_of_it(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    patient = f"Patient/{server.of_kind('Patient')[0]['id']}"
+    order = {"resourceType": "ServiceRequest", "id": "x1", "status": "active", "intent": "order"}
+    server.put({**order, "subject": {"reference": patient}})
+    server.task(encounter, "examination", "requested", "t1", kind="laboratory", fasting=True, preparation="空腹8小时")
+    server.change("Task/t1", focus={"reference": "ServiceRequest/x1"}, description="血糖")
+    assert told(hospital)[-1] == (
+        E.EXAMINATION_ORDERED,
+        Examination("x1", "血糖", "laboratory", "B1-2-E1", "眼科一诊室", "1号楼2楼", "空腹8小时", True),
+    )
+    server.change("Task/t1", status="completed")
+    glucose = {
+        "resourceType": "Observation",
+        "id": "o1",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "2345-7"}], "text": "葡萄糖"},
+        "valueQuantity": {"value": 25.1, "unit": "mmol/L"},
+        "referenceRange": [{"low": {"value": 3.9}, "high": {"value": 6.1}}],
+        "interpretation": [{"coding": [{"code": "AA"}]}],
+    }
+    server.put(glucose)
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "d1",
+        "status": "preliminary",
+        "code": {"text": "血糖报告"},
+        "encounter": {"reference": f"Encounter/{encounter}"},
+        "basedOn": [{"reference": "ServiceRequest/x1"}],
+        "issued": "2026-03-02T10:00:00+08:00",
+        "result": [{"reference": "Observation/o1"}],
+    }
+    server.put(report)
+    assert told(hospital)[-1] == (E.EXAMINATION_COMPLETED, Reference("x1"))  # nothing preliminary is shown
+    server.put({**report, "status": "final"})
+    kind, data = told(hospital)[-1]
+    assert kind is E.REPORT_ISSUED and isinstance(data, DiagnosticReport) and data.examination_id == "x1"
+    (line,) = data.observations
+    assert (line.value, line.unit, line.low, line.high, line.interpretation) == ("25.1", "mmol/L", 3.9, 6.1, "HH")
+    final = hospital.poll(HOSPITAL, START).events[-1]
+    server.put({**report, "status": "corrected", "conclusion": "复核无误"})
+    corrected = hospital.poll(HOSPITAL, START).events[-1]
+    assert corrected.event_id != final.event_id and corrected.sequence > final.sequence
+
+
+def test_a_sheet_of_medicines_is_one_prescription(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    for number, name in enumerate(("玻璃酸钠滴眼液", "左氧氟沙星滴眼液"), 1):
+        server.put(
+            {
+                "resourceType": "MedicationRequest",
+                "id": f"m{number}",
+                "status": "active",
+                "intent": "order",
+                "groupIdentifier": {"value": "RX-7"},
+                "medicationCodeableConcept": {"text": name},
+                "subject": {"reference": f"Patient/{server.of_kind('Patient')[0]['id']}"},
+                "encounter": {"reference": f"Encounter/{encounter}"},
+                "dosageInstruction": [
+                    {"text": "每次1滴,每日4次", "route": {"text": "滴眼"}, "patientInstruction": "间隔5分钟"}
+                ],
+                "dispenseRequest": {
+                    "quantity": {"value": 1, "unit": "支"},
+                    "expectedSupplyDuration": {"value": 7, "unit": "天", "code": "d"},
+                    "performer": {"display": "1号楼1楼西药房", "identifier": {"value": "B1-1-PH"}},
+                },
+            }
+        )
+    kind, data = told(hospital)[-1]
+    assert kind is E.PRESCRIPTION_ISSUED and isinstance(data, Prescription)
+    assert (data.id, data.pickup_room_code, data.pickup_place) == ("RX-7", "B1-1-PH", "1号楼1楼西药房")
+    assert [(m.medicine, m.dosage, m.days, m.quantity) for m in data.items] == [
+        ("玻璃酸钠滴眼液", "每次1滴,每日4次", 7, "1支"),
+        ("左氧氟沙星滴眼液", "每次1滴,每日4次", 7, "1支"),
+    ]
+    server.change("MedicationRequest/m1", status="completed")
+    assert E.PRESCRIPTION_DISPENSED not in kinds(hospital)
+    server.change("MedicationRequest/m2", status="completed")
+    assert told(hospital)[-1] == (E.PRESCRIPTION_DISPENSED, Reference("RX-7"))
+    assert kinds(hospital).count(E.PRESCRIPTION_ISSUED) == 1
+
+
+def test_the_end_of_a_visit(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    server.task(encounter, "follow-up", "requested", "f1")
+    server.change(
+        "Task/f1", description="复查眼压", restriction={"period": {"start": "2026-03-16"}}, owner={"display": "眼科"}
+    )
+    server.task(encounter, "visit", "completed", "v1")
+    assert told(hospital)[-2:] == [
+        (E.FOLLOW_UP_PLANNED, FollowUp(date(2026, 3, 16), "眼科", "复查眼压")),
+        (E.VISIT_CLOSED, None),
+    ]
+
+
+# --- pages ----------------------------------------------------------------------------------------------------
+
+
+def test_all_pages_are_read_and_one_on_another_server_is_not(server: FhirServer, hospital: FhirConnector) -> None:
+    visits = [str(uuid4()) for _ in range(8)]
+    for number, visit in enumerate(visits):
+        server.slot(f"p{number}")
+        hospital.execute(Command(CommandKind.BOOK, f"book:{visit}", HOSPITAL, visit, f"p{number}", CARD))
+    assert {e.appointment_id for e in hospital.poll(HOSPITAL, START).events} == set(visits)
+    assert sum(line == "GET /fhir/Appointment" for line in server.log) == 3
+    server.other_origin = "https://elsewhere.example"
+    with pytest.raises(ConnectorUnavailable) as error:
+        hospital.poll(HOSPITAL, START)
+    assert error.value.code == "other_origin"
+
+
+def test_one_unusable_resource_does_not_stop_the_others(server: FhirServer, hospital: FhirConnector) -> None:
+    encounter = arrived(server, hospital)
+    server.task(encounter, "queue", "accepted", ahead=-3, ticket="70")
+    poll = hospital.poll(HOSPITAL, START)
+    assert poll.unusable == 1 and [e.type for e in poll.events] == [E.APPOINTMENT_BOOKED]
+
+
+def test_the_stub_is_strict() -> None:
+    wrong: list[dict[str, Any]] = [
+        {"resourceType": "Appointment", "status": "maybe", "participant": [{"status": "accepted"}]},
+        {"resourceType": "Appointment", "participant": [{"status": "accepted"}]},
+        {"resourceType": "Task", "status": "waiting", "intent": "order"},
+        {"resourceType": "Encounter", "status": "arrived"},
+        {"resourceType": "Patient", "gender": "f"},
+        {"resourceType": "Slot", "status": "free", "unknown": 1},
+    ]
+    for resource in wrong:
+        with pytest.raises(Refusal):
+            checked(resource)
