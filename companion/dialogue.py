@@ -19,7 +19,7 @@ from django.utils import timezone
 from companion import cards, conversation, prompts, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
-from companion.events import Adjust, Event, Say, SwitchPatient
+from companion.events import Adjust, Event, Say, ShowCard, SwitchPatient
 from companion.exceptions import NotFound
 from companion.journey import next_step
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
@@ -289,5 +289,10 @@ def due_prompts(session: Session) -> list[Event]:
         said += words
         last = row.visit
     if last is not None:
-        said += prompts.next_events(last, visits.journey_of(last))
+        journey = visits.journey_of(last)
+        if sum(isinstance(event, ShowCard) for event in said) > 1:
+            # several things at once (a bill, an examination): the card is the one that the next step is about
+            card = cards.main_card(last, journey)
+            said = [event for event in said if not isinstance(event, ShowCard)] + ([card] if card else [])
+        said += prompts.next_events(last, journey)
     return said

@@ -5,7 +5,7 @@ import { el } from './dom.js';
 export class Captions {
   constructor(place) {
     this.place = place;
-    this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins}
+    this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins, done}
     this.now = null;
     this.lit = 0;
   }
@@ -18,9 +18,9 @@ export class Captions {
     this.draw();
   }
 
-  // A sentence to come; it is on the screen at once unless another is being spoken.
-  add({ text, utterances }, speaking) {
-    const say = { text: [...text], starts: new Map() };
+  // A sentence to come; it is on the screen at once unless another is being spoken or waits to be.
+  add({ text, utterances }) {
+    const say = { text: [...text], starts: new Map(), done: false };
     let at = 0;
     for (const { id, text: clause } of utterances ?? []) {
       const found = text.indexOf(clause, at);
@@ -29,7 +29,14 @@ export class Captions {
       at += clause.length;
     }
     this.says.push(say);
-    if (!speaking || !this.now || !this.now.starts.size) this.take(say);
+    // several sentences may come before the first one sounds: each waits for its turn
+    if (!this.now?.starts.size || this.now.done) this.take(say);
+  }
+
+  // What was to come will not be said; what stands may be replaced by the next sentence.
+  drop() {
+    this.says = [];
+    if (this.now) this.now.done = true;
   }
 
   take(say) {
@@ -45,7 +52,10 @@ export class Captions {
     const from = say?.starts.get(id) ?? 0;
     if (kind === 'word') this.lit = Math.max(this.lit, from + start + length);
     // No voice could be had in time: the words stay, fully lit, so that nothing is lost.
-    if (kind === 'fallback' || kind === 'end') this.lit = Math.max(this.lit, from + [...text ?? ''].length);
+    if (kind === 'fallback' || kind === 'end') {
+      this.lit = Math.max(this.lit, from + [...text ?? ''].length);
+      if (say && id === [...say.starts.keys()].at(-1)) say.done = true;
+    }
     this.draw();
   }
 

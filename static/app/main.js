@@ -90,14 +90,14 @@ const ON = {
     if (f.card && !shownCard) card(f.card.kind, f.card.data);
   },
   say(f) {
-    captions.add(f, player.state === 'speaking');
+    captions.add(f);
     $('sources').textContent = f.sources.length ? `${words.source}:${f.sources.join('、')}` : '';
     $('sources').hidden = !f.sources.length;
   },
   ask(f) { options(f.options); },
   card(f) { card(f.kind, f.data); },
   patient(f) { $('person-name').textContent = f.name; },
-  flush(f) { player.interrupt(f.generation); },
+  flush(f) { player.interrupt(f.generation); captions.drop(); },
   // the hospital moved on: numbers on the screen follow by themselves
   visit(f) {
     document.body.dataset.visitState = f.state;
