@@ -9,7 +9,8 @@ from companion.llm.base import LanguageModel
 from companion.llm.gateway import Gateway
 from companion.llm.limits import DailyTokens
 
-DAILY_TOKENS = 200_000
+DAILY_TOKENS = 200_000  # a hospital; about a thousand questions
+PLACES = 16
 
 
 @lru_cache(maxsize=1)
@@ -21,5 +22,6 @@ def configured() -> Gateway | None:
         models.append(getattr(import_module(module), backend)(name=name, **entry.get("OPTIONS", {})))
     if not models:
         return None
-    tokens = int(getattr(settings, "LANGUAGE_MODEL_DAILY_TOKENS", DAILY_TOKENS))
-    return Gateway(models, budget=DailyTokens(tokens))
+    limits = getattr(settings, "LANGUAGE_MODEL_LIMITS", {})
+    budget = DailyTokens(limits.get("daily_tokens", DAILY_TOKENS), altogether=limits.get("daily_tokens_altogether"))
+    return Gateway(models, budget=budget, places=limits.get("places", PLACES))

@@ -1,11 +1,13 @@
 """What a language model is to this service, and what may go wrong with one.
 
 LanguageModelError (a CompanionError)
-├── ModelUnavailable   no connection, refused, 5xx, or its circuit is open
+├── ModelUnavailable   no connection, 5xx, or its circuit is open
+│   ├── ModelBusy      429, or as many answers under way as this process allows
+│   └── ModelRefused   401, 403, 404, 400: our settings or our request are wrong, trying again will not help
 ├── ModelStalled       nothing came within the time allowed
 ├── ModelCut           the stream ended before the model had finished
-├── ModelNonsense      what came is not the protocol, or not what was asked for
-└── BudgetSpent        the hospital's tokens for today are used up
+├── ModelNonsense      what came is not the protocol, too long, empty, or not what was asked for
+└── BudgetSpent        the hospital's tokens for today, or the province's, are used up
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,6 +18,8 @@ from companion.exceptions import CompanionError
 
 
 class LanguageModelError(CompanionError):
+    """Never shown to a resident: whoever asks a model has the skills' own words to say instead."""
+
     code = "model_error"
     status_code = 502
     retryable = True
@@ -24,6 +28,22 @@ class LanguageModelError(CompanionError):
 class ModelUnavailable(LanguageModelError):
     code = "model_unavailable"
     status_code = 503
+
+
+class ModelBusy(ModelUnavailable):
+    """``after_s``: how long the server asks us to leave it alone, 0 where it does not say."""
+
+    code = "model_busy"
+    status_code = 429
+
+    def __init__(self, detail: str = "", *, code: str = "", after_s: float = 0.0) -> None:
+        super().__init__(detail, code=code)
+        self.after_s = after_s
+
+
+class ModelRefused(ModelUnavailable):
+    code = "model_refused"
+    retryable = False
 
 
 class ModelStalled(LanguageModelError):
@@ -83,8 +103,17 @@ class Usage:
 Part = TextDelta | ToolCall | Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer is waited for, in seconds: until its first part, between two parts, and in all."""
+
+    first_s: float = 2.0
+    between_s: float = 2.0
+    whole_s: float = 8.0
+
+
 class LanguageModel(Protocol):
-    """One model behind one address."""
+    """One model behind one address. It waits as long as it takes: the gateway is the one that loses patience."""
 
     name: str
 
@@ -96,5 +125,8 @@ class LanguageModel(Protocol):
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 400,
     ) -> AsyncIterator[Part]:
-        """The answer as it comes. ``schema``: the answer is one JSON object of this schema. Raises the errors above."""
+        """The answer as it comes. ``schema``: the answer is one JSON object of this schema. Raises the errors above.
+
+        Closing the iterator closes the connection, so that the server stops working for nobody.
+        """
         ...
