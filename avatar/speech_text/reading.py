@@ -33,12 +33,13 @@ class Piece:
 class Syllable:
     """``text``: what is said; ``start``..``end``: the written stretch that it belongs to; ``tone`` 1..5, 5 the neutral one.
 
-    ``initial`` and ``final`` as ``avatar.visemes`` names them: no y or w, ü is v, iu ui un written out.
+    ``said_at``: where ``text`` stands in ``Reading.said``. ``initial`` and ``final`` as ``avatar.visemes`` names them: no y or w, ü is v, iu ui un written out.
     """
 
     text: str
     start: int
     end: int
+    said_at: int
     pinyin: str
     initial: str
     final: str
@@ -52,6 +53,7 @@ class Foreign:
     text: str
     start: int
     end: int
+    said_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Mark:
     text: str
     start: int
     end: int
+    said_at: int
     long: bool
 
 
@@ -112,7 +115,7 @@ class Reading:
             char = self.said[at]
             latin = _LATIN.match(self.said, at)
             length = len(latin[0]) if latin else 1
-            span = self.written(at, at + length)
+            span = (*self.written(at, at + length), at)
             if at in readings:
                 sounds.append(_syllable(char, *span, readings[at]))
             elif latin:
@@ -125,9 +128,9 @@ class Reading:
         return tuple(sounds)
 
 
-def _syllable(text: str, start: int, end: int, pinyin: str) -> Syllable:
+def _syllable(text: str, start: int, end: int, said_at: int, pinyin: str) -> Syllable:
     initial, final, tone = split(pinyin)
-    return Syllable(text, start, end, pinyin, initial, final, tone)
+    return Syllable(text, start, end, said_at, pinyin, initial, final, tone)
 
 
 def split(pinyin: str) -> tuple[str, str, int]:
@@ -144,13 +147,13 @@ def split(pinyin: str) -> tuple[str, str, int]:
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
 
 
-def _spelled(word: str, start: int, end: int) -> list[Sound]:
+def _spelled(word: str, start: int, end: int, said_at: int) -> list[Sound]:
     """Letters by their names, or the word itself where it looks like one."""
     names = pairs("letters.tsv")
     letters = [letter for letter in word.upper() if letter in names]
     if not word.isupper() and len(word) > 3 and any(c in "aeiouyAEIOUY" for c in word):
-        return [Foreign(word, start, end)]
-    return [_syllable(letter, start, end, name) for letter in letters for name in names[letter].split()]
+        return [Foreign(word, start, end, said_at)]
+    return [_syllable(letter, start, end, said_at, name) for letter in letters for name in names[letter].split()]
 
 
 def read(text: str, lexicon: Lexicon = ()) -> Reading:
