@@ -3,7 +3,8 @@
 Knows no Redis and no session: it is given an utterance, a voice and a renderer, and yields slices in rising time.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -43,7 +44,7 @@ Timed = TypeVar("Timed", Frame, Picture, Caption)
 class Voice(Protocol):
     """What ``avatar.tts.chain.SpeechChain`` and every single engine do."""
 
-    def synthesize(self, request: SpeechRequest) -> AsyncIterator[AudioChunk | Boundary | Phoneme]: ...
+    def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk | Boundary | Phoneme, None]: ...
 
 
 def start(u: Utterance, renderer: Renderer) -> Slice:
@@ -60,18 +61,19 @@ async def slices(
     track = BlendshapeStream(FPS)
     cut = Cutter(u, renderer, codec)
     try:
-        async for item in voice.synthesize(request):
-            if isinstance(item, AudioChunk):
-                for piece in cut.hear(item):
-                    yield piece
-            elif isinstance(item, Phoneme):
-                track.push([item])
-            else:
-                cut.say(item)
-            if cut.ready:
-                cut.see(track.frames_until(cut.heard_ms))
-                for piece in cut.take():
-                    yield piece
+        async with aclosing(voice.synthesize(request)) as items:
+            async for item in items:
+                if isinstance(item, AudioChunk):
+                    for piece in cut.hear(item):
+                        yield piece
+                elif isinstance(item, Phoneme):
+                    track.push([item])
+                else:
+                    cut.say(item)
+                if cut.ready:
+                    cut.see(track.frames_until(cut.heard_ms))
+                    for piece in cut.take():
+                        yield piece
     except SpeechError as error:
         for piece in cut.close(track.finish(cut.heard_ms)):
             yield piece

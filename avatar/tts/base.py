@@ -1,6 +1,6 @@
 """The contract of a speech engine: a request in, audio chunks with phonemes and word boundaries out, in rising time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,6 @@ class SpeechEngine(Protocol):
     name: str
     sample_rate_hz: int
 
-    def synthesize(self, request: SpeechRequest) -> AsyncIterator[Spoken]: ...
+    def synthesize(self, request: SpeechRequest) -> AsyncGenerator[Spoken, None]: ...
 
     async def aclose(self) -> None: ...

@@ -134,7 +134,6 @@ class SpeechChain:
                     for early in held:
                         yield early
         finally:
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()
+            await items.aclose()
         if not heard:
             raise EngineCut(f"The engine {engine.name} ended without a sound.")
