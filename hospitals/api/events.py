@@ -1,0 +1,65 @@
+"""The door for hospitals' events: one signed message (Standard Webhooks) a request."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hospitals.connectors.codec import BODY_MAX_BYTES
+from hospitals.exceptions import BadEvent
+from hospitals.services import inbox
+
+HOSPITAL_HEADER = "hospital-code"
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    event_id = serializers.CharField()
+    status = serializers.CharField()
+
+
+def _header(name: str, description: str) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, required=True, description=description)
+
+
+def read_body(request: HttpRequest, limit: int) -> bytes:
+    """The body as it was signed. Raises ``BadEvent`` (413) beyond ``limit`` bytes, also when no length was announced."""
+    body = request.read(limit + 1)
+    if len(body) > limit:
+        raise TooLarge(f"内容超过 {limit // 1024} KiB。")
+    return body
+
+
+class TooLarge(BadEvent):
+    """More than the door takes."""
+
+    code = "too_large"
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+
+
+class EventsView(APIView):
+    """Take one event in. The signature is the credential: no token is needed here."""
+
+    permission_classes: list[Any] = []
+
+    @extend_schema(
+        operation_id="event_accept",
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses={202: ReceiptSerializer},
+        parameters=[
+            _header(HOSPITAL_HEADER, "医院代码"),
+            _header("webhook-id", "消息编号,重发时不变"),
+            _header("webhook-timestamp", "发送时间,Unix 秒"),
+            _header("webhook-signature", "v1,base64(HMAC-SHA256(密钥, id.timestamp.body))"),
+        ],
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        body = read_body(request._request, BODY_MAX_BYTES)
+        hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
+        receipt = inbox.accept(hospital_id=hospital.id, body=body, headers=request.headers)
+        return Response({"event_id": receipt.event_id, "status": receipt.status}, status=status.HTTP_202_ACCEPTED)
