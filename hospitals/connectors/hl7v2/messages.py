@@ -107,8 +107,7 @@ def read(raw: bytes, *, default: str = "utf-8") -> Message:
     text = text.replace("\r\n", "\r").replace("\n", "\r").strip("\r")
     if not text.startswith("MSH") or len(text) < 9 or text.count("\r") > SEGMENTS_MAX:
         raise BadEvent("不是 HL7 v2 消息。", code="bad_message")
-    field, (component, repetition, escape, sub) = text[3], text[4:8]
-    separators = field + component + sub + repetition + escape
+    separators = text[3] + text[4] + text[7] + text[5] + text[6]  # MSH-1 and MSH-2, in the order of Segment
     if len(set(separators)) != 5 or separators.isspace() or any(c.isalnum() or ord(c) < 33 for c in separators):
         raise BadEvent("不是 HL7 v2 消息。", code="bad_message")
     try:

@@ -30,7 +30,7 @@ class Unframer:
     def feed(self, data: bytes) -> list[bytes]:
         """Raises ``FramingError``."""
         self._held += data
-        found = []
+        found: list[bytes] = []
         while True:
             if not self._inside:
                 start = self._held.find(VT)

@@ -1,0 +1,67 @@
+"""Listens for hospitals that send HL7 v2 over MLLP."""
+
+import asyncio
+import ssl
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import close_old_connections
+
+from hospitals.connectors.hl7v2.listener import Listener
+from hospitals.services import hl7_door
+
+HL7_PORT = 2575  # IANA's registered port for HL7
+
+
+def _admit(address: str) -> hl7_door.Peer | None:
+    close_old_connections()
+    return hl7_door.admit(address)
+
+
+def _take(peer: hl7_door.Peer, raw: bytes) -> bytes:
+    close_old_connections()
+    return hl7_door.take(peer, raw)
+
+
+def listener() -> Listener[hl7_door.Peer]:
+    """The door, its work done in threads beside the loop."""
+    return Listener(
+        sync_to_async(_admit, thread_sensitive=False),
+        sync_to_async(_take, thread_sensitive=False),
+    )
+
+
+class Command(BaseCommand):
+    help = "接收医院通过 MLLP 发来的 HL7 v2 消息。"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=HL7_PORT)
+        parser.add_argument("--cert", default="", help="证书文件(PEM)")
+        parser.add_argument("--key", default="", help="私钥文件(PEM)")
+        parser.add_argument("--client-ca", default="", help="给出后,医院必须出示由它签发的证书")
+        parser.add_argument("--plain", action="store_true", help="不用 TLS,只用于专线内")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not options["plain"] and not options["cert"]:
+            raise CommandError("请给出 --cert 和 --key;确实在专线内且不用 TLS 时,请写明 --plain。")
+        tls: ssl.SSLContext | None = None
+        if not options["plain"]:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options["client_ca"] or None)
+            tls.load_cert_chain(options["cert"], options["key"] or None)
+            if options["client_ca"]:
+                tls.verify_mode = ssl.CERT_REQUIRED
+        try:
+            asyncio.run(self._serve(options["host"], options["port"], tls))
+        except KeyboardInterrupt:
+            self.stdout.write("已停止。")
+
+    async def _serve(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        door = listener()
+        chosen = await door.start(host, port, tls)
+        self.stdout.write(f"正在 {host}:{chosen} 接收 HL7 v2 消息{'' if tls else '(没有 TLS)'}。")
+        try:
+            await door.serve_forever()
+        finally:
+            await door.stop()

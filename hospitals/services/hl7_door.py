@@ -1,0 +1,79 @@
+"""HL7 v2 messages on their way in: who a peer is, and what becomes of a message, acknowledged when it is in the database."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from django.db import Error as DatabaseError
+
+from hospitals import tenancy
+from hospitals.connectors.hl7v2 import Hl7v2Connector, events, messages
+from hospitals.exceptions import BadEvent, BadSignature, HospitalsError, UnknownAppointment
+from hospitals.models import Hospital
+from hospitals.services import connecting, inbox
+
+log = structlog.get_logger(__name__)
+
+# HL7 table 0357: why a message was not taken.
+WRONG_CONTENT, UNSUPPORTED, NOT_PRODUCTION, UNKNOWN_KEY, INTERNAL = "102", "201", "202", "204", "207"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A hospital that speaks from one of its addresses."""
+
+    hospital_id: UUID
+    code: str
+    connector: Hl7v2Connector
+
+
+def admit(address: str) -> Peer | None:
+    """The one hospital whose list has this address; None for a stranger, or when two hospitals claim it."""
+    found = []
+    for row in Hospital.objects.filter(connector__in=connecting.names(Hl7v2Connector)):
+        connector = connecting.connector(row)
+        if isinstance(connector, Hl7v2Connector) and connector.knows(address):
+            found.append(Peer(row.id, row.code, connector))
+    if len(found) > 1:
+        log.error("mllp_peer_claimed_twice", hospitals=[peer.code for peer in found])
+    return found[0] if len(found) == 1 else None
+
+
+def take(peer: Peer, raw: bytes) -> bytes:
+    """The acknowledgement of one message. AA: it is kept, or it is about nobody of ours; then nothing of it is kept or logged."""
+    try:
+        message = messages.read(raw, default=peer.connector.codec)
+    except BadEvent as error:
+        log.warning("hl7_unreadable", hospital=str(peer.hospital_id), code=error.code)
+        return messages.acknowledge(None, "AR", error=WRONG_CONTENT, text=error.detail)
+    try:
+        error, text = _kept(peer, message)
+    except (HospitalsError, DatabaseError) as failure:
+        log.warning("hl7_not_kept", hospital=str(peer.hospital_id), code=getattr(failure, "code", "database"))
+        return messages.acknowledge(message, "AR", error=INTERNAL, text="暂时不能处理,请稍后重发。")
+    code = "AA" if not error else "AE" if error in (WRONG_CONTENT, UNKNOWN_KEY) else "AR"
+    return messages.acknowledge(message, code, error=error, text=text)
+
+
+def _kept(peer: Peer, message: messages.Message) -> tuple[str, str]:
+    """Keep its events; ("", "") or why not. Raises what asks for a repetition later."""
+    try:
+        inbox.hospital_of(peer.code)
+    except BadSignature as error:  # suspended since the connection was made
+        raise HospitalsError(code="hospital_shut") from error
+    if not events.appointment_id(message):
+        return "", ""
+    if message.first("MSH").field(11) != "P":
+        return NOT_PRODUCTION, "只接收生产消息(MSH-11 为 P)。"
+    if not events.understood(message):
+        return UNSUPPORTED, "不支持这种消息。"
+    with tenancy.scope(peer.hospital_id):
+        try:
+            for event in events.happened(message, hospital_id=peer.hospital_id, zone=peer.connector.zone):
+                inbox.store(event)
+        except UnknownAppointment as error:
+            return UNKNOWN_KEY, error.detail
+        except BadEvent as error:
+            log.warning("hl7_unusable", hospital=str(peer.hospital_id), kind=message.kind, code=error.code)
+            return WRONG_CONTENT, error.detail
+    return "", ""

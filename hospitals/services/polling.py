@@ -1,0 +1,67 @@
+"""Hospitals that do not call us are asked: what has changed since the last time, stored once by each event's own id.
+
+Where the last poll ended is only a hint, kept in the cache: without it the last day is read again, which tells nothing twice.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.core.cache import cache
+from django.utils import timezone
+
+from hospitals import tenancy
+from hospitals.connectors.fhir import FhirConnector
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, UnknownAppointment
+from hospitals.models import Hospital
+from hospitals.services import circuit, connecting, inbox
+
+log = structlog.get_logger(__name__)
+
+LOOK_BACK = timedelta(days=1)
+REMEMBERED_S = 7 * 24 * 3600
+BUSY_S = 300  # longer than a poll may take: one hospital is asked by one worker at a time
+
+
+def _cursor(hospital_id: UUID) -> str:
+    return f"hospitals:poll:{hospital_id}"
+
+
+def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
+    """Ask one hospital. Returns how many events were read; 0 when it is being asked already or does not answer."""
+    hospital = Hospital.objects.get(id=hospital_id)
+    connector = connecting.connector(hospital)
+    if not isinstance(connector, FhirConnector):
+        return 0
+    busy = f"{_cursor(hospital_id)}:busy"
+    if not cache.add(busy, 1, BUSY_S):
+        return 0
+    try:
+        since = cache.get(_cursor(hospital_id)) or (now or timezone.now()) - LOOK_BACK
+        try:
+            circuit.check(hospital_id)
+            found = connector.poll(hospital_id, since)
+        except ConnectorUnavailable as error:
+            circuit.failed(hospital_id, error)
+            if not isinstance(error, CircuitOpen):
+                log.warning("poll_failed", hospital=str(hospital_id), code=error.code)
+            return 0
+        circuit.succeeded(hospital_id)
+        with tenancy.scope(hospital_id):
+            for event in found.events:
+                try:
+                    inbox.store(event)
+                except UnknownAppointment:
+                    continue  # kept as a dead letter
+        # only now: a crash before this reads the same again
+        cache.set(_cursor(hospital_id), found.next_since, REMEMBERED_S)
+        return len(found.events)
+    finally:
+        cache.delete(busy)
+
+
+def poll_all() -> int:
+    """Ask every hospital that is live or being tried out and connected by FHIR. Returns how many events were read."""
+    speaking = (Hospital.State.SANDBOX, Hospital.State.CONFORMANCE_PASSED, Hospital.State.LIVE)
+    rows = Hospital.objects.filter(connector__in=connecting.names(FhirConnector), state__in=speaking)
+    return sum(poll(hospital_id) for hospital_id in rows.values_list("id", flat=True))
