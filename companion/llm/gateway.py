@@ -85,7 +85,7 @@ class Gateway:
                     bill = _Bill(sum(len(m.content) for m in hidden))
                     try:
                         parts = model.stream(hidden, tools=tools, schema=schema, max_tokens=max_tokens)
-                        async with aclosing(_patient(parts, wait)) as waited:
+                        async with aclosing(_patient(parts, wait)) as waited:  # type: ignore[type-var]
                             async for part in _restored(waited, bill, Restoring(mask), mask):
                                 yield part
                         if not wait.started:
