@@ -16,11 +16,10 @@ from avatar.speech_text import Foreign, Mark, Reading, Sound, Syllable, read
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest, Spoken
 from avatar.tts.espeak_child import PROGRAM, Child
+from avatar.tts.orders import orders, silence
 from avatar.visemes import viseme_of
 
 CHUNK_MS = 80
-LONGEST_ORDER = 60  # sounds
-LONG_PAUSE_MS, SHORT_PAUSE_MS = 320, 170
 FADE_MS = 4
 WORD, PHONEME = 1, 7
 # Syllables that the library spells in its own way, or does not know.
@@ -83,33 +82,12 @@ class EspeakEngine:
                 yield phoneme
             for word in _boundaries(reading, spans):
                 yield word
-            pcm = np.concatenate([_faded(pcm, self.sample_rate_hz), self._pause(order, request.pace)])
+            pcm = np.concatenate([_faded(pcm, self.sample_rate_hz), silence(order, request.pace, self.sample_rate_hz)])
             step = self.sample_rate_hz * CHUNK_MS // 1000
             for at in range(0, len(pcm), step):
                 pts_ms = round(1000 * (samples + at) / self.sample_rate_hz)
                 yield AudioChunk(pts_ms, self.sample_rate_hz, pcm[at : at + step])
             samples += len(pcm)
-
-    def _pause(self, order: list[Sound], pace: float) -> npt.NDArray[np.int16]:
-        """The silence behind an order; the library ends with the last sound."""
-        mark = order[-1]
-        length_ms = 0 if not isinstance(mark, Mark) else LONG_PAUSE_MS if mark.long else SHORT_PAUSE_MS
-        return np.zeros(int(length_ms / pace) * self.sample_rate_hz // 1000, np.int16)
-
-
-def orders(sounds: Sequence[Sound]) -> Iterator[list[Sound]]:
-    """Sentences; long ones are cut at a pause, or where there is none at LONGEST_ORDER. What makes no sound is left out."""
-    held: list[Sound] = []
-    for sound in sounds:
-        if isinstance(sound, Mark) and (not held or isinstance(held[-1], Mark)):
-            continue
-        held.append(sound)
-        pause = isinstance(sound, Mark) and (sound.long or len(held) > LONGEST_ORDER // 2)
-        if pause or len(held) >= LONGEST_ORDER:
-            yield held
-            held = []
-    if held:
-        yield held
 
 
 def _text(order: list[Sound]) -> tuple[str, dict[int, int]]:

@@ -13,7 +13,8 @@ from avatar.exceptions import EngineCut, EngineStalled, EngineUnavailable
 from avatar.speech_text import read
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest
-from avatar.tts.espeak import LONGEST_ORDER, EspeakEngine, orders
+from avatar.tts.espeak import EspeakEngine
+from avatar.tts.orders import LONGEST_ORDER, orders
 
 HELLO = (
     "import struct, sys, time\nout = sys.stdout.buffer\nout.write(b'S' + struct.pack('>II', 4, 22050)); out.flush()\n"
