@@ -16,6 +16,15 @@ from hospitals.models.directory import (
     Slot,
 )
 from hospitals.models.keys import DataKey
+from hospitals.models.onboarding import (
+    AccessToken,
+    ApiClient,
+    ApiSecret,
+    ConformanceRun,
+    HospitalApplication,
+    IdempotentAnswer,
+    ImportRun,
+)
 from hospitals.models.tenant import (
     Appointment,
     Circuit,
@@ -27,17 +36,24 @@ from hospitals.models.tenant import (
 )
 
 __all__ = [
+    "AccessToken",
+    "ApiClient",
+    "ApiSecret",
     "Appointment",
     "AuditChain",
     "AuditEvent",
     "Building",
     "Campus",
     "Circuit",
+    "ConformanceRun",
     "DataKey",
     "Department",
     "Floor",
     "Hospital",
+    "HospitalApplication",
     "HospitalCredential",
+    "IdempotentAnswer",
+    "ImportRun",
     "InboxEvent",
     "IndoorMap",
     "Notice",
