@@ -47,12 +47,12 @@ def take(peer: Peer, raw: bytes) -> bytes:
         log.warning("hl7_unreadable", hospital=str(peer.hospital_id), code=error.code)
         return messages.acknowledge(None, "AR", error=WRONG_CONTENT, text=error.detail)
     try:
-        error, text = _kept(peer, message)
+        fault, text = _kept(peer, message)
     except (HospitalsError, DatabaseError) as failure:
         log.warning("hl7_not_kept", hospital=str(peer.hospital_id), code=getattr(failure, "code", "database"))
         return messages.acknowledge(message, "AR", error=INTERNAL, text="暂时不能处理,请稍后重发。")
-    code = "AA" if not error else "AE" if error in (WRONG_CONTENT, UNKNOWN_KEY) else "AR"
-    return messages.acknowledge(message, code, error=error, text=text)
+    code = "AA" if not fault else "AE" if fault in (WRONG_CONTENT, UNKNOWN_KEY) else "AR"
+    return messages.acknowledge(message, code, error=fault, text=text)
 
 
 def _kept(peer: Peer, message: messages.Message) -> tuple[str, str]:

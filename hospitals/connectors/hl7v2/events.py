@@ -317,7 +317,7 @@ def _dft(message: Message, at: datetime, zone: tzinfo) -> Told:
     """FT1 lines by bill (FT1-3): CG charges, PY says it is paid, CD takes it back."""
     bills: dict[str, list[Segment]] = {}
     for ft1 in message.all("FT1"):
-        if any(ft1.field(number, 2) not in ("", "CNY", "RMB") for number in (11, 15)):
+        if any(ft1.field(number, sub=2) not in ("", "CNY", "RMB") for number in (11, 15)):
             raise ValueError("currency")
         bills.setdefault(ft1.field(3), []).append(ft1)
     for number, lines in bills.items():

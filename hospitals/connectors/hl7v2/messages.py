@@ -50,14 +50,13 @@ class Segment:
     _fields: Any
     _separators: str  # field, component, sub-component, repetition, escape
 
-    def field(self, number: int, component: int = 1, repetition: int = 1) -> str:
-        """The text of a component, with its escapes resolved and sub-components after the first left out."""
+    def field(self, number: int, component: int = 1, repetition: int = 1, *, sub: int = 1) -> str:
+        """The text of a component's sub-component (the first, if not said), with its escapes resolved."""
         try:
             found = str(self._fields[number]).split(self._separators[3])[repetition - 1]
-            found = found.split(self._separators[1])[component - 1]
+            found = found.split(self._separators[1])[component - 1].split(self._separators[2])[sub - 1]
         except IndexError:
             return ""
-        found = found.split(self._separators[2])[0]
         return "" if found == '""' else unescape(found, self._separators).strip()
 
     def repetitions(self, number: int) -> int:
