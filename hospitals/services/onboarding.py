@@ -1,0 +1,225 @@
+"""How a hospital joins: applied → verified → sandbox → conformance passed → live, and suspended or left.
+
+Every move is one conditional UPDATE with a row of history (who, when, why) and an audit record in the same transaction.
+The commission verifies, opens and suspends; the hospital fetches its own credentials with the claim it got when it applied.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from hospitals import audit, tenancy
+from hospitals.audit import Actor
+from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
+from hospitals.models import ConformanceRun, Hospital, HospitalApplication, OnboardingStep
+from hospitals.services import access
+from hospitals.services.access import Environment, NewClient
+
+State = Hospital.State
+# From where each state may be reached.
+_FROM: dict[str, tuple[str, ...]] = {
+    State.VERIFIED: (State.APPLIED,),
+    State.SANDBOX: (State.VERIFIED, State.CONFORMANCE_PASSED, State.SUSPENDED),
+    State.CONFORMANCE_PASSED: (State.SANDBOX,),
+    State.LIVE: (State.CONFORMANCE_PASSED, State.SUSPENDED),
+    State.SUSPENDED: (State.LIVE, State.CONFORMANCE_PASSED, State.SANDBOX, State.VERIFIED),
+    State.LEFT: (State.APPLIED, State.VERIFIED, State.SANDBOX, State.CONFORMANCE_PASSED, State.LIVE, State.SUSPENDED),
+}
+APPLICANT = Actor("hospital", "applicant")
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom to call at the hospital; stored under its key."""
+
+    name: str
+    phone: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """``claim``: the secret for everything that follows, shown once; empty when read again."""
+
+    hospital_id: UUID
+    code: str
+    state: str
+    claim: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Credentials of one environment, shown once. ``signing_secret``: for the hospital's events; empty with the live ones,
+    since it holds for both."""
+
+    client: NewClient
+    signing_secret: str
+
+
+def apply(
+    *,
+    code: str,
+    name: str,
+    city: str,
+    licence_number: str,
+    contact: Contact,
+    level: str = "",
+    address: str = "",
+    phone: str = "",
+    connector: str = "push",
+) -> Application:
+    """A hospital asks to join. Raises ``Conflict`` when the code or the name is taken."""
+    claim = access.new_claim()
+    try:
+        with transaction.atomic():
+            row = Hospital.objects.create(
+                code=code, name=name, city=city, level=level, address=address, phone=phone, connector=connector
+            )
+            with tenancy.scope(row.id):
+                HospitalApplication.objects.create(
+                    hospital=row,
+                    licence_number=licence_number,
+                    contact={"name": contact.name, "phone": contact.phone, "email": contact.email},
+                    claim_digest=access.digest(claim),
+                )
+            _history(row.id, "", State.APPLIED, APPLICANT, "")
+    except IntegrityError as error:
+        raise Conflict("这个医院代码或名称已经有人申请。", code="already_applied") from error
+    return Application(row.id, row.code, row.state, claim)
+
+
+def applicant(hospital_id: UUID, claim: str) -> Application:
+    """The application that this claim opens. Raises ``Unauthenticated``: a wrong id and a wrong claim look alike."""
+    row = Hospital.objects.filter(id=hospital_id).first()
+    with tenancy.scope(hospital_id):
+        written = HospitalApplication.objects.filter(hospital_id=hospital_id).first()
+    known = written.claim_digest if written else "0" * 64
+    if not hmac.compare_digest(known, access.digest(claim)) or row is None:
+        raise Unauthenticated
+    return Application(row.id, row.code, row.state)
+
+
+def claim_credentials(*, hospital_id: UUID, environment: str) -> Claimed:
+    """The credentials of an environment, once it is open for this hospital. The first ones begin the sandbox.
+
+    Raises ``WrongState`` before verification or going live, ``Conflict`` the second time.
+    """
+    with transaction.atomic():
+        row = _locked(hospital_id)
+        signing = ""
+        if environment == Environment.SANDBOX:
+            if row.state in (State.APPLIED, State.SUSPENDED, State.LEFT):
+                raise WrongState("申请还没有通过核验。", code="not_verified")
+            client = access.create_client(hospital_id=row.id, environment=environment, actor=APPLICANT)
+            signing = access.rotate_signing_secret(hospital_id=row.id, actor=APPLICANT).secret
+            if row.state == State.VERIFIED:
+                move(hospital_id=row.id, target=State.SANDBOX, actor=APPLICANT, reason="领取联调账号")
+        else:
+            if row.state != State.LIVE:
+                raise WrongState("医院还没有上线。", code="not_live")
+            client = access.create_client(hospital_id=row.id, environment=environment, actor=APPLICANT)
+        return Claimed(client, signing)
+
+
+# --- moves ----------------------------------------------------------------------------------------------------
+
+
+def _locked(hospital_id: UUID) -> Hospital:
+    row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
+    if row is None:
+        raise UnknownHospital
+    return row
+
+
+def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: str) -> None:
+    OnboardingStep.objects.create(
+        hospital_id=hospital_id,
+        source=source,
+        target=target,
+        actor=(actor.name or actor.kind)[:150],
+        reason=reason[:300],
+    )
+    audit.record(
+        f"onboarding.{target}",
+        actor=actor,
+        hospital_id=hospital_id,
+        entity="hospital",
+        entity_id=hospital_id,
+        why=reason,
+    )
+
+
+@transaction.atomic
+def move(*, hospital_id: UUID, target: str, actor: Actor, reason: str) -> str:
+    """Take one step; returns the state it came from. Raises ``WrongState`` for a step that does not exist."""
+    row = _locked(hospital_id)
+    source = row.state
+    if source not in _FROM.get(target, ()):
+        raise WrongState(f"现在是「{row.get_state_display()}」,不能这样操作。", code="no_such_step", state=source)
+    row.state = target
+    row.save(update_fields=["state", "changed_at"])
+    _history(hospital_id, source, target, actor, reason)
+    return source
+
+
+def _because(reason: str) -> str:
+    if not reason.strip():
+        raise InvalidInput("请写明理由。", code="reason_missing")
+    return reason.strip()
+
+
+def verify(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """The commission has checked the licence: the hospital may fetch its sandbox credentials."""
+    move(hospital_id=hospital_id, target=State.VERIFIED, actor=actor, reason=_because(reason))
+
+
+@transaction.atomic
+def go_live(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full."""
+    row = _locked(hospital_id)
+    with tenancy.scope(hospital_id):
+        last = ConformanceRun.objects.exclude(finished_at=None).order_by("-started_at").first()
+    if last is None or not last.passed or last.connector != row.connector:
+        raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
+    move(hospital_id=hospital_id, target=State.LIVE, actor=actor, reason=_because(reason))
+
+
+def conformance_finished(*, hospital_id: UUID, passed: bool, actor: Actor) -> None:
+    """What a finished run means: a pass opens the way to going live, a failure before that closes it again."""
+    state = Hospital.objects.values_list("state", flat=True).get(id=hospital_id)
+    if passed and state == State.SANDBOX:
+        move(hospital_id=hospital_id, target=State.CONFORMANCE_PASSED, actor=actor, reason="一致性测试全部通过")
+    elif not passed and state == State.CONFORMANCE_PASSED:
+        move(hospital_id=hospital_id, target=State.SANDBOX, actor=actor, reason="一致性测试未通过")
+
+
+def suspend(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """Not offered and not heard until it is resumed; its tokens and events are refused at once."""
+    move(hospital_id=hospital_id, target=State.SUSPENDED, actor=actor, reason=_because(reason))
+
+
+def resume(*, hospital_id: UUID, actor: Actor, reason: str, retest: bool = False) -> None:
+    """Back to where it was live, or (``retest``, or never live) to the sandbox."""
+    was_live = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.LIVE).exists()
+    target = State.LIVE if was_live and not retest else State.SANDBOX
+    move(hospital_id=hospital_id, target=target, actor=actor, reason=_because(reason))
+
+
+@transaction.atomic
+def leave(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """It is gone for good, or was never let in: credentials end; a name that was never verified is free again."""
+    source = move(hospital_id=hospital_id, target=State.LEFT, actor=actor, reason=_because(reason))
+    access.revoke_all(hospital_id)
+    if source == State.APPLIED:
+        mark = secrets.token_hex(4)
+        row = _locked(hospital_id)
+        row.code, row.name = f"refused-{mark}", f"{row.name[:80]}(未通过 {mark})"
+        row.save(update_fields=["code", "name", "changed_at"])
+
+
+def history(hospital_id: UUID) -> list[OnboardingStep]:
+    """Every move, oldest first."""
+    return list(OnboardingStep.objects.filter(hospital_id=hospital_id))
