@@ -4,13 +4,15 @@ The phrases are ours (avatar/data/speech/phrases.tsv): words of a hospital visit
 not at all. The longest phrase at a place wins.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pypinyin import Style, pinyin
 
 from avatar.speech_text.tables import rows
+from avatar.visemes import canonical_final
 
+_INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
 _APART: Any = list  # what is no Chinese comes back as it is, a character each
 
 
@@ -31,7 +33,7 @@ def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
 
 def _dictionary(said: str) -> dict[int, str]:
     read = pinyin(said, style=Style.TONE3, neutral_tone_with_five=True, errors=_APART)
-    return {at: syllable for at, (syllable,) in enumerate(read) if syllable[:-1].isalpha() and syllable[-1] in "12345"}
+    return {at: syllable for at, (syllable,) in enumerate(read) if syllable[-1] in "12345" and known(syllable)}
 
 
 @cache
@@ -82,3 +84,23 @@ def _counts(before: str, behind: str) -> bool:
     return before in tuple("第初零二三四五六七八九十幺点周期") or behind in tuple(
         "零一二三四五六七八九十月号日楼级型期区室分点"
     )
+
+
+def split(pinyin: str) -> tuple[str, str, int]:
+    """``yuan2`` -> ("", "van", 2), ``xiong1`` -> ("x", "iong", 1), ``ng2`` -> ("", "ng", 2). Raises ``KeyError``."""
+    tone = int(pinyin[-1]) if pinyin[-1].isdigit() else 5
+    plain = pinyin.rstrip("012345").replace("ü", "v")
+    if plain in ("m", "n", "ng", "ê"):
+        return "", plain, tone
+    initial = next((name for name in _INITIALS if plain.startswith(name)), "")
+    final = canonical_final(plain[len(initial) :], initial)
+    return ("" if initial in ("y", "w") else initial), final, tone
+
+
+@lru_cache(maxsize=4096)
+def known(syllable: str) -> bool:
+    """Whether it is a syllable of Mandarin, with its tone or without."""
+    try:
+        return bool(split(syllable))
+    except (KeyError, IndexError):
+        return False

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from avatar.speech_text.pronounce import pronounce
+from avatar.speech_text.pronounce import known, pronounce, split
 from avatar.speech_text.rules import parts
 from avatar.speech_text.tables import pairs
-from avatar.visemes import canonical_final
 
 Lexicon = Iterable[tuple[str, str]]
 _PINYIN = re.compile(r"[a-zü]+[1-5]?(?: [a-zü]+[1-5]?)*")
@@ -133,20 +132,6 @@ def _syllable(text: str, start: int, end: int, said_at: int, pinyin: str) -> Syl
     return Syllable(text, start, end, said_at, pinyin, initial, final, tone)
 
 
-def split(pinyin: str) -> tuple[str, str, int]:
-    """``yuan2`` -> ("", "van", 2), ``xiong1`` -> ("x", "iong", 1), ``ng2`` -> ("", "ng", 2). Raises ``KeyError``."""
-    tone = int(pinyin[-1]) if pinyin[-1].isdigit() else 5
-    plain = pinyin.rstrip("012345").replace("ü", "v")
-    if plain in ("m", "n", "ng", "ê"):
-        return "", plain, tone
-    initial = next((name for name in _INITIALS if plain.startswith(name)), "")
-    final = canonical_final(plain[len(initial) :], initial)
-    return ("" if initial in ("y", "w") else initial), final, tone
-
-
-_INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
-
-
 def _spelled(word: str, start: int, end: int, said_at: int) -> list[Sound]:
     """Letters by their names, or the word itself where it looks like one."""
     names = pairs("letters.tsv")
@@ -182,18 +167,11 @@ def _own_words(text: str, lexicon: tuple[tuple[str, str], ...]) -> list[tuple[in
     for m in pattern.finditer(text):
         said = words[m[0]].strip()
         syllables = tuple(said.split())
-        if _PINYIN.fullmatch(said) and len(syllables) == len(_HANZI.findall(m[0])) and _known(syllables):
+        if _PINYIN.fullmatch(said) and len(syllables) == len(_HANZI.findall(m[0])) and all(map(known, syllables)):
             found.append((m.start(), m.end(), Piece(m.start(), m.end(), m[0], syllables)))
         else:
             found.append((m.start(), m.end(), read(said).said))
     return found
-
-
-def _known(syllables: tuple[str, ...]) -> bool:
-    try:
-        return all(split(syllable) for syllable in syllables)
-    except KeyError:
-        return False
 
 
 def _ruled(text: str, begin: int, end: int) -> list[Piece]:

@@ -6,6 +6,7 @@ later one does not see. Patterns run over ``fold(text)``, which has the text's l
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from avatar.speech_text.numbers import LONGEST, cardinal, count, digits, money
@@ -16,8 +17,8 @@ Say = Callable[[re.Match[str]], list[Part] | None]
 
 _WIDE = "０１２３４５６７８９ＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ％／．－＋～＜＞＝（）＆＠"
 _FOLD = str.maketrans(
-    _WIDE + "：￥–—−〜∼﹣⁄∕",
-    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz%/.-+~<>=()&@" + ":¥---~~-//",
+    _WIDE + "\u3000：￥–—−〜∼﹣⁄∕",
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz%/.-+~<>=()&@" + " :¥---~~-//",
 )
 
 N = r"(?<![\d.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d])"
@@ -36,8 +37,10 @@ UNITS = rf"(?:(?:{_UNIT})(?:/(?:{_UNIT}|{PER}))*(?![A-Za-z\d^]))"
 
 
 def fold(text: str) -> str:
-    """The text with full-width letters, digits and signs as ASCII; each character stays where it is."""
-    return text.translate(_FOLD)
+    """The text with full-width letters, signs and blanks and with any script's digits as ASCII; each character stays where it is."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text.translate(_FOLD))
 
 
 def _unit(written: str) -> str:
@@ -281,7 +284,7 @@ _FINDING = {"+": "阳性", "-": "阴性", "±": "弱阳性", "++": "两个加号
 _ROMAN = {"I": "一", "II": "二", "III": "三", "IV": "四", "V": "五", "VI": "六", "VII": "七", "VIII": "八"}
 
 RULES: tuple[tuple[re.Pattern[str], Say], ...] = tuple(
-    (re.compile(pattern), say)
+    (re.compile(pattern, re.ASCII), say)
     for pattern, say in [
         (r"(?:https?://|www\.)[!-~]+", lambda m: _whole(m, "网址")),
         (r"[\w.+-]+@[A-Za-z\d-]+(?:\.[A-Za-z\d-]+)+", lambda m: _whole(m, "邮箱地址")),
