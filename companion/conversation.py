@@ -13,8 +13,10 @@ from typing import Any
 
 import structlog
 
+from companion import llm, safety
 from companion.events import Ask, Event, Say
 from companion.exceptions import CompanionError
+from companion.fluency import Fluency
 from companion.memory import DialogueMemory
 from companion.skills import emergency, people, registry, talk
 from companion.skills.base import HospitalView, PatientView, PersonView, ResidentView, VisitPort
@@ -98,18 +100,38 @@ async def _answered(turn: Turn) -> AsyncIterator[Event]:
         action=turn.action or {},
         expecting=dict(memory.expecting),
     )
+    helper = _helper(turn)
     memory.last_understood = {}
     if turn.action is not None and turn.action.get("kind") != "say":
         events = _tapped(scene)
     else:
-        events = _spoken(scene, turn.text or str((turn.action or {}).get("text", "")))
+        events = _spoken(scene, turn.text or str((turn.action or {}).get("text", "")), helper)
+    if helper is not None:
+        events = helper.spoken(events, lambda: str(memory.last_understood.get("skill", "")), turn.text)
     try:
         async for event in events:
+            if helper is not None and helper.note:
+                memory.last_understood["model"] = helper.note
             yield event
     except CompanionError as error:
         yield Say(error.detail, mood="concern")
         if error.retryable:
             yield Say("您可以过一会儿再试,或者我帮您转人工。")
+
+
+def _helper(turn: Turn) -> Fluency | None:
+    """A language model's help for this turn; None where none is configured, and nothing is missing then."""
+    gateway = llm.configured()
+    if gateway is None:
+        return None
+    return Fluency(
+        gateway=gateway,
+        check=safety.check_reply,
+        hospital_id=turn.hospital_id,
+        today=turn.now.date(),
+        names=tuple(name for name in (turn.resident.name, turn.patient.name) if name),
+        family=turn.visits.people,
+    )
 
 
 async def _label(turn: Turn) -> AsyncIterator[Event]:
@@ -139,7 +161,7 @@ async def _tapped(scene: Scene) -> AsyncIterator[Event]:
         yield event
 
 
-async def _spoken(scene: Scene, text: str) -> AsyncIterator[Event]:
+async def _spoken(scene: Scene, text: str, helper: Fluency | None) -> AsyncIterator[Event]:
     memory = scene.memory
     danger = emergency.look(text)
     if danger is not None:
@@ -163,7 +185,7 @@ async def _spoken(scene: Scene, text: str) -> AsyncIterator[Event]:
         yield event
         if memory.last_understood.get("skill") == "people":
             return
-    async for event in _dispatch(scene, context):
+    async for event in _dispatch(scene, context, helper):
         yield event
 
 
@@ -232,7 +254,7 @@ async def _turn_to(scene: Scene, person: Person, matches: tuple[PersonView, ...]
 # --- which skill ------------------------------------------------------------------------------------------
 
 
-async def _dispatch(scene: Scene, context: Context) -> AsyncIterator[Event]:
+async def _dispatch(scene: Scene, context: Context, helper: Fluency | None) -> AsyncIterator[Event]:
     memory = scene.memory
     answering = _answering(scene)
     memory.expecting = {}
@@ -246,6 +268,10 @@ async def _dispatch(scene: Scene, context: Context) -> AsyncIterator[Event]:
         if instead and instead not in _NOT_ON_A_NOD:
             scene.understood = understand(instead, context)
             wishes = scene.understood.wishes
+    if not wishes and helper is not None:
+        scene.understood = await helper.meant(scene.understood, context, memory.said)
+        wishes = scene.understood.wishes
+        memory.last_understood = scene.understood.to_log()
     if not wishes:
         wishes = (Wish(UNKNOWN, 0.0, scene.understood.text),)
     for n, wish in enumerate(wishes, start=1):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -141,6 +142,7 @@ class _Loaded:
     resident: ResidentView
     patient: PatientView
     labelled_at: datetime | None
+    hospital_id: str
 
 
 def _load(session: Session) -> _Loaded:
@@ -157,7 +159,14 @@ def _load(session: Session) -> _Loaded:
             sex=patient.sex,
         ),
         labelled_at=row.labelled_at,
+        hospital_id=_tenant(patient.id),
     )
+
+
+def _tenant(patient_id: UUID) -> str:
+    """The hospital of the visit under way, on whose budget a language model speaks; asked only where there is a model."""
+    visit = visits.current(patient_id) if settings.LANGUAGE_MODELS else None
+    return str(visit.hospital_id) if visit else ""
 
 
 async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncIterator[Event]:
@@ -175,6 +184,7 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
         now=timezone.localtime(),
         memory=memory,
         visits=VisitDesk(session.resident_id, session.patient_id, session.id),
+        hospital_id=loaded.hospital_id,
     )
     answered: list[Event] = []
     whole = False
@@ -290,8 +300,9 @@ def due_prompts(session: Session) -> list[Event]:
         last = row.visit
     if last is not None:
         journey = visits.journey_of(last)
-        if sum(isinstance(event, ShowCard) for event in said) > 1:
-            # several things at once (a bill, an examination): the card is the one that the next step is about
+        shown = [event.kind for event in said if isinstance(event, ShowCard)]
+        if len(shown) > 1 or (shown == ["examination"] and journey.unpaid):
+            # a bill and an examination come together or a moment apart: the card is the one the next step is about
             card = cards.main_card(last, journey)
             said = [event for event in said if not isinstance(event, ShowCard)] + ([card] if card else [])
         said += prompts.next_events(last, journey)

