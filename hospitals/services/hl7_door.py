@@ -8,7 +8,7 @@ from django.db import Error as DatabaseError
 
 from hospitals import tenancy
 from hospitals.connectors.hl7v2 import Hl7v2Connector, events, messages
-from hospitals.exceptions import BadEvent, BadSignature, HospitalsError, UnknownAppointment
+from hospitals.exceptions import BadEvent, BadSignature, ConnectorUnavailable, HospitalsError, UnknownAppointment
 from hospitals.models import Hospital
 from hospitals.services import connecting, inbox
 
@@ -31,7 +31,11 @@ def admit(address: str) -> Peer | None:
     """The one hospital whose list has this address; None for a stranger, or when two hospitals claim it."""
     found = []
     for row in Hospital.objects.filter(connector__in=connecting.names(Hl7v2Connector)):
-        connector = connecting.connector(row)
+        try:
+            connector = connecting.connector(row)
+        except ConnectorUnavailable as error:  # one hospital's wrong settings do not shut the door for the others
+            log.error("mllp_misconfigured", hospital=row.code, code=error.code)
+            continue
         if isinstance(connector, Hl7v2Connector) and connector.knows(address):
             found.append(Peer(row.id, row.code, connector))
     if len(found) > 1:

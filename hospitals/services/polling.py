@@ -30,7 +30,11 @@ def _cursor(hospital_id: UUID) -> str:
 def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
     """Ask one hospital. Returns how many events were read; 0 when it is being asked already or does not answer."""
     hospital = Hospital.objects.get(id=hospital_id)
-    connector = connecting.connector(hospital)
+    try:
+        connector = connecting.connector(hospital)
+    except ConnectorUnavailable as error:
+        log.error("poll_misconfigured", hospital=hospital.code, code=error.code)
+        return 0
     if not isinstance(connector, FhirConnector):
         return 0
     busy = f"{_cursor(hospital_id)}:busy"

@@ -1,0 +1,112 @@
+"""A hospital that is asked: a booking goes out, its confirmation is found by polling, and each thing is stored once."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from hospitals import tenancy
+from hospitals.connectors.base import CommandKind
+from hospitals.connectors.fhir import FhirConnector
+from hospitals.models import Appointment, Hospital, InboxEvent, OutboxCommand
+from hospitals.services import circuit, connecting, inbox, outbox, polling
+from tests.hospitals.fhir_server import START, FhirServer
+from tests.hospitals.test_hl7v2_door import an_appointment
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def server(settings: Any) -> Iterator[FhirServer]:
+    made = FhirServer()
+    made.slot("s1")
+    options = {"base_url": made.base, "networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
+    settings.HOSPITALS_CONNECTORS = {"one-fhir": {"BACKEND": "fhir", "OPTIONS": options}}
+    settings.HOSPITALS_EVENT_SINK = "builtins.id"
+    connecting._made.cache_clear()
+    cache.clear()
+    yield made
+    connecting._made.cache_clear()
+    cache.clear()
+    made.close()
+
+
+def delivered(row: Appointment, kind: CommandKind) -> bool:
+    with tenancy.scope(row.hospital_id):
+        outbox.put(row, kind, key=f"{kind}:{row.id}")
+        command = OutboxCommand.objects.get(kind=kind.value)
+    return outbox.deliver(row.hospital_id, command.id)
+
+
+def events(row: Appointment) -> list[tuple[str, str]]:
+    """(type, state) of all events kept, after each has been handed on."""
+    with tenancy.scope(row.hospital_id):
+        for waiting in InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED).order_by("sequence"):
+            inbox.handle(row.hospital_id, waiting.id)
+        return list(InboxEvent.objects.order_by("sequence").values_list("type", "state"))
+
+
+def test_from_the_booking_to_the_queue(server: FhirServer) -> None:
+    row = an_appointment("one-fhir")
+    assert delivered(row, CommandKind.BOOK)
+    assert polling.poll(row.hospital_id, now=START) == 1
+    assert events(row) == [("appointment.booked", "done")]
+    assert delivered(row, CommandKind.CHECK_IN)
+    assert polling.poll_all() == 2
+    assert polling.poll_all() >= 1  # read again, and told to nobody again
+    assert events(row) == [("appointment.booked", "done"), ("encounter.checked_in", "done")]
+    with tenancy.scope(row.hospital_id):
+        row.refresh_from_db()
+        assert row.state == Appointment.State.CHECKED_IN and row.reference
+
+
+def test_a_lost_cursor_costs_a_reading_and_no_event(server: FhirServer) -> None:
+    row = an_appointment("one-fhir")
+    delivered(row, CommandKind.BOOK)
+    polling.poll(row.hospital_id, now=START)
+    cache.clear()
+    assert polling.poll(row.hospital_id, now=START + timedelta(hours=1)) == 1
+    assert len(events(row)) == 1
+
+
+def test_a_hospital_that_fails_is_left_alone_for_a_while(server: FhirServer) -> None:
+    row = an_appointment("one-fhir")
+    for _ in range(circuit.OPENS_AFTER):
+        server.faults = ["500"]
+        assert polling.poll(row.hospital_id, now=START) == 0
+    asked = len(server.log)
+    assert polling.poll(row.hospital_id, now=START) == 0 and len(server.log) == asked
+
+
+def test_one_worker_at_a_time_asks(server: FhirServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = an_appointment("one-fhir")
+    whole = FhirConnector.poll
+    inner: list[int] = []
+
+    def again(self: FhirConnector, *args: Any) -> Any:
+        inner.append(polling.poll(row.hospital_id))
+        return whole(self, *args)
+
+    monkeypatch.setattr(FhirConnector, "poll", again)
+    polling.poll(row.hospital_id, now=START)
+    assert inner == [0]
+
+
+@pytest.mark.parametrize("state", [Hospital.State.APPLIED, Hospital.State.SUSPENDED, Hospital.State.LEFT])
+def test_a_hospital_that_is_not_connected_is_not_asked(server: FhirServer, state: str) -> None:
+    row = an_appointment("one-fhir")
+    Hospital.objects.filter(id=row.hospital_id).update(state=state)
+    asked = len(server.log)
+    assert polling.poll_all() == 0 and len(server.log) == asked
+
+
+def test_an_appointment_we_never_made_is_a_dead_letter(server: FhirServer) -> None:
+    row = an_appointment("one-fhir")
+    delivered(row, CommandKind.BOOK)
+    (theirs,) = server.of_kind("Appointment")
+    stranger = [{"system": "urn:health-companion:appointment", "value": "not-one-of-ours"}]
+    server.change(f"Appointment/{theirs['id']}", identifier=stranger)
+    polling.poll(row.hospital_id, now=START)
+    assert events(row) == [("appointment.booked", "dead")]
