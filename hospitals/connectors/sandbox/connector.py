@@ -9,14 +9,20 @@ from hospitals.connectors.sandbox import desk
 from hospitals.connectors.sandbox.desk import Stage
 from hospitals.connectors.sandbox.models import SandboxClinic, SandboxSystem, SandboxVisit
 from hospitals.connectors.sandbox.sending import tell
-from hospitals.exceptions import ConnectorUnavailable, UnknownAppointment, WrongState
+from hospitals.exceptions import ConnectorUnavailable, OutcomeUnknown, UnknownAppointment, WrongState
 
 
 class SandboxConnector:
     """``hospitals.connectors.base.Connector`` onto the pretended system of the command's hospital."""
 
-    @transaction.atomic
     def execute(self, command: Command) -> Acknowledgement:
+        answer = self._execute(command)
+        if SandboxSystem.objects.filter(hospital_id=command.hospital_id, broken="slow").exists():
+            raise OutcomeUnknown  # done, and the answer comes too late
+        return answer
+
+    @transaction.atomic
+    def _execute(self, command: Command) -> Acknowledgement:
         system = SandboxSystem.objects.filter(hospital_id=command.hospital_id).first()
         if system is None or system.broken == "down":
             raise ConnectorUnavailable
