@@ -180,11 +180,16 @@ def _ruled(text: str, begin: int, end: int) -> list[Piece]:
     at = 0
     stretch = text[begin:end]
     for first, last, said in (*parts(stretch), (len(stretch), len(stretch), "")):
-        pieces += [Piece(begin + n, begin + n + 1, stretch[n]) for n in range(at, first)]
+        pieces += [Piece(begin + n, begin + n + 1, _itself(stretch[n])) for n in range(at, first)]
         if last > first:
             pieces.append(Piece(begin + first, begin + last, said))
         at = last
     return pieces
+
+
+def _itself(char: str) -> str:
+    """The character, or nothing for half a surrogate pair, which no engine can be sent."""
+    return "" if "\ud800" <= char <= "\udfff" else char
 
 
 def spoken(text: str, lexicon: Lexicon = ()) -> str:

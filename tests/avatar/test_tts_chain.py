@@ -9,13 +9,14 @@ import pytest
 
 from avatar import exceptions
 from avatar.exceptions import EngineCut, EngineStalled, EngineThrottled, EngineUnavailable, SpeechUnavailable
+from avatar.speech_text import read
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest
 from avatar.tts.breaker import FIRST_S, THROTTLED_S, Breaker
-from avatar.tts.chain import SpeechChain
+from avatar.tts.chain import BUDGET_S, RESERVE_S, STALL_S, SpeechChain
 from avatar.tts.edge import EdgeEngine
 from avatar.tts.espeak import EspeakEngine
-from tests.avatar.edge_stub import Fault, edge_stub
+from tests.avatar.edge_stub import Fault, edge_stub, spoken
 
 HELLO = SpeechRequest("你好")
 
@@ -214,15 +215,23 @@ def test_settings_name_the_engines_and_what_cannot_be_used_is_left_out(settings)
         SpeechChain.from_settings()
 
 
+def test_with_the_limits_of_the_service_a_sentence_waits_less_than_three_seconds() -> None:
+    """The defaults add up: the first engine's patience, the second one's reserve and the stall stay below what is promised."""
+    assert BUDGET_S < 3 and STALL_S < 3 and RESERVE_S < BUDGET_S / 2
+
+
 @pytest.mark.parametrize("fault", [f for f in Fault if f not in (Fault.NONE, Fault.LATE_WORDS)])
 async def test_with_the_online_voice_broken_every_sentence_ends_in_order(fault: Fault) -> None:
     """Whole sentences from the embedded voice, or a typed end where something was already heard; then again the next."""
     espeak = EspeakEngine()
+    texts = ("请到三楼抽血，不要吃早饭。", "一会儿见。", "拨打120。")
+    for text in texts:
+        spoken(read(text).said)  # made before the clock runs
     async with edge_stub([fault]) as stub:
-        edge = EdgeEngine(endpoint=stub.endpoint, first_s=0.2, stall_s=0.2)
-        voice = SpeechChain([edge, espeak], budget_s=2.4)
+        edge = EdgeEngine(endpoint=stub.endpoint, **fault.limits)
+        voice = SpeechChain([edge, espeak], budget_s=60, stall_s=30)
         ends = []
-        for text in ("请到三楼抽血，不要吃早饭。", "一会儿见。", "拨打120。"):
+        for text in texts:
             items = []
             try:
                 async for item in voice.synthesize(SpeechRequest(text)):

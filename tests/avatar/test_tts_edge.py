@@ -10,7 +10,7 @@ from avatar.exceptions import EngineCut, EngineStalled, EngineThrottled, EngineU
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest
 from avatar.tts.edge import EdgeEngine
-from tests.avatar.edge_stub import CHARACTER_MS, MARK_MS, Fault, edge_stub, spoken
+from tests.avatar.edge_stub import CHARACTER_MS, MARK_MS, PATIENT, Fault, edge_stub, spoken
 
 TEXT = "请服0.5g，拨打120。"
 
@@ -25,7 +25,7 @@ def times(items: list) -> list[tuple[str, int, int]]:
 
 async def test_the_service_is_given_what_is_said_and_told_how() -> None:
     async with edge_stub() as stub:
-        engine = EdgeEngine(endpoint=stub.endpoint)
+        engine = EdgeEngine(endpoint=stub.endpoint, **PATIENT)
         await said(engine, rate=1.2)
         await said(engine, "A<B & C>D", rate=0.9, voice="zh-CN-YunxiNeural")
         await said(engine, "你好", voice="cmn")
@@ -37,7 +37,7 @@ async def test_the_service_is_given_what_is_said_and_told_how() -> None:
 
 async def test_boundaries_are_what_is_written_in_order() -> None:
     async with edge_stub() as stub:
-        items = await said(EdgeEngine(endpoint=stub.endpoint))
+        items = await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT))
     words = [item for item in items if isinstance(item, Boundary)]
     assert [word.text for word in words] == ["请服", "0.5g", "拨打", "120"]
     assert all(a.end_ms <= b.start_ms for a, b in zip(words, words[1:], strict=False))
@@ -46,7 +46,7 @@ async def test_boundaries_are_what_is_written_in_order() -> None:
 
 async def test_phonemes_lie_in_the_sound_of_their_word() -> None:
     async with edge_stub() as stub:
-        items = await said(EdgeEngine(endpoint=stub.endpoint), "马上看门诊")
+        items = await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT), "马上看门诊")
     phonemes = [item for item in items if isinstance(item, Phoneme)]
     assert [p.phoneme for p in phonemes] == ["m", "a", "sh", "ang", "k", "an", "m", "en", "zh", "en"]
     pcm = np.concatenate([item.pcm for item in items if isinstance(item, AudioChunk)]).astype(float)
@@ -60,7 +60,7 @@ async def test_phonemes_lie_in_the_sound_of_their_word() -> None:
 async def test_a_words_phonemes_come_before_its_sound_however_late_the_service_tells_it() -> None:
     for fault in (Fault.NONE, Fault.LATE_WORDS):
         async with edge_stub([fault]) as stub:
-            items = await said(EdgeEngine(endpoint=stub.endpoint))
+            items = await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT))
         heard = 0.0
         for item in items:
             if isinstance(item, AudioChunk):
@@ -74,7 +74,7 @@ async def test_a_words_phonemes_come_before_its_sound_however_late_the_service_t
 async def test_sound_is_decoded_whole_but_for_the_silence_behind_it() -> None:
     words, _mp3 = spoken("请服零点五克，拨打幺二零。")
     async with edge_stub() as stub:
-        items = await said(EdgeEngine(endpoint=stub.endpoint))
+        items = await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT))
     heard = sum(item.duration_ms for item in items if isinstance(item, AudioChunk))
     assert words[-1].end_ms < heard < words[-1].end_ms + 400
     assert {item.sample_rate_hz for item in items if isinstance(item, AudioChunk)} == {24000}
@@ -96,8 +96,9 @@ async def test_sound_is_decoded_whole_but_for_the_silence_behind_it() -> None:
     ],
 )
 async def test_every_fault_is_typed(fault: Fault, error: type[Exception], connections: int) -> None:
+    spoken("请服零点五克，拨打幺二零。")  # made before the clock runs
     async with edge_stub([fault]) as stub:
-        engine = EdgeEngine(endpoint=stub.endpoint, first_s=0.2, stall_s=0.2)
+        engine = EdgeEngine(endpoint=stub.endpoint, **fault.limits)
         with pytest.raises(error) as raised:
             await said(engine)
         assert type(raised.value) is error
@@ -106,7 +107,7 @@ async def test_every_fault_is_typed(fault: Fault, error: type[Exception], connec
 
 async def test_a_clock_that_is_wrong_is_set_right_by_the_refusal() -> None:
     async with edge_stub([Fault.FORBIDDEN, Fault.NONE]) as stub:
-        assert times(await said(EdgeEngine(endpoint=stub.endpoint)))
+        assert times(await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT)))
 
 
 async def test_nobody_listens_there() -> None:
@@ -118,7 +119,7 @@ async def test_what_was_heard_before_the_cut_has_left() -> None:
     heard = []
     async with edge_stub([Fault.CUT]) as stub:
         with pytest.raises(EngineCut):
-            async for item in EdgeEngine(endpoint=stub.endpoint).synthesize(SpeechRequest(TEXT)):
+            async for item in EdgeEngine(endpoint=stub.endpoint, **PATIENT).synthesize(SpeechRequest(TEXT)):
                 heard.append(item)
     assert any(isinstance(item, AudioChunk) for item in heard)
 
@@ -126,7 +127,7 @@ async def test_what_was_heard_before_the_cut_has_left() -> None:
 @pytest.mark.filterwarnings("error")
 async def test_giving_up_leaves_no_task_and_no_connection() -> None:
     async with edge_stub([Fault.STALL, Fault.NO_HANDSHAKE]) as stub:
-        engine = EdgeEngine(endpoint=stub.endpoint, first_s=30, stall_s=30)
+        engine = EdgeEngine(endpoint=stub.endpoint, **PATIENT)
         for _ in range(2):
             before = stub.connections
             task = asyncio.create_task(said(engine))
@@ -142,7 +143,7 @@ async def test_giving_up_leaves_no_task_and_no_connection() -> None:
 
 async def test_what_has_no_sound_is_not_sent() -> None:
     async with edge_stub() as stub:
-        assert await said(EdgeEngine(endpoint=stub.endpoint), "。。。😀") == []
+        assert await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT), "。。。😀") == []
     assert stub.connections == 0
 
 
@@ -150,5 +151,5 @@ async def test_an_engine_of_another_address_leaves_the_service_address_alone() -
     import edge_tts.communicate
 
     async with edge_stub() as stub:
-        EdgeEngine(endpoint=stub.endpoint)
+        EdgeEngine(endpoint=stub.endpoint, **PATIENT)
         assert edge_tts.communicate.WSS_URL.startswith("wss://")
