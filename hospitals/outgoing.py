@@ -332,7 +332,7 @@ class Outgoing:
         self._jitter = jitter or random.SystemRandom()
         self._client = httpx.Client(
             transport=Transport(policy, resolve=resolve, verify=verify),
-            timeout=httpx.Timeout(read_s, connect=min(CONNECT_S, read_s)),
+            timeout=httpx.Timeout(read_s, connect=CONNECT_S),
             follow_redirects=False,
             trust_env=False,
             headers={"accept-encoding": "identity", "user-agent": "health-companion"},

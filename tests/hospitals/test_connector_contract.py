@@ -33,6 +33,7 @@ class Side:
     """``state``: what the hospital holds of a visit; ``effects``: how often it has acted; ``slot``: a free one of its own."""
 
     connector: Connector
+    impatient: Connector  # onto the same hospital, with a time-out of an instant
     slot: str
     state: Callable[[str], str]
     effects: Callable[[], int]
@@ -57,6 +58,7 @@ def sandbox() -> Iterator[Side]:
         return names.get(found.stage, found.stage) if found else ""
 
     yield Side(
+        SandboxConnector(),
         SandboxConnector(),
         "eye.d1.20260302.0900",
         state,
@@ -84,7 +86,8 @@ def fhir() -> Iterator[Side]:
         server.faults = ["", "", "silence after"]  # the slot and the patient are answered, the booking is not
 
     yield Side(
-        FhirConnector(base_url=server.base, outgoing=quick, read_s=0.2, **LOCAL),
+        FhirConnector(base_url=server.base, outgoing=quick, **LOCAL),
+        FhirConnector(base_url=server.base, outgoing=quick, read_s=0.3, **LOCAL),
         "s1",
         state,
         lambda: sum(len(versions) for key, versions in server.rows.items() if key.startswith("Appointment/")),
@@ -99,8 +102,13 @@ def fhir() -> Iterator[Side]:
 
 def hl7v2() -> Iterator[Side]:
     his = HisPeer()
+
+    def connector(**options: Any) -> Hl7v2Connector:
+        return Hl7v2Connector(host="127.0.0.1", port=his.port, tls=False, **LOCAL, **options)
+
     yield Side(
-        Hl7v2Connector(host="127.0.0.1", port=his.port, tls=False, answer_s=0.2, **LOCAL),
+        connector(),
+        connector(answer_s=0.3),
         "eye.d1.20260302.0900",
         lambda visit: his.appointments.get(visit, ""),
         lambda: len(his.done),
@@ -175,7 +183,7 @@ def test_the_same_command_again_has_one_effect_and_is_accepted_each_time(side: S
 def test_silence_is_an_unknown_outcome_and_asking_again_settles_it(side: Side) -> None:
     side.silent()
     with pytest.raises(OutcomeUnknown) as unknown:
-        side.connector.execute(command(side, CommandKind.BOOK))
+        side.impatient.execute(command(side, CommandKind.BOOK))
     assert unknown.value.retryable and unknown.value.code == "outcome_unknown"
     side.heard()
     assert answered(side, CommandKind.BOOK).accepted

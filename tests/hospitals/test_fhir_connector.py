@@ -49,7 +49,7 @@ def quick(policy: Any, **options: Any) -> Outgoing:
 
 @pytest.fixture
 def hospital(server: FhirServer) -> FhirConnector:
-    return FhirConnector(base_url=server.base, outgoing=quick, read_s=0.3, **LOCAL)
+    return FhirConnector(base_url=server.base, outgoing=quick, **LOCAL)
 
 
 def command(kind: CommandKind, **data: Any) -> Command:
@@ -159,8 +159,12 @@ def test_a_server_that_falls_over_while_writing_may_have_written(
     assert len(server.of_kind("Appointment")) == 1
 
 
-def test_silence_after_the_deed_is_found_out_by_asking_again(server: FhirServer, hospital: FhirConnector) -> None:
+def test_silence_after_the_deed_is_found_out_by_asking_again(server: FhirServer) -> None:
+    def impatient(policy: Any, **options: Any) -> Outgoing:
+        return Outgoing(policy, attempts=6, sleep=lambda _s: None, **options)
+
     server.faults = ["", "", "silence after"]
+    hospital = FhirConnector(base_url=server.base, outgoing=impatient, read_s=0.5, **LOCAL)
     assert hospital.execute(BOOK).accepted
     assert len(server.of_kind("Appointment")) == 1
 

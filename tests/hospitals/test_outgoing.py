@@ -301,7 +301,7 @@ def test_a_trickled_answer_ends_at_the_deadline(peer: Peer) -> None:
                 return
 
     peer.answer = trickle
-    client, _slept = caller(total_s=0.3)
+    client, _slept = caller(total_s=0.5)
     with pytest.raises(OutcomeUnknown):
         client.send("GET", peer.url(), repeatable=True)
     client.close()
