@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from hospitals.api.base import caller_address
 from hospitals.connectors.codec import BODY_MAX_BYTES
-from hospitals.exceptions import BadEvent
-from hospitals.services import inbox
+from hospitals.exceptions import BadEvent, TooManyRequests, Unauthenticated
+from hospitals.services import inbox, limits
 
 HOSPITAL_HEADER = "hospital-code"
 
@@ -26,19 +27,19 @@ def _header(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, required=True, description=description)
 
 
+class TooLarge(BadEvent):
+    """More than the door takes."""
+
+    code = "too_large"
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+
+
 def read_body(request: HttpRequest, limit: int) -> bytes:
     """The body as it was signed. Raises ``BadEvent`` (413) beyond ``limit`` bytes, also when no length was announced."""
     body = request.read(limit + 1)
     if len(body) > limit:
         raise TooLarge(f"内容超过 {limit // 1024} KiB。")
     return body
-
-
-class TooLarge(BadEvent):
-    """More than the door takes."""
-
-    code = "too_large"
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 
 class EventsView(APIView):
@@ -48,6 +49,7 @@ class EventsView(APIView):
 
     @extend_schema(
         operation_id="event_accept",
+        tags=["events"],
         request={"application/json": OpenApiTypes.OBJECT},
         responses={202: ReceiptSerializer},
         parameters=[
@@ -60,6 +62,14 @@ class EventsView(APIView):
     )
     def post(self, request: Request) -> Response:
         body = read_body(request._request, BODY_MAX_BYTES)
-        hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
-        receipt = inbox.accept(hospital_id=hospital.id, body=body, headers=request.headers)
+        caller = caller_address(request)
+        if limits.exhausted(limits.REFUSED_EVENTS, caller):
+            raise TooManyRequests(retry_after_s=limits.REFUSED_EVENTS.window_s)
+        try:
+            hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
+            receipt = inbox.accept(hospital_id=hospital.id, body=body, headers=request.headers)
+        except Unauthenticated:
+            # who signs rightly is never held back here: a hospital's morning may be busy
+            limits.count(limits.REFUSED_EVENTS, caller)
+            raise
         return Response({"event_id": receipt.event_id, "status": receipt.status}, status=status.HTTP_202_ACCEPTED)

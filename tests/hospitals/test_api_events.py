@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from hospitals.models import (
     Schedule,
     Slot,
 )
+from hospitals.services import limits
 
 DOOR = "/api/hospitals/v1/events/"
 pytestmark = pytest.mark.django_db
@@ -164,6 +166,16 @@ def test_a_bad_body_names_the_place_and_quotes_nothing() -> None:
 def test_more_than_the_limit_is_413_before_any_look_at_it() -> None:
     row, secret = hospital()
     assert code_of(send(b"x" * (256 * 1024 + 1), row.code, secret), 413) == "too_large"
+
+
+def test_whoever_signs_wrongly_again_and_again_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    row, secret = hospital()
+    cache.clear()
+    monkeypatch.setattr(limits, "REFUSED_EVENTS", limits.Limit("refused-events", 2, 3600))
+    body = message(appointment(row).id)
+    assert [send(body, row.code, push.new_secret()).status_code for _ in range(3)] == [401, 401, 429]
+    cache.clear()
+    assert send(body, row.code, secret).status_code == 202
 
 
 def test_reading_the_door_is_405() -> None:

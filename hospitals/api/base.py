@@ -1,0 +1,135 @@
+"""What every view of a hospital shares: who calls, in whose scope, how often, and once."""
+
+import json
+import re
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hospitals import tenancy
+from hospitals.audit import Actor
+from hospitals.exceptions import InvalidInput, Unauthenticated
+from hospitals.services import access, idempotency, limits
+from hospitals.services.access import Credential
+
+_KEY = re.compile(r"[!-~]{1,120}")
+_KEPT_HEADERS = ("ETag", "Location")
+
+
+class BearerToken(BaseAuthentication):
+    """``Authorization: Bearer …``: the token says which hospital this is; nothing else in the request does."""
+
+    def authenticate(self, request: Request) -> tuple[Credential, Credential]:
+        scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated
+        who = access.credential(token.strip())
+        return who, who
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class BearerTokenSchema(OpenApiAuthenticationExtension):
+    """The same for OpenAPI."""
+
+    target_class = "hospitals.api.base.BearerToken"
+    name = "hospital"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {
+            "type": "oauth2",
+            "flows": {"clientCredentials": {"tokenUrl": "/api/hospitals/v1/token/", "scopes": access.SCOPES}},
+        }
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]{1,120}$"},
+    OpenApiParameter.HEADER,
+    description="同一个请求重发时不变:只做一次,回同样的结果。保留 24 小时。",
+)
+IF_MATCH = OpenApiParameter(
+    "If-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="上次读到的 ETag;不一致回 412。"
+)
+
+
+class HospitalView(APIView):
+    """A view in the scope of the credential's hospital. ``needs``: the scope that each method asks for."""
+
+    authentication_classes = [BearerToken]
+    permission_classes: list[Any] = []
+    needs: ClassVar[dict[str, str]] = {}
+    once = True  # honours Idempotency-Key; False where an answer must not be kept (it shows a secret)
+    whole_body = True  # False: a streamed body is recognised by its length and address alone
+
+    who: Credential
+    _standing: limits.Standing | None = None
+    _key = ""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with ExitStack() as self._open:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if not isinstance(request.auth, Credential):
+            raise Unauthenticated
+        self.who = request.auth
+        self._standing = limits.check(limits.CREDENTIAL, self.who.client_id)
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if method in self.needs:
+            access.require(self.who, self.needs[method])
+        self._open.enter_context(tenancy.scope(self.who.hospital_id))
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("hospital", self.who.client_id)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response.setdefault("Cache-Control", "private, no-store")
+        if self._standing:
+            for name, value in self._standing.headers().items():
+                response[name] = value
+        if self._key and response.status_code >= 400:
+            idempotency.finish(self.who, self._key, idempotency.Answer(response.status_code, {}, None))
+        return response
+
+    def do_once(self, request: Request, work: Any) -> Response:
+        """``work()``'s answer, or the one that was given before under this Idempotency-Key."""
+        key = request.headers.get("Idempotency-Key", "")
+        if not key or not self.once:
+            done: Response = work()
+            return done
+        if not _KEY.fullmatch(key):
+            raise InvalidInput("Idempotency-Key 须为 1 到 120 个可见字符。", code="bad_idempotency_key")
+        asked = [str(request.method), request.get_full_path(), request.headers.get("If-Match", "")]
+        asked.append(request.headers.get("Content-Type", ""))
+        body = request._request.body if self.whole_body else request.headers.get("Content-Length", "")
+        before = idempotency.begin(self.who, key, idempotency.fingerprint(*asked, body))
+        if before is not None:
+            return Response(
+                before.body, status=before.status, headers={**before.headers, "Idempotent-Replayed": "true"}
+            )
+        self._key = key
+        answer: Response = work()
+        kept = {name: answer[name] for name in _KEPT_HEADERS if name in answer}
+        # through JSON: dates and ids as they were shown
+        shown = json.loads(self.get_renderers()[0].render(answer.data)) if answer.data is not None else None
+        idempotency.finish(self.who, key, idempotency.Answer(answer.status_code, kept, shown))
+        return answer
+
+
+def caller_address(request: Request) -> str:
+    """Whom limits before any credential count: the address the connection came from."""
+    return str(request.META.get("REMOTE_ADDR", ""))
