@@ -80,6 +80,7 @@ async def _guarded(turn: Turn, said: Say) -> Say:
     if verdict.ok:
         return said
     log.warning("reply_replaced", rules=verdict.rules, session=turn.session_id)
+    turn.memory.last_understood["replaced"] = list(verdict.rules)
     await turn.visits.report_incident("guard", verdict.rules)
     return replace(said, text=verdict.replacement, sources=())
 

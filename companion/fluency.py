@@ -338,12 +338,12 @@ class Fluency:
     def _failed(self, where: str, error: LanguageModelError) -> None:
         self.tired = True
         self.note["failed"] = f"{where}:{error.code}"
-        log.info("model_left_out", where=where, code=error.code)
+        log.info("model_left_out", task=where, code=error.code)
 
     def _refused(self, where: str, rules: tuple[str, ...]) -> None:
         """The rules only; what the model said may hold her words."""
         self.note.setdefault("refused", []).append(f"{where}:{','.join(rules)}")
-        log.info("model_words_refused", where=where, rules=rules)
+        log.info("model_words_refused", task=where, reason=",".join(rules))
 
 
 def _with_wish(understood: Understanding, context: Context, intent: str, named: Mapping[str, Any]) -> Understanding:

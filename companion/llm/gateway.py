@@ -92,9 +92,7 @@ class Gateway:
                             raise ModelNonsense(code="model_said_nothing")
                     except LanguageModelError as error:
                         _settle(breaker, error)
-                        log.warning(
-                            "model_failed", model=model.name, code=error.code, started=wait.started, attempt=attempt
-                        )
+                        log.warning("model_failed", backend=model.name, code=error.code, attempt=attempt)
                         last = error
                         if wait.started:
                             raise

@@ -73,7 +73,9 @@ class Mask:
     """One exchange's mask. ``names``: people we know of, hidden wherever they stand."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self._names = sorted({n for n in names if len(n) >= 2}, key=len, reverse=True)
+        whole = {n for n in names if len(n) >= 2}
+        given = {n[1:] for n in whole if len(n) == 3}  # 玉兰: how family and friends say it
+        self._names = sorted(whole | given, key=len, reverse=True)
         self._by_word: dict[str, str] = {}
         self._by_placeholder: dict[str, str] = {}
 
