@@ -258,6 +258,10 @@ KEY_SERVICE: dict[str, Any] = {
 HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
+# How each hospital is reached that is not called back by webhook only: docs/connectors.md.
+HOSPITALS_CONNECTORS_FILE = env("COMPANION_CONNECTORS_FILE")
+if HOSPITALS_CONNECTORS_FILE:
+    CELERY_BEAT_SCHEDULE["polling"] = {"task": "hospitals.tasks.poll_hospitals", "schedule": 20.0}
 
 # --- web ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -1,7 +1,10 @@
-"""Django's name for this app."""
+"""Django's name for this app; its system checks."""
 
 from django.apps import AppConfig
 
 
 class HospitalsConfig(AppConfig):
     name = "hospitals"
+
+    def ready(self) -> None:
+        from hospitals import checks  # noqa: F401  registers itself

@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from hospitals.connectors import sandbox
-from hospitals.services import booking, inbox, outbox
+from hospitals.services import booking, inbox, outbox, polling
 
 
 @shared_task(ignore_result=True)
@@ -39,3 +39,14 @@ def send_sandbox_events(hospital_id: str) -> None:
 @shared_task(ignore_result=True)
 def sandbox_clock() -> None:
     sandbox.tick_all()
+
+
+@shared_task(ignore_result=True)
+def poll_hospitals() -> None:
+    for hospital_id in polling.asked():
+        poll_hospital.delay(str(hospital_id))
+
+
+@shared_task(ignore_result=True)
+def poll_hospital(hospital_id: str) -> None:
+    polling.poll(UUID(hospital_id))

@@ -1,8 +1,10 @@
 """Which connector speaks with which hospital: names in Hospital.connector, classes by dotted path, one instance a process."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import yaml
 from django.conf import settings
 from django.utils.module_loading import import_string
 
@@ -14,14 +16,27 @@ KINDS = {
     "fhir": "hospitals.connectors.fhir.FhirConnector",
     "hl7v2": "hospitals.connectors.hl7v2.Hl7v2Connector",
 }
-# settings.HOSPITALS_CONNECTORS adds to these or replaces them, in the shape of Django's STORAGES.
+# settings.HOSPITALS_CONNECTORS_FILE and settings.HOSPITALS_CONNECTORS add to these or replace them, in the shape of Django's STORAGES.
 CONNECTORS = {
     "sandbox": {"BACKEND": "hospitals.connectors.sandbox.SandboxConnector", "OPTIONS": {}},
 }
 
 
+@cache
+def _of_file(path: str) -> dict[str, dict[str, Any]]:
+    """The operator's file (docs/connectors.md): name → BACKEND and OPTIONS. Raises ``ConnectorUnavailable``."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if isinstance(found, dict) and all(isinstance(entry.get("OPTIONS", {}), dict) for entry in found.values()):
+            return {str(name): {"BACKEND": str(entry["BACKEND"]), **entry} for name, entry in found.items()}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError) as error:
+        raise ConnectorUnavailable(code="connectors_unreadable") from error
+    raise ConnectorUnavailable(code="connectors_unreadable")
+
+
 def _known() -> dict[str, dict[str, Any]]:
-    return CONNECTORS | getattr(settings, "HOSPITALS_CONNECTORS", {})
+    path = getattr(settings, "HOSPITALS_CONNECTORS_FILE", "")
+    return CONNECTORS | (_of_file(path) if path else {}) | getattr(settings, "HOSPITALS_CONNECTORS", {})
 
 
 def _entry(name: str) -> tuple[str, dict[str, Any]]:
@@ -45,8 +60,37 @@ def _made(name: str) -> Connector:
 
 
 def names(kind: type) -> tuple[str, ...]:
-    """The names under which connectors of this kind are set up here."""
-    return tuple(name for name in _known() if issubclass(import_string(_entry(name)[0]), kind))
+    """The names under which connectors of this kind are set up here; wrong entries are ``faults``."""
+    found = []
+    for name in _known():
+        try:
+            if issubclass(import_string(_entry(name)[0]), kind):
+                found.append(name)
+        except ImportError:
+            continue
+    return tuple(found)
+
+
+def faults() -> list[tuple[str, str, str]]:
+    """(name, code, why) of each connector that cannot be made with its settings."""
+    found = []
+    try:
+        known = list(_known())
+    except ConnectorUnavailable as error:
+        return [("", error.code, type(error.__cause__).__name__)]
+    for name in known:
+        try:
+            _made(name)
+        except ConnectorUnavailable as error:
+            why = error.__cause__
+            found.append((name, error.code, str(getattr(why, "code", "") or why)))
+    return found
+
+
+def forget() -> None:
+    """Settings have changed: make connectors anew."""
+    _made.cache_clear()
+    _of_file.cache_clear()
 
 
 def connector(hospital: Hospital) -> Connector:

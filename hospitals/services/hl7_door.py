@@ -39,7 +39,7 @@ def admit(address: str) -> Peer | None:
         if isinstance(connector, Hl7v2Connector) and connector.knows(address):
             found.append(Peer(row.id, row.code, connector))
     if len(found) > 1:
-        log.error("mllp_peer_claimed_twice", hospitals=[peer.code for peer in found])
+        log.error("mllp_peer_claimed_twice", hospital=found[0].code, count=len(found))
     return found[0] if len(found) == 1 else None
 
 
@@ -78,6 +78,6 @@ def _kept(peer: Peer, message: messages.Message) -> tuple[str, str]:
         except UnknownAppointment as error:
             return UNKNOWN_KEY, error.detail
         except BadEvent as error:
-            log.warning("hl7_unusable", hospital=str(peer.hospital_id), kind=message.kind, code=error.code)
+            log.warning("hl7_unusable", hospital=str(peer.hospital_id), event_type=message.kind, code=error.code)
             return WRONG_CONTENT, error.detail
     return "", ""

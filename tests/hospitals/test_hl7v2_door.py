@@ -47,9 +47,9 @@ def configured(settings: Any) -> Iterator[None]:
         "wrong": {"BACKEND": "hl7v2", "OPTIONS": {"host": "10.0.0.1", "port": 1}},
         "odd": {"BACKEND": "fhir", "OPTIONS": {"base": "typing error"}},
     }
-    connecting._made.cache_clear()
+    connecting.forget()
     yield
-    connecting._made.cache_clear()
+    connecting.forget()
 
 
 def text(visit: object, kind: str = "SIU^S12", control: str = "M1", mode: str = "P", *lines: str) -> bytes:

@@ -131,7 +131,7 @@ class FhirConnector:
                         except (BadEvent, KeyError, ValueError, TypeError) as error:
                             unusable += 1
                             code = getattr(error, "code", type(error).__name__)
-                            log.warning("resource_unusable", hospital=str(hospital_id), kind=kind, code=code)
+                            log.warning("resource_unusable", hospital=str(hospital_id), event_type=kind, code=code)
         except AddressRefused as error:
             raise ConnectorUnavailable(code=error.code) from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))

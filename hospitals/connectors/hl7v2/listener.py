@@ -64,15 +64,15 @@ class Listener(Generic[Who]):
         self._open[peer] += 1
         try:
             if self._open[peer] > self._per_peer or self._open.total() > CONNECTIONS:
-                log.warning("mllp_crowded", peer=peer)
+                log.warning("mllp_crowded", count=self._open.total())
                 return
             who = await self._admit(peer)
             if who is None:
-                log.warning("mllp_stranger", peer=peer)
+                log.warning("mllp_stranger")
                 return
             await self._talk(who, reader, writer)
         except (FramingError, TimeoutError, ConnectionError, ssl.SSLError) as error:
-            log.info("mllp_closed", peer=peer, code=type(error).__name__)
+            log.info("mllp_closed", code=type(error).__name__)
         finally:
             self._open[peer] -= 1
             if not self._open[peer]:
