@@ -4,10 +4,52 @@ import { el, svg } from './dom.js';
 
 const points = (list) => list.map(([x, y]) => `${x},${y}`).join(' ');
 
-function centre(polygon) {
+const AROUND = 9; // metres shown beside the way
+const LEAST = 34; // metres shown at least
+
+const range = (list, pad) => {
+  const xs = list.map(([x]) => x);
+  const ys = list.map(([, y]) => y);
+  return [Math.min(...xs) - pad, Math.max(...xs) + pad, Math.min(...ys) - pad, Math.max(...ys) + pad];
+};
+
+// [low, high] widened to LEAST and moved into [first, last].
+function within(low, high, first, last) {
+  const half = Math.max(high - low, LEAST) / 2;
+  const middle = (low + high) / 2;
+  if (half * 2 >= last - first) return [first, last];
+  const shift = Math.max(first - (middle - half), 0) + Math.min(last - (middle + half), 0);
+  return [middle - half + shift, middle + half + shift];
+}
+
+function box(polygon) {
   const xs = polygon.map(([x]) => x);
   const ys = polygon.map(([, y]) => y);
-  return [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
+  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  return { x: (left + right) / 2, y: (top + bottom) / 2, width: right - left, height: bottom - top };
+}
+
+// A name in its room, in as many lines as it needs; none where it could only be written too small to read.
+function label(room, { largest, smallest, always }) {
+  const { x, y, width, height } = box(room.polygon);
+  const name = [...room.name];
+  for (let size = largest; size >= smallest || always; size *= 0.9) {
+    const perLine = Math.floor((width * 0.94) / size);
+    const lines = perLine ? Math.ceil(name.length / perLine) : 0;
+    if (!lines || lines * size * 1.15 > height * 0.96) {
+      if (size < smallest / 4) return null;
+      continue;
+    }
+    const each = Math.ceil(name.length / lines);
+    const text = svg('text', { x, y, style: `font-size:${size}px${always ? ';font-weight:700' : ''}` });
+    for (let line = 0; line < lines; line += 1) {
+      const part = svg('tspan', { x, y: y + (line - (lines - 1) / 2) * size * 1.15 });
+      part.textContent = name.slice(line * each, (line + 1) * each).join('');
+      text.append(part);
+    }
+    return text;
+  }
+  return null;
 }
 
 // floor: {building, floor, geometry: {outline, rooms: [{code, name, polygon}]}, path: [[x, y], ...]}
@@ -16,12 +58,13 @@ export function drawFloor(floor, { goal = '', first = false, last = false } = {}
   const path = floor.path ?? [];
   const every = [...outline, ...rooms.flatMap((room) => room.polygon), ...path];
   if (!every.length) return null;
-  const xs = every.map(([x]) => x);
-  const ys = every.map(([, y]) => y);
-  const pad = 2;
-  const [left, top] = [Math.min(...xs) - pad, Math.min(...ys) - pad];
-  const [width, height] = [Math.max(...xs) - left + pad, Math.max(...ys) - top + pad];
-  const text = Math.max(1.6, width / 42);
+  const whole = range(every, 2);
+  // only the part that she walks through, large enough to read on a phone
+  const near = path.length > 1 ? range(path, AROUND) : whole;
+  const [left, right] = within(near[0], near[1], whole[0], whole[1]);
+  const [top, bottom] = within(near[2], near[3], whole[2], whole[3]);
+  const [width, height] = [right - left, bottom - top];
+  const text = width / 24; // about 15 px on a phone
   const picture = svg('svg', {
     viewBox: `${left} ${top} ${width} ${height}`,
     role: 'img',
@@ -33,17 +76,13 @@ export function drawFloor(floor, { goal = '', first = false, last = false } = {}
   }
   if (path.length > 1) picture.append(svg('polyline', { class: 'path', points: points(path) }));
   for (const room of rooms) {
-    const [x, y] = centre(room.polygon);
-    const span = Math.max(...room.polygon.map(([px]) => px)) - Math.min(...room.polygon.map(([px]) => px));
-    const size = Math.min(text, (span / Math.max(2, room.name.length)) * 0.95);
-    const label = svg('text', { x, y, style: `font-size:${size}px${room.code === goal ? ';font-weight:700' : ''}` });
-    label.textContent = room.name;
-    picture.append(label);
+    const named = label(room, { largest: text, smallest: text * 0.66, always: room.code === goal });
+    if (named) picture.append(named);
   }
   if (path.length) {
-    if (first) picture.append(svg('circle', { class: 'start', cx: path[0][0], cy: path[0][1], r: text * 0.7 }));
+    if (first) picture.append(svg('circle', { class: 'start', cx: path[0][0], cy: path[0][1], r: text * 0.45 }));
     const [x, y] = path[path.length - 1];
-    if (last) picture.append(svg('circle', { class: 'end', cx: x, cy: y, r: text * 0.7 }));
+    if (last) picture.append(svg('circle', { class: 'end', cx: x, cy: y, r: text * 0.45 }));
   }
   return el('figure', { class: 'floor' }, el('figcaption', {}, `${floor.building} ${floor.floor}`), picture);
 }

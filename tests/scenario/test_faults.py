@@ -91,7 +91,7 @@ async def test_nothing_is_answered_before_hello(stack: Stack) -> None:
         ("[]", "bad_json"),
         ('{"type":"launch"}', "unknown_type"),
         ('{"type":7}', "bad_json"),
-        (json.dumps({"type": "text", "id": "1", "text": "痛" * 350_000}), "too_long"),
+        (json.dumps({"type": "text", "id": "1", "text": "痛" * 350_000}, ensure_ascii=False), "too_long"),
         (json.dumps({"type": "text", "id": "1", "text": "痛" * 501}), "too_long"),
         ('{"type":"text","id":"1"}', "bad_field"),
         ('{"type":"text","text":"头痛"}', "bad_field"),

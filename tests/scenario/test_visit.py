@@ -41,9 +41,11 @@ def mouth(page: Page) -> int:
     return page.evaluate("() => window.companion.player.face()")
 
 
-def spoken_to_the_end(page: Page) -> None:
-    page.wait_for_selector(SPEAKING, timeout=10_000)
-    page.wait_for_selector(IDLE, timeout=60_000)
+def quiet(page: Page) -> None:
+    """She touches 停 once the avatar has begun to speak."""
+    page.wait_for_selector(SPEAKING, timeout=30_000)
+    page.click("#stop")
+    page.wait_for_selector(IDLE, timeout=5_000)
 
 
 def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
@@ -94,7 +96,7 @@ def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
     shoot("05-checked-in")
 
     # --- 3 where she stands; the numbers move by themselves
-    page.wait_for_selector(IDLE, timeout=60_000)
+    quiet(page)
     say(page, "我排到哪了?")
     expect(caption).to_contain_text(re.compile(r"前面排队\d+人,当前叫号.*号,地址位于7号楼1楼B区"))
     shoot("06-queue")
@@ -131,7 +133,7 @@ def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
     step(page, "finish")
     expect(card(page, "invoice")).to_contain_text("您自付", timeout=30_000)
     expect(card(page, "invoice")).to_contain_text("医保支付")
-    page.wait_for_selector(IDLE, timeout=90_000)
+    quiet(page)
     shoot("12-invoice")
     while stack.ask_database(UNPAID):
         say(page, "缴费")
@@ -143,13 +145,15 @@ def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
         assert stack.ask_database(UNPAID) < unpaid
     shoot("13-paid")
     say(page, "下一步做什么")
+    expect(card(page, "journey")).to_contain_text("泪液与眼压检查", timeout=30_000)
+    say(page, "我要做什么检查")
     expect(card(page, "examination")).to_be_visible(timeout=30_000)
     shoot("14-examination")
     step(page, "complete_examination")
     step(page, "issue_report")
     expect(card(page, "report").locator(".report-line").first).to_be_visible(timeout=60_000)
     expect(card(page, "report").locator(".report-line.low, .report-line.high").first).to_be_visible()
-    page.wait_for_selector(IDLE, timeout=90_000)
+    quiet(page)
     shoot("15-report")
     say(page, "药怎么用")
     expect(card(page, "medicine")).to_contain_text("滴眼液", timeout=30_000)
@@ -158,7 +162,7 @@ def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
     step(page, "dispense")
     step(page, "close")
     expect(page.locator("body")).to_have_attribute("data-visit-state", "follow_up", timeout=30_000)
-    page.wait_for_selector(IDLE, timeout=90_000)
+    quiet(page)
     shoot("17-closed")
     done = stack.ask_database(
         "from companion.models import Visit; from companion import visits; v = Visit.objects.get(); j = visits.journey_of(v);"
