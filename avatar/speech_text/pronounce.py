@@ -21,14 +21,17 @@ def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
 
     ``prescribed`` syllables are taken as they are: no tone changes in them.
     """
+    return _changed(said, usual(said) | prescribed, frozenset(prescribed))
+
+
+def usual(said: str) -> dict[int, str]:
+    """As ``pronounce``, with each tone as it is in the word by itself, and nothing prescribed."""
     readings = _dictionary(said)
-    fixed = dict(prescribed)
     for at, syllables in _phrases(said):
         for n, syllable in enumerate(syllables):
-            if at + n in readings and at + n not in prescribed:
+            if at + n in readings:
                 readings[at + n] = syllable
-    readings |= fixed
-    return _changed(said, readings, frozenset(prescribed))
+    return readings
 
 
 def _dictionary(said: str) -> dict[int, str]:

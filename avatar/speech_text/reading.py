@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from avatar.speech_text.pronounce import known, pronounce, split
+from avatar.speech_text.homophones import homophone
+from avatar.speech_text.pronounce import known, pronounce, split, usual
 from avatar.speech_text.rules import parts
 from avatar.speech_text.tables import pairs
 
@@ -100,14 +101,30 @@ class Reading:
         return self.pieces[bisect_right(self._begins, position) - 1]
 
     @cached_property
-    def sounds(self) -> tuple[Sound, ...]:
-        """Everything that is heard, in order, pauses included."""
+    def _prescribed(self) -> dict[int, str]:
+        """Position in ``said`` -> the syllable that a lexicon wants there."""
         prescribed: dict[int, str] = {}
         for piece, begin in zip(self.pieces, self._begins, strict=True):
             hanzi = [begin + n for n, char in enumerate(piece.said) if _HANZI.match(char)]
             if len(hanzi) == len(piece.pinyin):
                 prescribed.update(zip(hanzi, piece.pinyin, strict=True))
-        readings = pronounce(self.said, prescribed)
+        return prescribed
+
+    @cached_property
+    def plain(self) -> str:
+        """``said`` for an engine that takes no pinyin, character for character: homophones where it would read another way."""
+        if not self._prescribed:
+            return self.said
+        chars, readings = list(self.said), usual(self.said)
+        for at, syllable in self._prescribed.items():
+            if readings.get(at) != syllable:
+                chars[at] = homophone(syllable) or chars[at]
+        return "".join(chars)
+
+    @cached_property
+    def sounds(self) -> tuple[Sound, ...]:
+        """Everything that is heard, in order, pauses included."""
+        readings = pronounce(self.said, self._prescribed)
         sounds: list[Sound] = []
         at = 0
         while at < len(self.said):

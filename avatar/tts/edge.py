@@ -68,7 +68,7 @@ class EdgeEngine:
             return
         decoder = Mp3Decoder(self.sample_rate_hz)
         release = _Release(reading, self.sample_rate_hz)
-        async with contextlib.aclosing(self._messages(reading.said, request)) as messages:
+        async with contextlib.aclosing(self._messages(reading.plain, request)) as messages:
             async for message in messages:
                 if message["type"] == "audio":
                     release.hear(decoder.feed(message["data"]))

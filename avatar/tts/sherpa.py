@@ -111,7 +111,7 @@ class SherpaEngine:
         for order in orders(reading.sounds):
             words = [sound for sound in order if not isinstance(sound, Mark)]
             until = words[-1].said_at + len(words[-1].text)
-            text = reading.said[words[0].said_at : until]
+            text = reading.plain[words[0].said_at : until]
             pcm = await loop.run_in_executor(self._thread, self._generate, text, speaker, request.pace)
             pcm = np.concatenate([pcm, silence(order, request.pace, self.sample_rate_hz)])
             begin_ms = 1000 * samples // self.sample_rate_hz

@@ -32,7 +32,7 @@ class WordTimer:
         self._reading = reading
         self._rate_hz = sample_rate_hz
         self._sounds = [sound for sound in reading.sounds if isinstance(sound, Syllable | Foreign)]
-        self._folded = reading.said.lower()
+        self._folded = reading.plain.lower()
         self._at = 0  # in ``said``
         self._next = 0  # in ``_sounds``
         self._late_ms: float | None = None

@@ -1,6 +1,6 @@
 """A local server that speaks the online voice's protocol, so far as edge-tts uses it, and breaks it on purpose.
 
-Words are two characters long and sound as a tone of 160 ms a character; marks are 200 ms of silence; there are 100 ms before the
+Words are two characters long and sound as a tone of 160 ms a character at the usual rate; marks are 200 ms of silence; there are 100 ms before the
 first word, as the service has. ``Fault`` tells how it misbehaves; the faults of one stub are used up in order, the last one stays.
 """
 
@@ -84,30 +84,33 @@ class Stub:
         _check(request)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        text = await self._asked(socket)
+        text, rate = await self._asked(socket)
         if fault is Fault.NO_ANSWER:
             await self.let_go.wait()
         elif fault is Fault.GARBAGE:
             await socket.send_bytes(b"\xff\xff" + b"garbage" * 40)
         else:
             with suppress(ConnectionError):
-                await self._speak(socket, text, fault, request)
+                await self._speak(socket, *spoken(text, rate), fault, request)
         await socket.close()
         return socket
 
-    async def _asked(self, socket: web.WebSocketResponse) -> str:
+    async def _asked(self, socket: web.WebSocketResponse) -> tuple[str, float]:
+        """What is to be said, and how fast."""
         config, ssml = [(await socket.receive()).data for _ in range(2)]
         assert "Path:speech.config" in config and '"wordBoundaryEnabled":"true"' in config
         assert "audio-24khz-48kbitrate-mono-mp3" in config
         assert "Path:ssml" in ssml
         self.ssml.append(ssml)
-        return unescape(re.search(r"<prosody[^>]*>(.*)</prosody>", ssml, re.S)[1])
+        asked = re.search(r"<prosody [^>]*rate='([+-]\d+)%'[^>]*>(.*)</prosody>", ssml, re.S)
+        return unescape(asked[2]), 1 + int(asked[1]) / 100
 
-    async def _speak(self, socket: web.WebSocketResponse, text: str, fault: Fault, request: web.Request) -> None:
+    async def _speak(
+        self, socket: web.WebSocketResponse, words: list[Word], sound: bytes, fault: Fault, request: web.Request
+    ) -> None:
         serial = uuid.uuid4().hex
         await socket.send_str(_text(serial, "turn.start", {"context": {"serviceTag": serial}}))
         await socket.send_str(_text(serial, "response", {"context": {"serviceTag": serial}}))
-        words, sound = spoken(text)
         if fault is Fault.NOISE:
             sound = bytes(range(1, 120)) * 400
         if fault is Fault.NO_AUDIO:
@@ -158,19 +161,20 @@ def _boundary(word: Word) -> dict:
 
 
 @cache
-def spoken(text: str) -> tuple[list[Word], bytes]:
+def spoken(text: str, rate: float = 1.0) -> tuple[list[Word], bytes]:
     """The words with their times, and the sound as MP3."""
     words, at, position = [], LEAD_MS, 0
+    character_ms = round(CHARACTER_MS / rate)
     for found in _WORD.finditer(text):
         at += MARK_MS * len(text[position : found.start()].strip())
-        length = CHARACTER_MS * len(found[0])
+        length = character_ms * len(found[0])
         words.append(Word(found[0], at, at + length))
         at, position = at + length, found.end()
     pcm = np.zeros((at + 300) * RATE_HZ // 1000, np.int16)
     for word in words:
         for n in range(len(word.text)):
-            begin = (word.start_ms + n * CHARACTER_MS) * RATE_HZ // 1000
-            t = np.arange(CHARACTER_MS * RATE_HZ // 1000)
+            begin = (word.start_ms + n * character_ms) * RATE_HZ // 1000
+            t = np.arange(character_ms * RATE_HZ // 1000)
             swell = np.sin(np.pi * t / len(t))  # weakest where characters meet
             pcm[begin : begin + len(t)] = (9000 * swell * np.sin(2 * np.pi * 220 * t / RATE_HZ)).astype(np.int16)
     return words, mp3(pcm)

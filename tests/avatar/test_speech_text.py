@@ -223,6 +223,16 @@ def test_a_hospitals_own_words() -> None:
     assert spoken("坏", lexicon) == "xyz九"  # what is no pinyin is said
 
 
+def test_an_engine_that_takes_no_pinyin_is_given_homophones() -> None:
+    reading = read(
+        "请到乐行楼、乐山楼，你好", (("乐行楼", "yue4 xing2 lou2"), ("乐山楼", "le4 shan1 lou2"), ("你好", "ni3 hao3"))
+    )
+    assert pinyin(reading.plain).split()[2:5] == ["yue4", "xing2", "lou2"]
+    assert len(reading.plain) == len(reading.said)
+    assert reading.plain[3:] == reading.said[3:]  # what is read so anyway is left as it is
+    assert read("乐行楼").plain == "乐行楼"
+
+
 def test_the_longest_of_a_hospitals_words_wins() -> None:
     assert spoken("东院区", (("东院", "东面的院"), ("东院区", "东区"))) == "东区"
 

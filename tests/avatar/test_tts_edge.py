@@ -44,6 +44,15 @@ async def test_boundaries_are_what_is_written_in_order() -> None:
     assert words[2].start_ms - words[1].end_ms == MARK_MS
 
 
+async def test_a_hospitals_word_is_said_in_its_way_and_captioned_as_written() -> None:
+    async with edge_stub() as stub:
+        engine = EdgeEngine(endpoint=stub.endpoint, **PATIENT)
+        items = await said(engine, "去乐行楼", lexicon=(("乐行楼", "yue4 xing2 lou2"),))
+    assert "乐" not in stub.ssml[0]
+    assert [item.text for item in items if isinstance(item, Boundary)] == ["去乐行楼"]
+    assert [item.phoneme for item in items if isinstance(item, Phoneme)][2:4] == ["ve", "x"]
+
+
 async def test_phonemes_lie_in_the_sound_of_their_word() -> None:
     async with edge_stub() as stub:
         items = await said(EdgeEngine(endpoint=stub.endpoint, **PATIENT), "马上看门诊")
