@@ -245,6 +245,16 @@ def _disease_code(m: re.Match[str]) -> list[Part]:
     return parts
 
 
+def _from_to(m: re.Match[str]) -> list[Part]:
+    """``B1-B2`` -> B一到B二; the same letter on both sides."""
+    return [_part(m, "a", cardinal(m["a"])), (m.end("a"), m.start("to"), "到"), _part(m, "b", cardinal(m["b"]))]
+
+
+def _pages(m: re.Match[str]) -> list[Part]:
+    """``第1/3页`` -> 第一页，共三页."""
+    return [_part(m, "a", f"{cardinal(m['a'])}页"), (m.end("a"), m.start("b"), "，共"), _part(m, "b", cardinal(m["b"]))]
+
+
 def _letters_and_digits(m: re.Match[str]) -> list[Part]:
     """``A12`` -> A十二, ``A066`` -> A零六六, ``MZ2026`` digit by digit."""
     short = len(m["n"]) <= 2
@@ -277,7 +287,7 @@ def _table(name: str) -> Say:
 
 
 _DATE_SEP = r"(?:\s?年\s?|[-/.])"
-_CODE_NAMES = "验证码|校验码|取件码|取药码|预约码|预约号|登记号|住院号|门诊号|病历号|病案号|就诊号|流水号|订单号|单号|卡号|尾号|编号|号码|代码|工号|邮编|批号|条码|证号"
+_CODE_NAMES = r"验证码|校验码|取件码|取药码|预约码|预约号|登记号|住院号|门诊号|病历号|病案号|就诊号|流水号|订单号|单号|卡号|尾号|编号|号码|代码|工号|邮编|批号|条码|证号|[后前末][一二三四五六七八\d]位(?:数字?)?"
 _BEHIND = rf"(?P<behind>\s?{UNITS}|(?:{COUNTED})|)"
 
 _FINDING = {"+": "阳性", "-": "阴性", "±": "弱阳性", "++": "两个加号", "+++": "三个加号", "++++": "四个加号"}
@@ -318,9 +328,11 @@ RULES: tuple[tuple[re.Pattern[str], Say], ...] = tuple(
         (r"(?<![A-Za-z\d.-])\d+(?:-\d+){2,}(?![\d.])", _address),
         (rf"(?P<a>{N})(?P<ua>\s?{UNITS})?{TO}(?P<b>{N}){_BEHIND}", _range),
         (r"(?P<times>[×xX*]\s?)?(?<![\d.])10(?:\^|\*\*)?(?P<p>(?<=[\^*])\d{1,2}|[⁰¹²³⁴⁵⁶⁷⁸⁹]+)(?P<u>/(?:L|μL|uL|ml|mL|l))?(?![A-Za-z\d])", _power),
+        (r"第\s?(?P<a>\d{1,4})\s?/\s?(?P<b>\d{1,4})(?=\s?页)", _pages),
         (r"(?<![\d./A-Za-z])(?P<a>\d{1,2})/(?P<b>\d{1,3})(?![\d/.])", _fraction),
         (r"(?<![\d:.])(?P<a>\d{1,4}):(?P<b>\d{1,4})(?![\d:])", lambda m: [_number(m, "a"), (m.end("a"), m.start("b"), "比"), _number(m, "b")]),
         (r"(?<![A-Za-z\d])[A-TV-Z](?P<n>\d{2})(?P<sub>\.(?:\d{1,3}[A-Za-z]?\d{0,3}))(?![\d.])", _disease_code),
+        (rf"(?<![A-Za-z\d])(?P<letter>[A-Z])(?P<a>\d{{1,4}}){TO}(?P<to>(?P=letter))(?P<b>\d{{1,4}})(?![\dA-Za-z.])", _from_to),
         (r"(?<![A-Za-z\d])[A-Za-z]{1,6}-?(?P<n>\d+)(?![\d.])", _letters_and_digits),
         (r"(?<![A-Za-z\d.])\d+(?:\.\d+){2,}(?![\d.])", _version),
         (rf"第\s?(?P<n>{N})", _ordinal),
