@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from companion import admin_quality  # noqa: F401  registers the review of turns
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
 
 admin.site.site_header = "健康伴行 · 省级健康服务管理"

@@ -175,9 +175,10 @@ def figures(*, since: datetime, until: datetime) -> dict[str, int]:
 
 def people_of(resident_id: UUID) -> tuple[str, ...]:
     """Every name on her cards, her own among them."""
-    names = list(Resident.objects.filter(id=resident_id))
-    cards = list(Patient.objects.filter(Q(keeper_id=resident_id) | Q(links__resident_id=resident_id)).distinct())
-    return tuple(dict.fromkeys(row.name for row in (*names, *cards) if row.name))
+    names = [str(resident.name) for resident in Resident.objects.filter(id=resident_id)]
+    cards = Patient.objects.filter(Q(keeper_id=resident_id) | Q(links__resident_id=resident_id)).distinct()
+    names += [str(card.name) for card in cards]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def hidden(text: str, names: Iterable[str]) -> str:

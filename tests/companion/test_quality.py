@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from companion import quality
@@ -191,3 +194,56 @@ def test_an_unreadable_day_is_refused(db: None, tmp_path: Path, day: str) -> Non
     with pytest.raises(CommandError):
         call_command("export_corrections", str(tmp_path / "x.jsonl"), since=day)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- in the admin ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def reviewer(db: None, client: Client) -> Client:
+    user = User.objects.create_user("reviewer-x", password="for-tests", is_staff=True)
+    wanted = ("view_turnreview", "change_turnreview")
+    user.user_permissions.set(Permission.objects.filter(codename__in=wanted))
+    client.force_login(user)
+    return client
+
+
+def address(name: str, *args: Any) -> str:
+    return reverse(f"admin:companion_turnreview_{name}", args=args)
+
+
+def test_a_reviewer_picks_reads_and_corrects(reviewer: Client, spoke: Any) -> None:
+    spoke("陈玉兰想挂眼科", answered=["陈玉兰您好,建议挂眼科。"], rating=-1)
+    spoke("后面一句")
+    answer = reviewer.get(address("pick_sample"), follow=True)
+    assert "抽取了 2 轮" in answer.content.decode()
+    review = TurnReview.objects.get(because=Because.LOW_RATING)
+    page = reviewer.get(address("change", review.id)).content.decode()
+    assert "某某想挂眼科" in page and "后面一句" in page
+    assert "陈玉兰" not in page
+    form = {"label": Label.MISUNDERSTOOD, "intent": "book", "department": "眼科", "urgency": "", "better_words": "好。"}
+    answer = reviewer.post(address("change", review.id), form)
+    assert answer.status_code == 302
+    review.refresh_from_db()
+    review.turn.refresh_from_db()
+    assert (review.label, review.reviewer, review.better_words) == ("misunderstood", "reviewer-x", "好。")
+    assert review.turn.corrected_intent == "book"
+
+
+def test_a_review_needs_a_label_and_what_exists(reviewer: Client, spoke: Any) -> None:
+    turn = spoke()
+    review = TurnReview.objects.create(turn=turn, resident_id=turn.resident_id, because=Because.RANDOM)
+    for form in ({"label": "", "intent": "book"}, {"label": "right", "intent": "fly"}):
+        assert reviewer.post(address("change", review.id), form).status_code == 200
+    review.refresh_from_db()
+    assert review.reviewed_at is None
+
+
+def test_nobody_else_sees_reviews(client: Client, spoke: Any) -> None:
+    turn = spoke()
+    review = TurnReview.objects.create(turn=turn, resident_id=turn.resident_id, because=Because.RANDOM)
+    client.force_login(User.objects.create_user("desk-x", password="for-tests", is_staff=True))
+    assert client.get(address("changelist")).status_code == 403
+    assert client.get(address("change", review.id)).status_code == 403
+    client.get(address("pick_sample"))
+    assert TurnReview.objects.count() == 1

@@ -21,9 +21,10 @@ DATA = settings.BASE_DIR / "companion" / "data" / "demo" / "residents.yaml"
 ROLES: dict[str, list[str]] = {
     "卫健委管理员": [
         "view_visit view_visitevent view_conversation view_turn change_turn view_incident change_incident handle_incident",
+        "view_turnreview change_turnreview",
         "view_resident view_humanrequest change_humanrequest view_reminder",
     ],
-    "质量评审": ["view_conversation view_turn change_turn view_incident"],
+    "质量评审": ["view_conversation view_turn change_turn view_incident view_turnreview change_turnreview"],
     "客服": ["view_humanrequest change_humanrequest view_visit"],
 }
 
