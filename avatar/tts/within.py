@@ -26,6 +26,7 @@ _VOWELS = "aoeiuvê"
 NEUTRAL, LAST = 0.65, 1.15  # a neutral tone is shorter, the last syllable of a word longer
 # How far a border may move from its typical place, as a part of the shorter neighbour.
 SYLLABLE_REACH, VOWEL_REACH = 0.3, 0.4
+RISEN, FLAT = 0.25, 0.8
 LETTER_MS = 70
 Envelope = npt.NDArray[np.float64]
 
@@ -95,13 +96,21 @@ def _near(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: in
 
 def _weakest(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: int) -> float:
     low, levels = _near(loudness, at_ms, reach_ms, start_ms)
-    if len(levels) < 3 or levels.min() > 0.8 * levels.max():
+    if _flat(levels):
         return at_ms  # nothing there tells one syllable from the next
-    return float(start_ms + (low + int(np.argmin(levels))) * HOP_MS)
+    return float(start_ms + (low + int(np.argmin(levels))) * HOP_MS - HOP_MS)
 
 
 def _rise(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: int) -> float:
+    """Where it has risen by RISEN of the way from the weakest place to the loudest behind it."""
     low, levels = _near(loudness, at_ms, reach_ms, start_ms)
-    if len(levels) < 3 or levels.min() > 0.8 * levels.max():
+    if _flat(levels):
         return at_ms
-    return float(start_ms + (low + int(np.argmax(np.diff(levels))) + 0.5) * HOP_MS)
+    weakest = int(np.argmin(levels))
+    behind = levels[weakest:]
+    risen = int(np.argmax(behind >= behind[0] + RISEN * (behind.max() - behind[0])))
+    return float(start_ms + (low + weakest + risen) * HOP_MS)
+
+
+def _flat(levels: Envelope) -> bool:
+    return len(levels) < 3 or bool(levels.min() > FLAT * levels.max())
