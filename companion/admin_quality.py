@@ -22,7 +22,9 @@ from hospitals.exceptions import KeyDestroyed
 SAMPLE = 50
 SAMPLE_DAYS = 1
 _AROUND = 2  # turns before and after, to see what the talk was about
-_LEVELS = dict(zip(LEVELS, ("立即拨打120", "马上去急诊", "24小时内就诊", "可以看门诊", "可以先在家观察"), strict=True))
+_LEVELS: dict[str, str] = dict(
+    zip(LEVELS, ("立即拨打120", "马上去急诊", "24小时内就诊", "可以看门诊", "可以先在家观察"), strict=True)
+)
 
 
 def _choices(names: Any) -> list[tuple[str, str]]:
@@ -56,7 +58,8 @@ class ReviewForm(forms.ModelForm):
         if "label" in self.fields:
             self.fields["label"].required = True
         turn: Turn = self.instance.turn
-        self.initial |= {
+        self.initial = {
+            **self.initial,
             "intent": turn.corrected_intent,
             "department": turn.corrected_department,
             "urgency": turn.corrected_urgency,

@@ -16,7 +16,7 @@ import structlog
 from companion import llm, safety
 from companion.events import Ask, Event, Say
 from companion.exceptions import CompanionError
-from companion.fluency import Fluency
+from companion.fluency import Allowed, Fluency
 from companion.memory import DialogueMemory
 from companion.skills import emergency, people, registry, talk
 from companion.skills.base import HospitalView, PatientView, PersonView, ResidentView, VisitPort
@@ -29,6 +29,7 @@ __all__ = ["DialogueMemory", "PatientView", "ResidentView", "Turn", "reply"]
 log = structlog.get_logger(__name__)
 
 LABEL_AGAIN_AFTER = timedelta(hours=2)
+ALLOWED = Allowed()  # what a language model may cost in waiting
 LABEL = "提醒您:我是AI助手,不是医生,我的话不能代替医生。"
 _MAY_NAME_HOSPITAL = re.compile(r"[院市省县区]|妇幼|社区|中心|[一二三]附")
 _OWN_BODY = re.compile(
@@ -132,6 +133,7 @@ def _helper(turn: Turn) -> Fluency | None:
         today=turn.now.date(),
         names=tuple(name for name in (turn.resident.name, turn.patient.name) if name),
         family=turn.visits.people,
+        allowed=ALLOWED,
     )
 
 

@@ -46,7 +46,7 @@ class AfterThinking:
 
     def __init__(self) -> None:
         self._held = ""
-        self._state = "start"  # start | thinking | speaking
+        self._state = "start"  # start | thinking | blank | speaking
 
     def feed(self, text: str) -> str:
         """What of this delta may be said already."""
@@ -55,21 +55,24 @@ class AfterThinking:
         self._held += text
         if self._state == "start":
             seen = self._held.lstrip()
-            if _OPEN.startswith(seen[: len(_OPEN)]) and len(seen) < len(_OPEN):
+            if len(seen) < len(_OPEN) and _OPEN.startswith(seen):
                 return ""
             if not seen.startswith(_OPEN):
-                return self._speak(self._held)
+                return self._speak()
             self._state = "thinking"
-        at = self._held.find(_CLOSE)
-        if at < 0:
-            self._held = self._held[-len(_CLOSE) :]
-            return ""
-        return self._speak(self._held[at + len(_CLOSE) :].lstrip())
+        if self._state == "thinking":
+            at = self._held.find(_CLOSE)
+            if at < 0:
+                self._held = self._held[-len(_CLOSE) :]
+                return ""
+            self._state, self._held = "blank", self._held[at + len(_CLOSE) :]
+        self._held = self._held.lstrip()
+        return self._speak() if self._held else ""
 
-    def _speak(self, text: str) -> str:
-        self._state, self._held = "speaking", ""
-        return text
+    def _speak(self) -> str:
+        held, self._held, self._state = self._held, "", "speaking"
+        return held
 
     def rest(self) -> str:
         """What was held back when the stream ended; thoughts without an end are never said."""
-        return self._speak(self._held) if self._state == "start" else ""
+        return self._speak() if self._state == "start" else ""
