@@ -117,7 +117,9 @@ class Policy:
             raise AddressRefused(code="bad_host")
         if host in self.plain_hosts:
             return None
-        if len(labels) == 1 or labels[-1] in _CLOSED_NAMES or host.endswith(".home.arpa"):
+        # Inside a network that the operator named, private names are usual; the address decides there.
+        private = len(labels) == 1 or labels[-1] in _CLOSED_NAMES or host.endswith(".home.arpa")
+        if labels[-1] == "localhost" or labels[0] == "metadata" or (private and not self.networks):
             raise AddressRefused(code="private_name")
         return None
 

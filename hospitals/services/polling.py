@@ -3,6 +3,7 @@
 Where the last poll ended is only a hint, kept in the cache: without it the last day is read again, which tells nothing twice.
 """
 
+import contextlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,9 +12,10 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from hospitals import tenancy
+from hospitals.connectors.base import HospitalEvent
 from hospitals.connectors.fhir import FhirConnector
-from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, UnknownAppointment
-from hospitals.models import Hospital
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable
+from hospitals.models import Appointment, Hospital
 from hospitals.services import circuit, connecting, inbox
 
 log = structlog.get_logger(__name__)
@@ -28,7 +30,7 @@ def _cursor(hospital_id: UUID) -> str:
 
 
 def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
-    """Ask one hospital. Returns how many events were read; 0 when it is being asked already or does not answer."""
+    """Ask one hospital. Returns how many events were told of its visits; 0 when it is being asked already or does not answer."""
     hospital = Hospital.objects.get(id=hospital_id)
     try:
         connector = connecting.connector(hospital)
@@ -52,16 +54,26 @@ def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
             return 0
         circuit.succeeded(hospital_id)
         with tenancy.scope(hospital_id):
-            for event in found.events:
-                try:
-                    inbox.store(event)
-                except UnknownAppointment:
-                    continue  # kept as a dead letter
+            ours = _ours(found.events)
+            for event in ours:
+                inbox.store(event)
+        if len(ours) < len(found.events):
+            log.warning("poll_of_others", hospital=str(hospital_id), count=len(found.events) - len(ours))
         # only now: a crash before this reads the same again
         cache.set(_cursor(hospital_id), found.next_since, REMEMBERED_S)
-        return len(found.events)
+        return len(ours)
     finally:
         cache.delete(busy)
+
+
+def _ours(events: tuple[HospitalEvent, ...]) -> list[HospitalEvent]:
+    """Those of this hospital's own appointments. A server that several hospitals share shows more: nothing of it is kept."""
+    keys = set()
+    for event in events:
+        with contextlib.suppress(ValueError):
+            keys.add(UUID(event.appointment_id))
+    known = {str(key) for key in Appointment.objects.filter(id__in=keys).values_list("id", flat=True)}
+    return [event for event in events if event.appointment_id in known]
 
 
 def asked() -> list[UUID]:

@@ -103,11 +103,12 @@ def test_only_connected_hospitals_are_asked(server: FhirServer, state: str) -> N
     assert polling.asked() == []
 
 
-def test_an_appointment_we_never_made_is_a_dead_letter(server: FhirServer) -> None:
+@pytest.mark.parametrize("value", ["not-one-of-ours", "11111111-1111-4111-8111-111111111111", ""])
+def test_nothing_is_kept_of_an_appointment_that_is_another_hospital_s(server: FhirServer, value: str) -> None:
     row = an_appointment("one-fhir")
+    value = value or str(an_appointment("sandbox", "other").id)
     delivered(row, CommandKind.BOOK)
     (theirs,) = server.of_kind("Appointment")
-    stranger = [{"system": "urn:health-companion:appointment", "value": "not-one-of-ours"}]
+    stranger = [{"system": "urn:health-companion:appointment", "value": value}]
     server.change(f"Appointment/{theirs['id']}", identifier=stranger)
-    polling.poll(row.hospital_id, now=START)
-    assert events(row) == [("appointment.booked", "dead")]
+    assert polling.poll(row.hospital_id, now=START) == 0 and events(row) == []

@@ -42,8 +42,8 @@ def configured(settings: Any) -> Iterator[None]:
     options = {"host": "127.0.0.1", "port": 1, "tls": False, "networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
     settings.HOSPITALS_CONNECTORS = {
         "one-hl7": {"BACKEND": "hl7v2", "OPTIONS": {**options, "peers": ["127.0.0.1/32", "10.1.0.0/16"]}},
-        "two-hl7": {"BACKEND": "hl7v2", "OPTIONS": {**options, "peers": ["10.2.0.0/16", "10.9.9.9"]}},
-        "three-hl7": {"BACKEND": "hl7v2", "OPTIONS": {**options, "peers": ["10.9.9.0/24"]}},
+        "two-hl7": {"BACKEND": "hl7v2", "OPTIONS": {**options, "facility": "H2", "peers": ["10.2.0.0/16", "10.9.9.9"]}},
+        "three-hl7": {"BACKEND": "hl7v2", "OPTIONS": {**options, "facility": "H3", "peers": ["10.9.9.0/24"]}},
         "wrong": {"BACKEND": "hl7v2", "OPTIONS": {"host": "10.0.0.1", "port": 1}},
         "odd": {"BACKEND": "fhir", "OPTIONS": {"base": "typing error"}},
     }
@@ -63,9 +63,9 @@ def kept(row: Appointment) -> list[tuple[str, str]]:
 
 
 def taken(row: Appointment, raw: bytes, address: str = "127.0.0.1") -> Message:
-    peer = hl7_door.admit(address)
-    assert peer is not None and peer.hospital_id == row.hospital_id
-    return read(hl7_door.take(peer, raw))
+    peers = hl7_door.admit(address)
+    assert row.hospital_id in [peer.hospital_id for peer in peers]
+    return read(hl7_door.take(peers, raw))
 
 
 def said(answer: Message) -> tuple[str, str, str]:
@@ -83,10 +83,24 @@ class TestDoor:
 
     def test_who_speaks_is_told_by_the_address_alone(self) -> None:
         one, two = an_appointment("one-hl7"), an_appointment("two-hl7", "two")
-        an_appointment("three-hl7", "three")
         assert said(taken(two, text(two.id), "10.2.7.7"))[0] == "AA" and kept(one) == []
-        assert hl7_door.admit("10.3.0.1") is None and hl7_door.admit("::ffff:10.1.2.3") is not None
-        assert hl7_door.admit("10.9.9.9") is None, "claimed by two hospitals: nobody's"
+        assert not hl7_door.admit("10.3.0.1")
+        assert [peer.hospital_id for peer in hl7_door.admit("::ffff:10.1.2.3")] == [one.hospital_id]
+
+    def test_hospitals_behind_one_engine_are_told_apart_by_the_sending_facility(self) -> None:
+        two, three = an_appointment("two-hl7", "two"), an_appointment("three-hl7", "three")
+        raw = text(two.id)
+        assert said(taken(two, raw.replace(b"|H1|", b"|H2|"), "10.9.9.9"))[0] == "AA" and len(kept(two)) == 1
+        assert said(taken(two, raw.replace(b"|H1|", b"|H3|"), "10.9.9.9")) == ("AE", "M1", "204")
+        assert kept(three) == [("hl7:M1", "dead")]
+        for nobody in (b"|H1|", b"||"):
+            assert said(taken(two, raw.replace(b"|H1|", nobody), "10.9.9.9")) == ("AR", "M1", "204")
+
+    def test_a_number_used_for_another_message_is_said_and_not_lost_in_silence(self) -> None:
+        row = an_appointment("one-hl7")
+        assert said(taken(row, text(row.id)))[0] == "AA"
+        assert said(taken(row, text(row.id, "SIU^S15"))) == ("AE", "M1", "205")
+        assert len(kept(row)) == 1
 
     def test_one_hospital_s_wrong_settings_do_not_shut_the_door_for_the_others(self) -> None:
         an_appointment("wrong", "nine")
@@ -126,10 +140,9 @@ class TestDoor:
 
     def test_a_suspended_hospital_keeps_its_messages_until_it_is_back(self) -> None:
         row = an_appointment("one-hl7")
-        peer = hl7_door.admit("127.0.0.1")
-        assert peer is not None
+        peers = hl7_door.admit("127.0.0.1")
         Hospital.objects.filter(id=row.hospital_id).update(state="suspended")
-        assert said(read(hl7_door.take(peer, text(row.id)))) == ("AR", "M1", "207") and kept(row) == []
+        assert said(read(hl7_door.take(peers, text(row.id)))) == ("AR", "M1", "207") and kept(row) == []
 
     def test_a_database_that_is_away_asks_for_the_message_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from django.db import OperationalError

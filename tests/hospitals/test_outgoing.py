@@ -148,6 +148,18 @@ def test_a_network_that_the_operator_named_is_open_and_its_metadata_service_is_n
     assert refused.value.code == "not_https"
 
 
+def test_private_names_are_usual_inside_a_named_network_and_their_addresses_decide() -> None:
+    policy = Policy.of(networks=["10.8.0.0/16"])
+    for name in ("https://his.hospital.local/", "https://his/"):
+        policy.check_url(name)
+    assert outgoing.addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.8.0.9"]) == ["10.8.0.9"]
+    with pytest.raises(AddressRefused):
+        outgoing.addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.9.0.9"])
+    for name in ("https://localhost/", "https://metadata.google.internal/", "https://metadata/"):
+        with pytest.raises(AddressRefused):
+            policy.check_url(name)
+
+
 # --- a server that plays what goes wrong ----------------------------------------------------------------------
 
 

@@ -153,7 +153,8 @@ def _words(answer: Answer) -> str:
         return ""
     for issue in issues:
         details = issue.get("details")
-        text = (details.get("text") if isinstance(details, dict) else None) or issue.get("diagnostics")
+        # diagnostics are for engineers and may quote what was sent: a resident never hears them
+        text = details.get("text") if isinstance(details, dict) else None
         if isinstance(text, str) and text.strip():
             return text.strip()[:WORDS_MAX]
     return ""

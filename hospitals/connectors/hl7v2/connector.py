@@ -48,6 +48,7 @@ class Hl7v2Connector:
             raise AddressRefused(code="not_tls")
         self._host, self._port, self._answer_s, self._resolve, self._now = host, port, answer_s, resolve, now
         self._receiver = (application, facility)
+        self.facility = facility
         self._tls: ssl.SSLContext | None = None
         if tls:
             self._tls = ssl.create_default_context(cafile=ca_file or None)

@@ -49,7 +49,7 @@ class Listener(Generic[Who]):
         await self._server.serve_forever()
 
     async def stop(self) -> None:
-        """Take no more; what is being answered is finished first."""
+        """Take no more. A message under way is still stored; its answer may be lost, and then it is sent again."""
         if self._server is not None:
             self._server.close()
         for task in list(self._tasks):

@@ -1,6 +1,8 @@
 """Listens for hospitals that send HL7 v2 over MLLP."""
 
 import asyncio
+import contextlib
+import signal
 import ssl
 from typing import Any
 
@@ -14,17 +16,17 @@ from hospitals.services import hl7_door
 HL7_PORT = 2575  # IANA's registered port for HL7
 
 
-def _admit(address: str) -> hl7_door.Peer | None:
+def _admit(address: str) -> tuple[hl7_door.Peer, ...] | None:
     close_old_connections()
-    return hl7_door.admit(address)
+    return hl7_door.admit(address) or None
 
 
-def _take(peer: hl7_door.Peer, raw: bytes) -> bytes:
+def _take(peers: tuple[hl7_door.Peer, ...], raw: bytes) -> bytes:
     close_old_connections()
-    return hl7_door.take(peer, raw)
+    return hl7_door.take(peers, raw)
 
 
-def listener() -> Listener[hl7_door.Peer]:
+def listener() -> Listener[tuple[hl7_door.Peer, ...]]:
     """The door, its work done in threads beside the loop."""
     return Listener(
         sync_to_async(_admit, thread_sensitive=False),
@@ -61,7 +63,10 @@ class Command(BaseCommand):
         door = listener()
         chosen = await door.start(host, port, tls)
         self.stdout.write(f"正在 {host}:{chosen} 接收 HL7 v2 消息{'' if tls else '(没有 TLS)'}。")
+        serving = asyncio.ensure_future(door.serve_forever())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
         try:
-            await door.serve_forever()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
         finally:
             await door.stop()
