@@ -19,9 +19,11 @@ HospitalsError
 │   ├── BookingBarred         too many no-shows, too many bookings
 │   ├── TooLate
 │   ├── WrongState
-│   └── IdempotencyConflict   the key was used for something else
+│   ├── IdempotencyConflict   the key was used for something else
+│   └── Outdated              it was changed since it was read (If-Match)
 ├── InvalidInput              a body or a file that cannot be read
-│   └── BadEvent
+│   ├── BadEvent
+│   └── TooLarge
 ├── Unauthenticated           no or wrong credential
 │   ├── BadSignature
 │   └── StaleTimestamp        outside the replay window
@@ -149,6 +151,12 @@ class IdempotencyConflict(Conflict):
     detail = "这个请求编号已经用过了。"
 
 
+class Outdated(Conflict):
+    code = "outdated"
+    status_code = 412
+    detail = "这项内容在您读取之后改过了,请重新读取。"
+
+
 class InvalidInput(HospitalsError):
     code = "invalid_input"
     status_code = 400
@@ -157,6 +165,12 @@ class InvalidInput(HospitalsError):
 
 class BadEvent(InvalidInput):
     code = "bad_event"
+
+
+class TooLarge(InvalidInput):
+    code = "too_large"
+    status_code = 413
+    detail = "内容太大。"
 
 
 class Unauthenticated(HospitalsError):

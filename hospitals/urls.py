@@ -1,8 +1,8 @@
 """Addresses of the hospitals' API, below /api/hospitals/."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
-from hospitals.api import applications, events, tokens
+from hospitals.api import applications, directory, events, facts, imports, tokens
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/applications/", applications.ApplicationsView.as_view(), name="hospital-applications"),
@@ -14,5 +14,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("v1/token/", tokens.TokenView.as_view(), name="hospital-token"),
     path("v1/credentials/rotate/", applications.RotationView.as_view(), name="hospital-rotate"),
+    path("v1/directory/", include(directory.addresses())),
+    path("v1/directory/practitioners/<str:identifier>/fee/", facts.FeeView.as_view(), name="hospital-practitioner-fee"),
+    path("v1/directory/lexicon/", facts.LexiconView.as_view(), name="hospital-lexicon"),
+    path("v1/directory/map/", facts.MapView.as_view(), name="hospital-map"),
+    path("v1/hospital/", facts.ProfileView.as_view(), name="hospital-profile"),
+    path("v1/imports/<uuid:run_id>/", imports.ImportView.as_view(), name="hospital-import"),
     path("v1/events/", events.EventsView.as_view(), name="hospital-events"),
 ]

@@ -17,11 +17,11 @@ from hospitals.services.onboarding import Application, Contact
 
 CONNECTORS = ("push", "fhir", "hl7v2", "sandbox")
 # Unicode's control characters have no place in a name
-_PLAIN = r"^[^\x00-\x1f\x7f]+$"
+PLAIN = r"^[^\x00-\x1f\x7f]+$"
 
 
 class ContactSerializer(serializers.Serializer[Any]):
-    name = serializers.RegexField(_PLAIN, max_length=40)
+    name = serializers.RegexField(PLAIN, max_length=40)
     phone = serializers.RegexField(r"^\+?[0-9 -]{5,20}$")
     email = serializers.EmailField(max_length=120)
 
@@ -30,11 +30,11 @@ class ApplicationRequestSerializer(serializers.Serializer[Any]):
     code = serializers.RegexField(
         r"^[a-z][a-z0-9-]{2,38}[a-z0-9]$", help_text="医院代码:小写字母、数字、连字符,以后不能改。"
     )
-    name = serializers.RegexField(_PLAIN, max_length=100)
-    city = serializers.RegexField(_PLAIN, max_length=30)
+    name = serializers.RegexField(PLAIN, max_length=100)
+    city = serializers.RegexField(PLAIN, max_length=30)
     licence_number = serializers.RegexField(r"^[A-Za-z0-9-]{4,40}$", help_text="《医疗机构执业许可证》登记号")
-    level = serializers.RegexField(_PLAIN, max_length=20, required=False, default="")
-    address = serializers.RegexField(_PLAIN, max_length=200, required=False, default="")
+    level = serializers.RegexField(PLAIN, max_length=20, required=False, default="")
+    address = serializers.RegexField(PLAIN, max_length=200, required=False, default="")
     phone = serializers.RegexField(r"^[0-9 -]{5,30}$", required=False, default="")
     connector = serializers.ChoiceField(choices=CONNECTORS, required=False, default="push")
     contact = ContactSerializer()

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from hospitals.api.base import caller_address
 from hospitals.connectors.codec import BODY_MAX_BYTES
-from hospitals.exceptions import BadEvent, TooManyRequests, Unauthenticated
+from hospitals.exceptions import TooLarge, TooManyRequests, Unauthenticated
 from hospitals.services import inbox, limits
 
 HOSPITAL_HEADER = "hospital-code"
@@ -27,15 +27,8 @@ def _header(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, required=True, description=description)
 
 
-class TooLarge(BadEvent):
-    """More than the door takes."""
-
-    code = "too_large"
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-
-
 def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The body as it was signed. Raises ``BadEvent`` (413) beyond ``limit`` bytes, also when no length was announced."""
+    """The body as it was signed. Raises ``TooLarge`` beyond ``limit`` bytes, also when no length was announced."""
     body = request.read(limit + 1)
     if len(body) > limit:
         raise TooLarge(f"内容超过 {limit // 1024} KiB。")

@@ -1,0 +1,190 @@
+"""What a hospital has one of: its facts and rules, its lexicon, its indoor map; and a practitioner's fee."""
+
+from typing import Any
+
+from django.db import transaction
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hospitals.api.applications import PLAIN
+from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.directory import READ, WRITE
+from hospitals.models import Hospital, IndoorMap
+from hospitals.services import feed, maps, profile, upsert
+
+TAGS = ["directory"]
+_SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
+
+
+class ProfileChangeSerializer(serializers.Serializer[Any]):
+    nicknames = serializers.ListField(child=serializers.RegexField(PLAIN, max_length=40), max_length=20)
+    level = serializers.RegexField(PLAIN, max_length=20)
+    address = serializers.RegexField(PLAIN, max_length=200)
+    phone = serializers.RegexField(r"^[0-9 -]{5,30}$")
+    has_emergency = serializers.BooleanField()
+    opening_hours = serializers.RegexField(PLAIN, max_length=100)
+    missed_call_rule = serializers.RegexField(PLAIN, max_length=200)
+    requeue_after = serializers.IntegerField(**_SMALL)
+    cancel_until_min = serializers.IntegerField(**_SMALL)
+    check_in_opens_min = serializers.IntegerField(**_SMALL, allow_null=True)
+    no_show_limit = serializers.IntegerField(**_SMALL)
+    no_show_days = serializers.IntegerField(**_SMALL)
+    hold_min = serializers.IntegerField(min_value=1, max_value=120)
+
+
+class ProfileSerializer(ProfileChangeSerializer):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    city = serializers.CharField()
+    state = serializers.ChoiceField(choices=Hospital.State.choices)
+
+
+class PronunciationSerializer(serializers.Serializer[Any]):
+    written = serializers.RegexField(PLAIN, max_length=40)
+    spoken = serializers.RegexField(PLAIN, max_length=120, help_text="拼音,带声调,例如 lán zhōu")
+
+
+class LexiconSerializer(serializers.Serializer[Any]):
+    entries = PronunciationSerializer(many=True)
+
+
+class FeeSerializer(serializers.Serializer[Any]):
+    fee_fen = serializers.IntegerField(min_value=0, max_value=10_000_000, help_text="诊查费,单位分")
+
+
+class FeeChangedSerializer(serializers.Serializer[Any]):
+    slots_changed = serializers.IntegerField()
+
+
+class MapVersionSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField()
+
+
+def _tagged(told: Any, code: int = status.HTTP_200_OK) -> Response:
+    return Response(told, status=code, headers={"ETag": feed.tag(told)})
+
+
+class ProfileView(HospitalView):
+    """The hospital itself; its rules decide how booking, check-in and missed calls go."""
+
+    needs = {"GET": READ, "PATCH": WRITE}
+
+    @extend_schema(operation_id="hospital_read", tags=TAGS, responses=ProfileSerializer)
+    def get(self, request: Request) -> Response:
+        return _tagged(profile.read(self.who.hospital_id))
+
+    @extend_schema(
+        operation_id="hospital_change",
+        tags=TAGS,
+        parameters=[IF_MATCH, IDEMPOTENCY_KEY],
+        request=ProfileChangeSerializer(partial=True),
+        responses=ProfileSerializer,
+    )
+    def patch(self, request: Request) -> Response:
+        given = ProfileChangeSerializer(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+
+        def work() -> Response:
+            told = profile.change(
+                hospital_id=self.who.hospital_id,
+                facts=given.validated_data,
+                if_match=request.headers.get("If-Match", ""),
+                actor=self.actor,
+            )
+            return _tagged(told)
+
+        return self.do_once(request, work)
+
+
+class LexiconView(HospitalView):
+    """How the hospital's own words are pronounced; replaced as a whole."""
+
+    needs = {"GET": READ, "PUT": WRITE}
+
+    @extend_schema(operation_id="lexicon_read", tags=TAGS, responses=LexiconSerializer)
+    def get(self, request: Request) -> Response:
+        entries = profile.read_lexicon(self.who.hospital_id)
+        return Response({"entries": entries}, headers={"ETag": feed.tag(entries)})
+
+    @extend_schema(
+        operation_id="lexicon_write",
+        tags=TAGS,
+        parameters=[IF_MATCH, IDEMPOTENCY_KEY],
+        request=LexiconSerializer,
+        responses=LexiconSerializer,
+    )
+    def put(self, request: Request) -> Response:
+        given = LexiconSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+
+        def work() -> Response:
+            entries = profile.write_lexicon(
+                hospital_id=self.who.hospital_id,
+                entries=given.validated_data["entries"],
+                if_match=request.headers.get("If-Match", ""),
+            )
+            return Response({"entries": entries}, headers={"ETag": feed.tag(entries)})
+
+        return self.do_once(request, work)
+
+
+class MapView(HospitalView):
+    """The indoor map as GeoJSON; a map with faults is refused with all of them."""
+
+    needs = {"GET": READ, "PUT": WRITE}
+
+    @extend_schema(operation_id="map_read", tags=TAGS, responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        row = IndoorMap.objects.filter(hospital_id=self.who.hospital_id).first()
+        told = row.geojson if row else {"type": "FeatureCollection", "features": []}
+        return Response(told, headers={"ETag": feed.tag(row.version if row else 0)})
+
+    @extend_schema(
+        operation_id="map_write",
+        tags=TAGS,
+        parameters=[IF_MATCH, IDEMPOTENCY_KEY],
+        request=OpenApiTypes.OBJECT,
+        responses=MapVersionSerializer,
+    )
+    def put(self, request: Request) -> Response:
+        geojson = request.data
+        if not isinstance(geojson, dict):
+            raise ParseError
+        return self.do_once(request, lambda: self._upload(request, geojson))
+
+    @transaction.atomic
+    def _upload(self, request: Request, geojson: dict[str, Any]) -> Response:
+        upsert.lock(self.who.hospital_id)
+        row = IndoorMap.objects.filter(hospital_id=self.who.hospital_id).first()
+        feed.check_tag(row.version if row else 0, request.headers.get("If-Match", ""))
+        version = maps.upload(hospital_id=self.who.hospital_id, geojson=geojson)
+        return Response({"version": version}, headers={"ETag": feed.tag(version)})
+
+
+class FeeView(HospitalView):
+    """The fee of all of a practitioner's coming slots at once."""
+
+    needs = {"PUT": WRITE}
+
+    @extend_schema(
+        operation_id="fee_write",
+        tags=TAGS,
+        parameters=[IDEMPOTENCY_KEY],
+        request=FeeSerializer,
+        responses=FeeChangedSerializer,
+    )
+    def put(self, request: Request, identifier: str) -> Response:
+        given = FeeSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+
+        def work() -> Response:
+            changed = upsert.set_fee(
+                hospital_id=self.who.hospital_id, practitioner=identifier, fee_fen=given.validated_data["fee_fen"]
+            )
+            return Response({"slots_changed": changed})
+
+        return self.do_once(request, work)

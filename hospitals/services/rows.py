@@ -1,0 +1,258 @@
+"""The directory's rows as a hospital writes them: which fields, which rules, and which of its other rows each names.
+
+A row names others by the hospital's own identifiers; the hospital itself is never part of a row.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, ClassVar
+
+from django.db import models
+from django.utils import timezone
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from hospitals.models import Building, Campus, Department, Floor, Notice, Practitioner, Schedule, Slot
+from hospitals.services import standard_departments
+
+IDENTIFIER = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$"
+IDENTIFIER_PATTERN = re.compile(IDENTIFIER)
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+_YEARS = (2000, 2100)
+_LONGEST_SLOT = timedelta(hours=12)
+
+Identifier = Annotated[str, Field(pattern=IDENTIFIER, description="本院自己的编号")]
+Found = Mapping[tuple[str, str], models.Model]  # (kind, identifier) → row
+
+
+class Fault(Exception):
+    """What is wrong with one row: where (JSON pointer), a stable code, words for the engineer, and what may help."""
+
+    def __init__(self, pointer: str, code: str, detail: str, **extra: Any) -> None:
+        super().__init__(code)
+        self.pointer, self.code, self.detail, self.extra = pointer, code, detail, extra
+
+    def shown(self) -> dict[str, Any]:
+        return {"pointer": self.pointer, "code": self.code, "detail": self.detail, **self.extra}
+
+
+def _this_century(value: Any) -> Any:
+    if not _YEARS[0] <= value.year <= _YEARS[1]:
+        raise ValueError("year_out_of_range")
+    return value
+
+
+Plain = Annotated[str, Field(pattern=_PLAIN)]
+Moment = Annotated[AwareDatetime, AfterValidator(_this_century)]
+Day = Annotated[date, AfterValidator(_this_century)]
+
+
+class Row(BaseModel):
+    """One row without its identifier. ``refs``: field → kind it names."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    kind: ClassVar[str]
+    model: ClassVar[Any]
+    refs: ClassVar[dict[str, str]] = {}
+    derived: ClassVar[tuple[str, ...]] = ()  # shown, never written
+    volatile: ClassVar[tuple[str, ...]] = ()  # changed by bookings as well: not part of the ETag, nor of a merge
+
+    def values(self, found: Found, known: Any) -> dict[str, Any]:
+        """Column → value. ``known``: the row as it is, or None. Raises ``Fault``."""
+        given = {name: getattr(self, name) for name in type(self).model_fields if name not in self.refs}
+        return given | {name: self.named(name, found) for name in self.refs}
+
+    def named(self, field: str, found: Found) -> Any:
+        """The row that ``field`` names. Raises ``Fault`` when this hospital has none of that identifier."""
+        identifier = getattr(self, field)
+        row = found.get((self.refs[field], identifier))
+        if row is None:
+            raise Fault(f"/{field}", "unknown_reference", "本院没有这个编号,请先上传它。", kind=self.refs[field])
+        return row
+
+    @classmethod
+    def shown(cls, row: Any) -> dict[str, Any]:
+        """What the hospital reads back."""
+        named = {f: getattr(row, f).identifier if f in cls.refs else getattr(row, f) for f in cls.model_fields}
+        return {"identifier": row.identifier, **named, **{f: getattr(row, f) for f in cls.derived}}
+
+
+class CampusRow(Row):
+    kind, model = "campuses", Campus
+    name: Plain = Field(min_length=1, max_length=60)
+    address: Plain = Field("", max_length=200)
+
+
+class BuildingRow(Row):
+    kind, model, refs = "buildings", Building, {"campus": "campuses"}
+    campus: Identifier
+    name: Plain = Field(min_length=1, max_length=60)
+
+
+class FloorRow(Row):
+    kind, model, refs = "floors", Floor, {"building": "buildings"}
+    building: Identifier
+    number: Annotated[int, Field(ge=-20, le=200, strict=True, description="1 是一楼,-1 是地下一层")]
+    name: Plain = Field(min_length=1, max_length=20)
+
+
+class DepartmentRow(Row):
+    kind, model, derived = "departments", Department, ("national_code",)
+    name: Plain = Field(min_length=1, max_length=60)
+    standard_name: Plain = Field(
+        "", max_length=30, description="标准科室名;不写则按本院名称对应,对应不上就退回并给出最接近的几个。"
+    )
+    room_code: Plain = Field("", max_length=64)
+    room_name: Plain = Field("", max_length=60)
+    place: Plain = Field("", max_length=100)
+    bookable: bool = True
+
+    def values(self, found: Found, known: Any) -> dict[str, Any]:
+        named = self.standard_name
+        meant = standard_departments.standard(named) if named else standard_departments.meant_by(self.name)
+        if meant is None:
+            raise Fault(
+                "/standard_name" if named else "/name",
+                "unmapped_department",
+                "对应不上标准科室,请在 standard_name 里写明。",
+                suggestions=standard_departments.nearest(named or self.name),
+            )
+        return super().values(found, known) | {"standard_name": meant.name, "national_code": meant.code}
+
+
+class PractitionerRow(Row):
+    kind, model, refs = "practitioners", Practitioner, {"department": "departments"}
+    department: Identifier
+    name: Plain = Field(min_length=1, max_length=30)
+    title: Plain = Field("", max_length=30)
+    specialty: Plain = Field("", max_length=200)
+
+
+class ScheduleRow(Row):
+    kind, model = "schedules", Schedule
+    refs = {"department": "departments", "practitioner": "practitioners"}
+    department: Identifier
+    practitioner: Identifier
+    day: Day
+    period: Schedule.Period
+    stopped: bool = Field(False, description="停诊")
+
+    def values(self, found: Found, known: Any) -> dict[str, Any]:
+        given = super().values(found, known)
+        stopped = given.pop("stopped")
+        since = known.stopped_at if known else None
+        return given | {"stopped_at": (since or timezone.now()) if stopped else None}
+
+    @classmethod
+    def shown(cls, row: Any) -> dict[str, Any]:
+        plain = {"day": row.day, "period": row.period, "stopped": row.stopped_at is not None}
+        return {"identifier": row.identifier, **{f: getattr(row, f).identifier for f in cls.refs}, **plain}
+
+
+class SlotRow(Row):
+    """``free``: what the hospital still has, as it knows; places we sold that it has not confirmed yet are taken off."""
+
+    kind, model, refs = "slots", Slot, {"schedule": "schedules"}
+    derived, volatile = (), ("free",)
+    schedule: Identifier
+    start: Moment
+    end: Moment
+    capacity: Annotated[int, Field(ge=0, le=1000, strict=True)]
+    free: (
+        Annotated[int, Field(ge=0, le=1000, strict=True, description="余号;不写则新号源全空、旧号源按号数增减")] | None
+    ) = None
+    fee_fen: Annotated[int, Field(ge=0, le=10_000_000, strict=True, description="诊查费,单位分")] = 0
+    stopped: bool = False
+
+    def values(self, found: Found, known: Any) -> dict[str, Any]:
+        given = super().values(found, known)
+        schedule = given["schedule"]
+        if self.end <= self.start or self.end - self.start > _LONGEST_SLOT:
+            raise Fault("/end", "not_after_start", "结束要晚于开始,且不超过 12 小时。")
+        if timezone.localtime(self.start).date() != schedule.day:
+            raise Fault("/start", "another_day", "开始时间不在排班的那一天。")
+        if self.free is not None and self.free > self.capacity:
+            raise Fault("/free", "more_than_capacity", "余号比号数多。")
+        return given | {
+            "free": self._free(known),
+            "department_id": schedule.department_id,
+            "practitioner_id": schedule.practitioner_id,
+        }
+
+    def _free(self, known: Any) -> int:
+        """``known.unconfirmed``: places taken here of which the hospital cannot know yet (hospitals.services.upsert)."""
+        if known is None:
+            return self.capacity if self.free is None else self.free
+        if self.free is None:
+            return max(0, min(self.capacity, known.free + self.capacity - known.capacity))
+        return max(0, self.free - known.unconfirmed)
+
+
+class NoticeRow(Row):
+    kind, model = "notices", Notice
+    text: Plain = Field(min_length=1, max_length=300)
+    starts_at: Moment
+    ends_at: Moment
+
+    def values(self, found: Found, known: Any) -> dict[str, Any]:
+        if self.ends_at <= self.starts_at:
+            raise Fault("/ends_at", "not_after_start", "结束要晚于开始。")
+        return super().values(found, known)
+
+
+# In the order in which they can be written: what is named before what names it.
+ROWS: tuple[type[Row], ...] = (
+    CampusRow,
+    BuildingRow,
+    FloorRow,
+    DepartmentRow,
+    PractitionerRow,
+    ScheduleRow,
+    SlotRow,
+    NoticeRow,
+)
+BY_KIND = {row.kind: row for row in ROWS}
+
+
+def shown_model(row: type[Row]) -> type[BaseModel]:
+    """The OpenAPI shape of a row as it is read: with its identifier, what is derived, and when it changed."""
+    extra: dict[str, Any] = dict.fromkeys(row.derived, (str, ...))
+    return create_model(
+        row.__name__.replace("Row", ""),
+        __base__=row,
+        identifier=(Identifier, ...),
+        changed_at=(datetime, ...),
+        withdrawn_at=(datetime | None, ...),
+        **extra,
+    )
+
+
+_WORDS = {
+    "missing": "缺少这一项。",
+    "extra_forbidden": "没有这个字段。",
+    "string_pattern_mismatch": "含有不允许的字符。",
+    "string_too_long": "太长。",
+    "string_too_short": "不能为空。",
+    "timezone_aware": "时间要带时区,例如 +08:00。",
+}
+
+
+def parse(row: type[Row], data: Any) -> Row:
+    """Raises ``Fault`` with the first thing that is wrong, and the others in ``also``; quotes nothing of what was sent."""
+    try:
+        return row.model_validate(data)
+    except ValidationError as error:
+        found = [
+            (e["loc"], e["type"]) for e in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+    faults = [
+        {"pointer": "".join(f"/{p}" for p in place), "code": code, "detail": _WORDS.get(code, "内容的格式不对。")}
+        for place, code in found[:10]
+    ]
+    # a member that is not known is named by whoever sent it: only its place is told
+    for fault in faults:
+        if fault["code"] == "extra_forbidden":
+            fault["pointer"] = fault["pointer"][:80]
+    first, *rest = faults
+    raise Fault(first["pointer"], first["code"], first["detail"], **({"also": rest} if rest else {}))

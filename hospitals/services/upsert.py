@@ -1,0 +1,207 @@
+"""Writing the directory: rows by the hospital's own identifiers, one or many at once, and only what really changed.
+
+All writes of one hospital wait for each other (its row is locked), so that "read, compare, write" is one step; places are
+never oversold by it, since the slots' rows are locked as well while ``free`` is worked out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from hospitals.exceptions import Conflict, NotFound
+from hospitals.models import Appointment, Floor, Hospital, Schedule, Slot, SlotHold
+from hospitals.services.rows import BY_KIND, Fault, Found, Row, ScheduleRow, SlotRow
+
+Rehearsed = dict[tuple[str, str], Any]  # (kind, identifier) → row as it would be
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row: ``what`` or a fault."""
+
+    identifier: str
+    what: str = ""
+    fault: Fault | None = None
+
+
+def lock(hospital_id: UUID) -> None:
+    """Other writes of this hospital's directory wait until the transaction ends; bookings do not."""
+    Hospital.objects.select_for_update(no_key=True).get(id=hospital_id)
+
+
+def rows_of(row: type[Row], hospital_id: UUID) -> "models.QuerySet[Any]":
+    """The hospital's rows of a kind, with what they name."""
+    found: models.QuerySet[Any] = row.model.objects.filter(hospital_id=hospital_id)
+    return found.select_related(*row.refs) if row.refs else found
+
+
+@transaction.atomic
+def write(
+    *, hospital_id: UUID, kind: str, rows: Sequence[tuple[str, Row]], rehearsed: Rehearsed | None = None
+) -> list[Outcome]:
+    """Make or change rows, each (identifier, row), no identifier twice. A faulty row hinders no other. In a scope.
+
+    With ``rehearsed`` nothing is locked or written: what would be is put there and counts for what follows.
+    """
+    row_type = BY_KIND[kind]
+    if rehearsed is None:
+        lock(hospital_id)
+    known = _known(row_type, hospital_id, [identifier for identifier, _row in rows], rehearsed)
+    found = _named(row_type, hospital_id, [row for _identifier, row in rows], rehearsed or {})
+    outcomes: list[Outcome] = []
+    made: list[Any] = []
+    changed: list[Any] = []
+    for identifier, row in rows:
+        before = known.get(identifier)
+        try:
+            values = row.values(found, before)
+            if isinstance(before, Floor) or row_type.model is Floor:
+                _check_floor(values, before, made)
+        except Fault as fault:
+            outcomes.append(Outcome(identifier, fault=fault))
+            continue
+        if before is None:
+            made.append(row_type.model(hospital_id=hospital_id, identifier=identifier, **values))
+            outcomes.append(Outcome(identifier, CREATED))
+        elif _apply(before, values):
+            changed.append(before)
+            outcomes.append(Outcome(identifier, UPDATED))
+        else:
+            outcomes.append(Outcome(identifier, UNCHANGED))
+    if rehearsed is None:
+        _save(row_type, made, changed)
+    else:
+        rehearsed.update({(kind, row.identifier): row for row in (*made, *changed)})
+    return outcomes
+
+
+def _known(
+    row_type: type[Row], hospital_id: UUID, identifiers: list[str], rehearsed: Rehearsed | None
+) -> dict[str, Any]:
+    """Identifier → the row as it is; locked, unless this is a rehearsal."""
+    rows = row_type.model.objects.filter(hospital_id=hospital_id, identifier__in=identifiers)
+    if rehearsed is None:
+        rows = rows.select_for_update()
+    known = {row.identifier: row for row in rows}
+    if rehearsed is not None:
+        mine = {name: rehearsed.get((row_type.kind, name)) for name in identifiers}
+        known |= {name: row for name, row in mine.items() if row is not None}
+    if row_type is SlotRow and known:
+        ids = [row.id for row in known.values()]
+        unconfirmed: dict[Any, int] = dict.fromkeys(ids, 0)
+        pending = Appointment.objects.filter(slot_id__in=ids, state=Appointment.State.PENDING)
+        held = SlotHold.objects.filter(slot_id__in=ids, state=SlotHold.State.HELD)
+        for taken in (pending, held):
+            for slot_id, count in taken.values_list("slot_id").annotate(n=Count("id")):
+                unconfirmed[slot_id] += count
+        for row in known.values():
+            row.unconfirmed = unconfirmed[row.id]
+    return known
+
+
+def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearsed: Rehearsed) -> Found:
+    """(kind, identifier) → row, of all that these rows name and that is not withdrawn."""
+    wanted: dict[str, set[str]] = {}
+    for row in rows:
+        for field, kind in row_type.refs.items():
+            wanted.setdefault(kind, set()).add(getattr(row, field))
+    found: dict[tuple[str, str], models.Model] = {}
+    for kind, identifiers in wanted.items():
+        model = BY_KIND[kind].model
+        for named in model.objects.filter(hospital_id=hospital_id, identifier__in=identifiers, withdrawn_at=None):
+            found[kind, named.identifier] = named
+        found |= {(kind, name): rehearsed[kind, name] for name in identifiers if (kind, name) in rehearsed}
+    return found
+
+
+def _check_floor(values: dict[str, Any], before: Any, made: list[Any]) -> None:
+    """A building has one floor of each number. Raises ``Fault``."""
+    others = Floor.objects.filter(building=values["building"], number=values["number"])
+    if before is not None:
+        others = others.exclude(id=before.id)
+    twice = any((f.building_id, f.number) == (values["building"].id, values["number"]) for f in made)
+    if twice or others.exists():
+        raise Fault("/number", "floor_taken", "这栋楼已经有这一层。")
+
+
+def _apply(row: Any, values: dict[str, Any]) -> bool:
+    """Set what differs; a withdrawn row that is written again is back. False when nothing changed."""
+    differing = {name: value for name, value in values.items() if _as_it_is(row, name, value) != value}
+    if getattr(row, "withdrawn_at", None) is not None:
+        differing["withdrawn_at"] = None
+    for name, value in differing.items():
+        setattr(row, name, value)
+    return bool(differing)
+
+
+def _as_it_is(row: Any, name: str, value: Any) -> Any:
+    """The row's present value; of a row it names, the wanted one when it is the same, without reading it."""
+    if isinstance(value, models.Model):
+        return value if getattr(row, f"{name}_id") == value.pk else None
+    return getattr(row, name)
+
+
+def _save(row_type: type[Row], made: list[Any], changed: list[Any]) -> None:
+    now = timezone.now()
+    for row in changed:
+        row.changed_at = now
+    names = [f.name for f in row_type.model._meta.concrete_fields if f.name not in ("id", "hospital", "identifier")]
+    try:
+        with transaction.atomic():
+            row_type.model.objects.bulk_create(made, batch_size=500)
+            if changed:
+                row_type.model.objects.bulk_update(changed, names, batch_size=200)
+    except IntegrityError as error:  # nobody else writes this hospital's rows: two of its own contradict each other
+        raise Conflict("这些内容互相冲突。", code="rows_conflict") from error
+    if row_type is ScheduleRow:
+        _follow(changed)
+
+
+def _follow(schedules: list[Schedule]) -> None:
+    """A clinic that stops, resumes or moves takes its slots along."""
+    for schedule in schedules:
+        mine = Slot.objects.filter(schedule=schedule)
+        stopped = schedule.stopped_at is not None
+        mine.exclude(stopped=stopped).update(stopped=stopped, changed_at=timezone.now())
+        mine.update(department_id=schedule.department_id, practitioner_id=schedule.practitioner_id)
+
+
+def withdraw(*, hospital_id: UUID, kind: str, identifier: str) -> bool:
+    """Take a row out of what is offered: it stays as a tombstone. False when it was withdrawn before. Raises ``NotFound``."""
+    row_type = BY_KIND[kind]
+    with transaction.atomic():
+        lock(hospital_id)
+        row = rows_of(row_type, hospital_id).filter(identifier=identifier).first()
+        if row is None:
+            raise NotFound
+        now = timezone.now()
+        gone = _withdraw(row, now)
+        if kind == "schedules" and gone:
+            Slot.objects.filter(schedule=row, stopped=False).update(stopped=True, changed_at=now)
+        return gone
+
+
+def _withdraw(row: Any, now: datetime) -> bool:
+    if isinstance(row, Slot):
+        done = Slot.objects.filter(id=row.id, stopped=False).update(stopped=True, changed_at=now)
+        return bool(done)
+    return bool(type(row).objects.filter(id=row.id, withdrawn_at=None).update(withdrawn_at=now, changed_at=now))
+
+
+def set_fee(*, hospital_id: UUID, practitioner: str, fee_fen: int) -> int:
+    """The fee of all of a practitioner's coming slots. Returns how many changed. Raises ``NotFound``."""
+    with transaction.atomic():
+        lock(hospital_id)
+        row = rows_of(BY_KIND["practitioners"], hospital_id).filter(identifier=practitioner).first()
+        if row is None:
+            raise NotFound
+        now = timezone.now()
+        coming = Slot.objects.filter(practitioner=row, start__gt=now).exclude(fee_fen=fee_fen)
+        return coming.update(fee_fen=fee_fen, changed_at=now)
