@@ -10,11 +10,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from hospitals.addresses import Policy
 from hospitals.connectors.base import Command, CommandKind, PatientCard
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.sign_in import BackendServices, sign_jwt
 from hospitals.exceptions import ConnectorUnavailable
-from hospitals.outgoing import Outgoing, Policy
+from hospitals.outgoing import Outgoing
 from tests.hospitals.fhir_server import FhirServer
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}

@@ -2,19 +2,15 @@
 
 import asyncio
 import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
 
 from hospitals.connectors.hl7v2.listener import Listener
 from hospitals.connectors.hl7v2.mllp import frame
 from tests.hospitals import mllp_peer
+from tests.hospitals.certificates import certificate
 
 MESSAGE = b"MSH|^~\\&|HIS|H1|COMPANION||20260302||ADT^A04|M%d|P|2.5.1\r"
 ANSWER = b"MSH|^~\\&|COMPANION||HIS|H1|20260302||ACK|A1|P|2.5.1\rMSA|AA|%s\r"
@@ -104,31 +100,6 @@ async def test_stopping_lets_nobody_wait() -> None:
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------
-
-
-def certificate(folder: Path, name: str) -> str:
-    """A self-signed certificate with its key in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{name}.pem"
-    form = serialization.PrivateFormat.PKCS8
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return str(path)
 
 
 async def test_with_tls_only_who_shows_a_known_certificate_is_heard(tmp_path: Path) -> None:

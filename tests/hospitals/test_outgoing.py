@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import pytest
 
 from hospitals import outgoing
+from hospitals.addresses import Policy, addresses
 from hospitals.exceptions import AddressRefused, ConnectorUnavailable, OutcomeUnknown
-from hospitals.outgoing import Budget, Outgoing, Policy
+from hospitals.outgoing import Budget, Outgoing
+from tests.hospitals.certificates import certificate
 
 STRICT = Policy.of()
 LOCAL = Policy.of(networks=["127.0.0.0/8"], plain_hosts=["127.0.0.1", "hospital.example"])
@@ -134,7 +137,7 @@ def test_public_addresses_are_allowed(url: str) -> None:
 )
 def test_a_name_that_leads_inside_is_refused_even_if_one_of_several_answers_does(answers: list[str]) -> None:
     with pytest.raises(AddressRefused):
-        outgoing.addresses(STRICT, "hospital.example", 443, lambda _host, _port: answers)
+        addresses(STRICT, "hospital.example", 443, lambda _host, _port: answers)
 
 
 def test_a_network_that_the_operator_named_is_open_and_its_metadata_service_is_not() -> None:
@@ -152,9 +155,9 @@ def test_private_names_are_usual_inside_a_named_network_and_their_addresses_deci
     policy = Policy.of(networks=["10.8.0.0/16"])
     for name in ("https://his.hospital.local/", "https://his/"):
         policy.check_url(name)
-    assert outgoing.addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.8.0.9"]) == ["10.8.0.9"]
+    assert addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.8.0.9"]) == ["10.8.0.9"]
     with pytest.raises(AddressRefused):
-        outgoing.addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.9.0.9"])
+        addresses(policy, "his.hospital.local", 443, lambda _h, _p: ["10.9.0.9"])
     for name in ("https://localhost/", "https://metadata.google.internal/", "https://metadata/"):
         with pytest.raises(AddressRefused):
             policy.check_url(name)
@@ -166,7 +169,7 @@ def test_private_names_are_usual_inside_a_named_network_and_their_addresses_deci
 class Peer:
     """An HTTP server on a local port; ``answer`` is what it does next."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[tuple[str, str]] = []
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda h: reply(h, 200, b"ok")
         self.stop = threading.Event()
@@ -184,6 +187,8 @@ class Peer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
@@ -359,11 +364,27 @@ def test_an_inner_deadline_does_not_outlive_the_outer() -> None:
     assert outgoing.remaining() == float("inf")
 
 
-def test_tls_is_checked_against_the_name_and_not_the_address(peer: Peer) -> None:
-    """A server that speaks no TLS, or none that we trust, gets nothing of the request."""
-    client, _slept = caller(resolve=lambda host, port: ["127.0.0.1"], verify=ssl.create_default_context())
+def test_tls_is_checked_against_the_name_and_not_the_address(tmp_path: Path) -> None:
+    """The connection goes to the address that was checked; the certificate must be the name's."""
+    shown = certificate(tmp_path, "hospital.example")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(shown)
+    peer = Peer(tls)
+    names: list[str] = []
+    tls.sni_callback = lambda _socket, name, _context: names.append(str(name))
+    client, _slept = caller(resolve=lambda host, port: ["127.0.0.1"], verify=ssl.create_default_context(cafile=shown))
+    assert client.send("GET", f"https://hospital.example:{peer.port}/").body == b"ok"
+    assert names == ["hospital.example"]
+    with pytest.raises(ConnectorUnavailable) as error:
+        client.send("POST", f"https://other.example:{peer.port}/", content=b"secret")
+    assert error.value.code == "no_connection" and len(peer.seen) == 1
+    client.close()
+    peer.close()
+
+
+def test_a_server_without_tls_gets_nothing_of_a_request_that_wants_it(peer: Peer) -> None:
+    client, _slept = caller(resolve=lambda host, port: ["127.0.0.1"])
     with pytest.raises(ConnectorUnavailable) as error:
         client.send("POST", f"https://hospital.example:{peer.port}/", content=b"secret")
-    assert error.value.code == "no_connection"
-    assert peer.seen == []
+    assert error.value.code == "no_connection" and peer.seen == []
     client.close()

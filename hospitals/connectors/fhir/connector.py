@@ -10,12 +10,13 @@ from uuid import UUID
 
 import structlog
 
+from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
 from hospitals.connectors.fhir import events, orders, terms
 from hospitals.connectors.fhir.client import FhirClient, Gone, Resource
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
 from hospitals.exceptions import AddressRefused, BadEvent, ConnectorUnavailable
-from hospitals.outgoing import Outgoing, Policy, deadline
+from hospitals.outgoing import Outgoing, deadline
 
 log = structlog.get_logger(__name__)
 

@@ -9,11 +9,11 @@ from ipaddress import ip_address, ip_network
 
 import httpcore
 
+from hospitals.addresses import Policy, Resolve, addresses, system_resolve
 from hospitals.connectors.base import Acknowledgement, Command
 from hospitals.connectors.hl7v2 import messages, orders
 from hospitals.connectors.hl7v2.mllp import FramingError, Unframer, frame
 from hospitals.exceptions import AddressRefused, BadEvent, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
-from hospitals.outgoing import Policy, Resolve, addresses, system_resolve
 
 CONNECT_S, ANSWER_S = 5.0, 20.0
 
