@@ -4,7 +4,19 @@
 said; ``injections(text)`` on every text that comes from outside. Nothing here asks the network or the database.
 """
 
+from companion.safety.injections import injections
 from companion.safety.red_flags import RedFlag, needs_own_care, prepared, red_flags, red_flags_in
+from companion.safety.replies import Verdict, check_reply
 from companion.safety.scope import Scope
 
-__all__ = ["RedFlag", "Scope", "needs_own_care", "prepared", "red_flags", "red_flags_in"]
+__all__ = [
+    "RedFlag",
+    "Scope",
+    "Verdict",
+    "check_reply",
+    "injections",
+    "needs_own_care",
+    "prepared",
+    "red_flags",
+    "red_flags_in",
+]

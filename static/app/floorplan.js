@@ -5,7 +5,7 @@ import { el, svg } from './dom.js';
 const points = (list) => list.map(([x, y]) => `${x},${y}`).join(' ');
 
 const AROUND = 9; // metres shown beside the way
-const LEAST = 34; // metres shown at least
+const LEAST = 34; // metres across that are shown at least
 
 const range = (list, pad) => {
   const xs = list.map(([x]) => x);
@@ -13,9 +13,9 @@ const range = (list, pad) => {
   return [Math.min(...xs) - pad, Math.max(...xs) + pad, Math.min(...ys) - pad, Math.max(...ys) + pad];
 };
 
-// [low, high] widened to LEAST and moved into [first, last].
-function within(low, high, first, last) {
-  const half = Math.max(high - low, LEAST) / 2;
+// [low, high] widened to `least` and moved into [first, last].
+function within(low, high, first, last, least) {
+  const half = Math.max(high - low, least) / 2;
   const middle = (low + high) / 2;
   if (half * 2 >= last - first) return [first, last];
   const shift = Math.max(first - (middle - half), 0) + Math.min(last - (middle + half), 0);
@@ -61,8 +61,8 @@ export function drawFloor(floor, { goal = '', first = false, last = false } = {}
   const whole = range(every, 2);
   // only the part that she walks through, large enough to read on a phone
   const near = path.length > 1 ? range(path, AROUND) : whole;
-  const [left, right] = within(near[0], near[1], whole[0], whole[1]);
-  const [top, bottom] = within(near[2], near[3], whole[2], whole[3]);
+  const [top, bottom] = within(near[2], near[3], whole[2], whole[3], LEAST / 2);
+  const [left, right] = within(near[0], near[1], whole[0], whole[1], Math.max(LEAST, (bottom - top) * 1.4));
   const [width, height] = [right - left, bottom - top];
   const text = width / 24; // about 15 px on a phone
   const picture = svg('svg', {

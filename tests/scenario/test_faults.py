@@ -144,10 +144,8 @@ async def spoken(opened: ClientConnection, ids: list[str], within_s: float) -> d
             continue
         for packet in decode(data):
             kind = type(packet).__name__
-            if kind == "Start":
-                names[packet.index] = packet.utterance_id
-            elif kind in {"End", "Fallback"}:
-                ended[names.get(packet.index, f"?{packet.index}")] = kind.upper()
+            if kind in {"End", "Fallback"}:
+                ended[f"{packet.generation}-{packet.index}"] = kind.upper()
     return ended
 
 
