@@ -281,8 +281,11 @@ class FhirServer:
             if name == "_lastUpdated" and value.startswith("ge"):
                 since = datetime.fromisoformat(value[2:])
                 found = [r for r in found if datetime.fromisoformat(r["meta"]["lastUpdated"]) >= since]
-            elif name == "encounter":
-                found = [r for r in found if r.get("encounter", {}).get("reference") == value]
+            elif name in ("encounter", "schedule"):
+                found = [r for r in found if r.get(name, {}).get("reference") == value]
+            elif name == "start" and value.startswith("lt"):
+                before = datetime.fromisoformat(value[2:])
+                found = [r for r in found if datetime.fromisoformat(r["start"]) < before]
             elif name == "identifier" or name.endswith(".identifier"):
                 found = [r for r in found if self._identified(r, name.split(".")[:-1], value)]
             elif name not in ("_sort", "_count", "_page"):

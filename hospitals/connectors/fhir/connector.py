@@ -14,6 +14,7 @@ from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
 from hospitals.connectors.fhir import events, orders, terms
 from hospitals.connectors.fhir.client import FhirClient, Gone, Resource
+from hospitals.connectors.fhir.offers import Offers, read_slots
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
 from hospitals.exceptions import AddressRefused, BadEvent, ConnectorUnavailable
 from hospitals.outgoing import Outgoing, deadline
@@ -137,6 +138,32 @@ class FhirConnector:
             raise ConnectorUnavailable(code=error.code) from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), latest, unusable)
+
+    def offers(self, since: datetime, *, until: datetime) -> tuple[Offers, datetime]:
+        """Slots on sale up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.
+
+        Raises ``ConnectorUnavailable``.
+        """
+        changed = f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}"
+        window = {"_lastUpdated": changed, "_sort": "_lastUpdated"}
+        reading = _Reading(self._client)
+        latest = since
+        found: dict[str, Resource] = {}
+        try:
+            with deadline(POLL_S):
+                for schedule in self._client.search("Schedule", window):
+                    reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
+                    latest = max(latest, events.changed_at(schedule))
+                    own = {"schedule": f"Schedule/{schedule.get('id')}", "start": f"lt{until.isoformat()}"}
+                    found |= {str(slot.get("id")): slot for slot in self._client.search("Slot", own)}
+                for slot in self._client.search("Slot", {**window, "start": f"lt{until.isoformat()}"}):
+                    latest = max(latest, events.changed_at(slot))
+                    found[str(slot.get("id"))] = slot
+                return read_slots(found.values(), reading.read), latest
+        except AddressRefused as error:
+            raise ConnectorUnavailable(code=error.code) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConnectorUnavailable(code="bad_answer") from error
 
     def _events(self, hospital_id: UUID, resource: Resource, reading: _Reading) -> list[HospitalEvent]:
         visit = self._visit(resource, reading)

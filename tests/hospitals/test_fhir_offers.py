@@ -1,0 +1,89 @@
+"""What a FHIR server has on sale, as half days and slots of the directory."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from hospitals.connectors.fhir import FhirConnector
+from hospitals.connectors.fhir.offers import OfferedHalfDay, OfferedSlot
+from hospitals.exceptions import ConnectorUnavailable
+from tests.hospitals.fhir_server import START, FhirServer
+
+LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
+UNTIL = START + timedelta(days=14)
+
+
+@pytest.fixture
+def server() -> Iterator[FhirServer]:
+    made = FhirServer()
+    made.put({"resourceType": "HealthcareService", "id": "eye", "name": "眼科"})
+    made.put({"resourceType": "Practitioner", "id": "qian"})
+    yield made
+    made.close()
+
+
+def schedule(server: FhirServer, key: str = "sch1", *, active: bool = True, who: str = "Practitioner/qian") -> None:
+    actors = [{"reference": r} for r in ("HealthcareService/eye", who) if r]
+    server.put({"resourceType": "Schedule", "id": key, "active": active, "actor": actors})
+
+
+def slot(server: FhirServer, key: str, start: str, status: str = "free", of: str = "sch1") -> dict[str, Any]:
+    end = (datetime.fromisoformat(start) + timedelta(minutes=30)).isoformat()
+    mine = {"reference": f"Schedule/{of}"}
+    return server.put(
+        {"resourceType": "Slot", "id": key, "schedule": mine, "status": status, "start": start, "end": end}
+    )
+
+
+def test_slots_bring_their_half_days_by_the_hospital_s_own_clock(server: FhirServer) -> None:
+    schedule(server)
+    slot(server, "a", "2026-03-02T11:30:00+08:00")
+    slot(server, "b", "2026-03-02T04:00:00Z", "busy")  # noon in China
+    slot(server, "c", "2026-03-02T19:00:00+08:00", "busy-unavailable")
+    slot(server, "far", "2026-04-02T09:00:00+08:00")
+    found, latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, until=UNTIL)
+    day = date(2026, 3, 2)
+    assert found.half_days == tuple(
+        OfferedHalfDay(f"sch1.20260302.{period}", "eye", "qian", day, period, False)
+        for period in ("morning", "afternoon", "evening")
+    )
+    assert [(s.identifier, s.half_day.split(".")[2], s.free, s.stopped) for s in found.slots] == [
+        ("a", "morning", True, False),
+        ("b", "afternoon", False, False),
+        ("c", "evening", False, True),
+    ]
+    assert found.slots[1].start == datetime(2026, 3, 2, 4, tzinfo=UTC) and latest == server.now - timedelta(seconds=10)
+    assert isinstance(found.slots[0], OfferedSlot) and found.unusable == 0
+
+
+def test_only_what_changed_is_read_again_and_a_stopped_schedule_takes_its_slots_along(server: FhirServer) -> None:
+    schedule(server)
+    schedule(server, "sch2")
+    slot(server, "a", "2026-03-02T09:00:00+08:00")
+    slot(server, "b", "2026-03-02T09:00:00+08:00", of="sch2")
+    hospital = FhirConnector(base_url=server.base, **LOCAL)
+    _all, latest = hospital.offers(START, until=UNTIL)
+    server._ticks += 10
+    schedule(server, active=False)
+    found, _latest = hospital.offers(latest + timedelta(seconds=40), until=UNTIL)
+    assert [(s.identifier, s.stopped) for s in found.slots] == [("a", True)]
+    assert [h.stopped for h in found.half_days] == [True]
+
+
+def test_a_slot_of_nobody_is_counted_and_left_out(server: FhirServer) -> None:
+    schedule(server, who="")
+    slot(server, "a", "2026-03-02T09:00:00+08:00")
+    schedule(server, "s" * 64)
+    slot(server, "b", "2026-03-02T09:00:00+08:00", of="s" * 64)
+    found, _latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, until=UNTIL)
+    assert found.unusable == 1 and [s.identifier for s in found.slots] == ["b"]
+    assert len(found.half_days[0].identifier) <= 64
+
+
+def test_a_server_that_is_away_is_tried_again(server: FhirServer) -> None:
+    hospital = FhirConnector(base_url=server.base, **LOCAL)
+    server.faults = ["500"]
+    with pytest.raises(ConnectorUnavailable):
+        hospital.offers(START, until=UNTIL)
