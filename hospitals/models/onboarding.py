@@ -147,11 +147,16 @@ class ImportRun(TenantModel):
 
 
 class ConformanceRun(TenantModel):
-    """A scripted visit through the hospital's connector. ``points``: each {"id", "name", "passed", "detail", "mend"}."""
+    """A scripted visit through the hospital's connector. ``points``: each {"id", "name", "passed", "detail", "mend"}.
+
+    ``record``: the test appointments and what the hospital answered to each command, as hospitals.services.conformance
+    keeps it between two looks.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     connector = models.CharField("对接方式", max_length=20)
     points = models.JSONField("逐项结果", default=list)
+    record = models.JSONField(default=dict)
     passed = models.BooleanField("全部通过", null=True)  # None: not finished
     started_at = models.DateTimeField("开始", default=timezone.now)
     finished_at = models.DateTimeField("结束", null=True, blank=True)
