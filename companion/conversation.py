@@ -19,10 +19,10 @@ from companion.exceptions import CompanionError
 from companion.fluency import Allowed, Fluency
 from companion.memory import DialogueMemory
 from companion.skills import emergency, people, registry, talk
-from companion.skills.base import HospitalView, PatientView, PersonView, ResidentView, VisitPort
 from companion.skills.scene import Scene
 from companion.understanding import UNKNOWN, Context, Person, Understanding, Wish, normalise, understand
 from companion.understanding.intents import kind_of
+from companion.visit_port import HospitalView, PatientView, PersonView, ResidentView, VisitPort
 
 __all__ = ["DialogueMemory", "PatientView", "ResidentView", "Turn", "reply"]
 

@@ -18,7 +18,7 @@ from companion.background import in_thread
 from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow
 from companion.journey import Journey, NextStep, OwnEvent, VisitState
 from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
-from companion.skills.base import (
+from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
     FollowUpView,
@@ -68,7 +68,7 @@ async def _asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
 
 
 class VisitDesk:
-    """One resident's ``companion.skills.base.VisitPort``, for one patient, within one conversation."""
+    """One resident's ``companion.visit_port.VisitPort``, for one patient, within one conversation."""
 
     def __init__(self, resident_id: UUID, patient_id: UUID, conversation_id: UUID) -> None:
         self.resident_id = resident_id

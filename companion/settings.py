@@ -262,6 +262,7 @@ HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
 HOSPITALS_CONNECTORS_FILE = env("COMPANION_CONNECTORS_FILE")
 if HOSPITALS_CONNECTORS_FILE:
     CELERY_BEAT_SCHEDULE["polling"] = {"task": "hospitals.tasks.poll_hospitals", "schedule": 20.0}
+    CELERY_BEAT_SCHEDULE["offers"] = {"task": "hospitals.tasks.refresh_offers", "schedule": 120.0}
 
 # --- web ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -4,8 +4,8 @@ Each piece is a grid of points with quads between them, in the mesh's coordinate
 """
 
 import numpy as np
-from mathutils import Vector  # type: ignore[import-not-found]
-from mathutils.bvhtree import BVHTree  # type: ignore[import-not-found]
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
 from scipy.interpolate import CubicSpline
 
 from avatar.art.head import Head, Points

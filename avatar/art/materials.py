@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import bpy  # type: ignore[import-not-found]
+import bpy
 import numpy as np
 import numpy.typing as npt
 

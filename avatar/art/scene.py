@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import bpy  # type: ignore[import-not-found]
+import bpy
 import numpy as np
-from mathutils import Vector  # type: ignore[import-not-found]
+from mathutils import Vector
 
 from avatar.art import face, garment, materials, strands, teeth
 from avatar.art.head import Head, Points

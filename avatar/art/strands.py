@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from mathutils import Vector  # type: ignore[import-not-found]
-from mathutils.bvhtree import BVHTree  # type: ignore[import-not-found]
+from mathutils import Vector
+from mathutils.bvhtree import BVHTree
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter, median_filter
 

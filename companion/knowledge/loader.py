@@ -52,7 +52,7 @@ class Shelf:
             ("examination", self.examinations),
             ("laboratory", self.laboratory),
         ):
-            for entry in some.values():  # type: ignore[attr-defined]
+            for entry in some.values():
                 yield kind, entry
 
 

@@ -8,15 +8,8 @@ every placeholder is put back in the answer; hiding too little is the error to a
 import re
 from collections.abc import Iterable
 
-# The hundred or so surnames that cover nearly everybody (public statistics of the ministry of public security).
-_SURNAMES = (
-    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范"
-    "方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段钱汤尹黎易常武乔贺赖龚文庞樊兰殷施陶洪翟安颜倪严牛温芦季俞章鲁葛伍韦申"
-    "尤毕聂丛焦向柳邢路岳齐梅莫庄辛管祝左涂谷祁时舒耿牟卜詹关苗凌费纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司"
-    "柏宁柯阮桂闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋苑邬臧畅宫来嵺苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻"
-    "揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺"
-)
-_DOUBLE = "欧阳|上官|司马|诸葛|司徒|夏侯|皇甫|尉迟|东方|慕容|令狐|公孙|长孙|宇文"
+from companion.llm.people import NAMED
+
 _DIGIT = r"[\d零〇一二三四五六七八九幺两]"
 _GAP = r"[\s\-—‐·.]?"
 _ID = rf"(?<![\dA-Za-z])\d{{6}}{_GAP}(?:18|19|20)\d{{2}}{_GAP}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]){_GAP}\d{{3}}[\dXxX](?![\dA-Za-z])"
@@ -53,16 +46,9 @@ _PATTERNS = (
             r"|(?:(?<=住在)|(?<=家在)|(?<=家住)|(?<=地址是)|(?<=地址:)|(?<=地址:)|(?<=户口在)|(?<=老家在)|(?<=老家是))(?!哪|什么|几|这|那|附近|医院|院)[一-龥\dA-Za-z]{3,30}"
         ),
     ),
-    (
-        "姓名",
-        re.compile(
-            rf"(?:(?<=名字叫)|(?<=名字是)|(?<=姓名是)|(?<=姓名:)|(?<=姓名:)|(?<=我叫)|(?<=他叫)|(?<=她叫)|(?<=妈叫)|(?<=爸叫)|(?<=子叫)|(?<=女叫)|(?<=伴叫)|(?<=公叫)|(?<=婆叫)|(?<=人叫)|(?<=患者)|(?<=患者:)|(?<=病人)|(?<=家属)|(?<=给)|(?<=帮)|(?<=替)|(?<=我是)|(?<=我妈)|(?<=我爸))"
-            rf"(?:{_DOUBLE}|[{_SURNAMES}])(?!血压|血糖|血脂|医|大夫|烧|科|主任|教授)[一-龥]{{1,2}}?(?=$|[,。,.!?!?、;;\s的是今挂约看取拿交缴办查报预来去说在有也想要岁])"
-            rf"|(?:{_DOUBLE}|[{_SURNAMES}])[一-龥]?(?:先生|女士|小姐|大爷|大妈|大娘|阿姨|叔叔|奶奶|爷爷)"
-        ),
-    ),
+    *(("姓名", pattern) for pattern in NAMED),
 )  # fmt: skip
-_KINDS = "|".join(kind for kind, _pattern in _PATTERNS)
+_KINDS = "|".join(dict.fromkeys(kind for kind, _pattern in _PATTERNS))
 _PLACEHOLDER = re.compile(rf"〔(?:{_KINDS})\d+〕")
 _OPEN = re.compile(r"〔[^〕]{0,6}$")
 # One width of stops for the forms below; brackets of placeholders are ours alone.

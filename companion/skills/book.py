@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from companion.events import Event, Option, Say, ShowCard
 from companion.skills import phrases
-from companion.skills.base import OfferQuery, SlotOffer, SlotTaken, VisitView, Window, as_card
 from companion.skills.scene import Contract, Scene
 from companion.understanding import When
+from companion.visit_port import OfferQuery, SlotOffer, SlotTaken, VisitView, Window, as_card
 
 CONTRACT = Contract(
     name="book",

@@ -5,8 +5,8 @@ from datetime import date
 
 from companion.events import Event, Option, Say, ShowCard
 from companion.skills import phrases
-from companion.skills.base import as_card
 from companion.skills.scene import Contract, Scene, no_visit
+from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="follow_up",

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
-from companion.skills.base import PersonView, as_card
 from companion.skills.scene import Contract, Scene
 from companion.understanding import Person
+from companion.visit_port import PersonView, as_card
 
 CONTRACT = Contract(
     name="people",

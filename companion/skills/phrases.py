@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from companion.skills.base import InvoiceView, QueueView, SlotOffer, VisitView
+from companion.visit_port import InvoiceView, QueueView, SlotOffer, VisitView
 
 _WEEKDAYS = "一二三四五六日"
 

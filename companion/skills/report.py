@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Say, ShowCard
-from companion.skills.base import ReportLineView, ReportView, as_card
 from companion.skills.scene import Contract, Scene, no_visit
+from companion.visit_port import ReportLineView, ReportView, as_card
 
 CONTRACT = Contract(
     name="report",

@@ -4,8 +4,8 @@ import re
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
-from companion.skills.base import VisitView, as_card
 from companion.skills.scene import Contract, Scene, no_visit
+from companion.visit_port import VisitView, as_card
 
 CONTRACT = Contract(
     name="route",

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from companion.events import Ask, Event, Option, Say, ShowCard, SwitchPatient
 from companion.memory import DialogueMemory
-from companion.skills.base import PatientView, PersonView, ResidentView, VisitPort, VisitView
 from companion.understanding import Person, Understanding, Wish
+from companion.visit_port import PatientView, PersonView, ResidentView, VisitPort, VisitView
 
 
 @dataclass(frozen=True, slots=True)

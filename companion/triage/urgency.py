@@ -64,8 +64,8 @@ def decide(
     if level == "self_care" and known & {"infant", "newborn", "pregnant", "immune", "steroid"}:
         level = "outpatient"
         reasons.append(Reason("raises", "这类人群不建议只在家观察"))
-    for raised in answer_levels:
-        if more_urgent(level, raised) != level:
+    for answered in answer_levels:
+        if more_urgent(level, answered) != level:
             reasons.append(Reason("raises", "您对追问的回答提高了紧急程度"))
-        level = more_urgent(level, raised)
+        level = more_urgent(level, answered)
     return level, reasons

@@ -11,7 +11,7 @@ LEVELS: tuple[Urgency, ...] = ("ambulance", "emergency", "within_24h", "outpatie
 
 def more_urgent(one: str, other: str) -> Urgency:
     """The more urgent of two levels."""
-    return LEVELS[min(LEVELS.index(one), LEVELS.index(other))]  # type: ignore[arg-type]
+    return LEVELS[min(LEVELS.index(one), LEVELS.index(other))]
 
 
 class TriageError(Exception):

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from companion import triage
-from companion.skills.base import HospitalView
 from companion.understanding.intents import CONNECTIVES, FILLERS, RULES, SYMPTOMS, Scored, kind_of, scores
 from companion.understanding.names import DEPARTMENTS, find_practitioner, hospital_index
 from companion.understanding.people import Person, find_person
 from companion.understanding.sounds import Lexicon
 from companion.understanding.times import When, find_when, number
+from companion.visit_port import HospitalView
 
 _DATA = Path(__file__).parent.parent / "data" / "dialogue"
 UNKNOWN = "unknown"

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from companion.exceptions import NotNow
-from companion.skills.base import (
+from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
     FollowUpView,

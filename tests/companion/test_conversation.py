@@ -2,7 +2,7 @@
 
 import pytest
 
-from companion.skills.base import SlotTaken
+from companion.visit_port import SlotTaken
 from tests.companion.desk import Desk, World
 from tests.companion.talking import Talk
 

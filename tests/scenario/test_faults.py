@@ -135,7 +135,6 @@ async def test_another_residents_conversation_cannot_be_taken_over(stack: Stack)
 async def spoken(opened: ClientConnection, ids: list[str], within_s: float) -> dict[str, str]:
     """How each of these utterances ended: {"id": "END" | "FALLBACK"}, from the media on the socket."""
     ended: dict[str, str] = {}
-    names: dict[int, str] = {}
     deadline = time.monotonic() + within_s
     while set(ended) < set(ids) and time.monotonic() < deadline:
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
