@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from hospitals.connectors import sandbox
-from hospitals.services import booking, inbox, outbox, polling
+from hospitals.services import booking, inbox, offering, outbox, polling
 
 
 @shared_task(ignore_result=True)
@@ -45,6 +45,17 @@ def sandbox_clock() -> None:
 def poll_hospitals() -> None:
     for hospital_id in polling.asked():
         poll_hospital.delay(str(hospital_id))
+
+
+@shared_task(ignore_result=True)
+def refresh_offers() -> None:
+    for hospital_id in polling.asked():
+        refresh_offer.delay(str(hospital_id))
+
+
+@shared_task(ignore_result=True)
+def refresh_offer(hospital_id: str) -> None:
+    offering.refresh(UUID(hospital_id))
 
 
 @shared_task(ignore_result=True)

@@ -277,15 +277,15 @@ class FhirServer:
 
     def _matches(self, kind: str, params: dict[str, list[str]]) -> list[Resource]:
         found = self.of_kind(kind)
-        for name, (value, *_more) in params.items():
+        for name, value in [(name, value) for name, values in params.items() for value in values]:
             if name == "_lastUpdated" and value.startswith("ge"):
                 since = datetime.fromisoformat(value[2:])
                 found = [r for r in found if datetime.fromisoformat(r["meta"]["lastUpdated"]) >= since]
             elif name in ("encounter", "schedule"):
                 found = [r for r in found if r.get(name, {}).get("reference") == value]
-            elif name == "start" and value.startswith("lt"):
-                before = datetime.fromisoformat(value[2:])
-                found = [r for r in found if datetime.fromisoformat(r["start"]) < before]
+            elif name == "start" and value[:2] in ("lt", "ge"):
+                when, early = datetime.fromisoformat(value[2:]), value.startswith("lt")
+                found = [r for r in found if (datetime.fromisoformat(r["start"]) < when) == early]
             elif name == "identifier" or name.endswith(".identifier"):
                 found = [r for r in found if self._identified(r, name.split(".")[:-1], value)]
             elif name not in ("_sort", "_count", "_page"):
@@ -312,7 +312,7 @@ class FhirServer:
             "entry": [{"resource": r, "search": {"mode": "match"}} for r in found[first : first + PAGE]],
         }
         if first + PAGE < len(found):
-            query = urlencode({**{k: v[0] for k, v in params.items()}, "_page": str(first + PAGE)})
+            query = urlencode({**params, "_page": str(first + PAGE)}, doseq=True)
             bundle["link"] = [{"relation": "next", "url": f"{self.other_origin or self.origin}/fhir/{kind}?{query}"}]
         return checked(bundle) and bundle
 

@@ -5,10 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.offers import OfferedHalfDay, OfferedSlot
 from hospitals.exceptions import ConnectorUnavailable
+from hospitals.models import Department, Hospital, Practitioner, Schedule, Slot
+from hospitals.services import connecting, offering
 from tests.hospitals.fhir_server import START, FhirServer
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
@@ -43,7 +46,7 @@ def test_slots_bring_their_half_days_by_the_hospital_s_own_clock(server: FhirSer
     slot(server, "b", "2026-03-02T04:00:00Z", "busy")  # noon in China
     slot(server, "c", "2026-03-02T19:00:00+08:00", "busy-unavailable")
     slot(server, "far", "2026-04-02T09:00:00+08:00")
-    found, latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, until=UNTIL)
+    found, latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, start=START, until=UNTIL)
     day = date(2026, 3, 2)
     assert found.half_days == tuple(
         OfferedHalfDay(f"sch1.20260302.{period}", "eye", "qian", day, period, False)
@@ -64,10 +67,10 @@ def test_only_what_changed_is_read_again_and_a_stopped_schedule_takes_its_slots_
     slot(server, "a", "2026-03-02T09:00:00+08:00")
     slot(server, "b", "2026-03-02T09:00:00+08:00", of="sch2")
     hospital = FhirConnector(base_url=server.base, **LOCAL)
-    _all, latest = hospital.offers(START, until=UNTIL)
+    _all, latest = hospital.offers(START, start=START, until=UNTIL)
     server._ticks += 10
     schedule(server, active=False)
-    found, _latest = hospital.offers(latest + timedelta(seconds=40), until=UNTIL)
+    found, _latest = hospital.offers(latest + timedelta(seconds=40), start=START, until=UNTIL)
     assert [(s.identifier, s.stopped) for s in found.slots] == [("a", True)]
     assert [h.stopped for h in found.half_days] == [True]
 
@@ -77,7 +80,7 @@ def test_a_slot_of_nobody_is_counted_and_left_out(server: FhirServer) -> None:
     slot(server, "a", "2026-03-02T09:00:00+08:00")
     schedule(server, "s" * 64)
     slot(server, "b", "2026-03-02T09:00:00+08:00", of="s" * 64)
-    found, _latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, until=UNTIL)
+    found, _latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, start=START, until=UNTIL)
     assert found.unusable == 1 and [s.identifier for s in found.slots] == ["b"]
     assert len(found.half_days[0].identifier) <= 64
 
@@ -86,4 +89,70 @@ def test_a_server_that_is_away_is_tried_again(server: FhirServer) -> None:
     hospital = FhirConnector(base_url=server.base, **LOCAL)
     server.faults = ["500"]
     with pytest.raises(ConnectorUnavailable):
-        hospital.offers(START, until=UNTIL)
+        hospital.offers(START, start=START, until=UNTIL)
+
+
+# --- into the directory -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hospital(server: FhirServer, settings: Any) -> Iterator[Hospital]:
+    options = {"base_url": server.base, **LOCAL}
+    settings.HOSPITALS_CONNECTORS = {"one-fhir": {"BACKEND": "fhir", "OPTIONS": options}}
+    connecting.forget()
+    cache.clear()
+    row = Hospital.objects.create(code="one", name="第一医院", city="甲市", state="live", connector="one-fhir")
+    eye = Department.objects.create(
+        hospital=row, identifier="eye", name="眼科", standard_name="眼科", national_code="10"
+    )
+    Practitioner.objects.create(hospital=row, identifier="qian", department=eye, name="钱医生")
+    yield row
+    connecting.forget()
+    cache.clear()
+
+
+@pytest.mark.django_db
+class TestDirectory:
+    def test_slots_come_into_the_directory_and_go_off_sale_with_their_schedule(
+        self, server: FhirServer, hospital: Hospital
+    ) -> None:
+        schedule(server)
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        slot(server, "b", "2026-03-02T09:30:00+08:00", "busy")
+        assert offering.refresh(hospital.id, now=START) == 2
+        assert list(Slot.objects.order_by("start").values_list("identifier", "capacity", "free", "stopped")) == [
+            ("a", 1, 1, False),
+            ("b", 1, 0, False),
+        ]
+        assert Schedule.objects.get().practitioner.name == "钱医生"
+        assert offering.refresh(hospital.id, now=START) == 0
+        schedule(server, active=False)
+        offering.refresh(hospital.id, now=START)
+        assert Schedule.objects.get().stopped_at and not Slot.objects.filter(stopped=False).exists()
+
+    def test_a_fee_that_the_hospital_set_stays_and_new_slots_have_it_too(
+        self, server: FhirServer, hospital: Hospital
+    ) -> None:
+        schedule(server)
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        Slot.objects.update(fee_fen=1200)
+        slot(server, "a", "2026-03-02T09:00:00+08:00", "busy")
+        slot(server, "b", "2026-03-03T09:00:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        assert set(Slot.objects.values_list("identifier", "fee_fen")) == {("a", 1200), ("b", 1200)}
+
+    def test_slots_of_people_who_were_not_uploaded_hinder_no_others(
+        self, server: FhirServer, hospital: Hospital
+    ) -> None:
+        server.put({"resourceType": "Practitioner", "id": "sun"})
+        schedule(server)
+        schedule(server, "sch2", who="Practitioner/sun")
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        slot(server, "b", "2026-03-02T09:00:00+08:00", of="sch2")
+        assert offering.refresh(hospital.id, now=START) == 1
+        assert list(Slot.objects.values_list("identifier", flat=True)) == ["a"]
+
+    def test_a_server_that_is_away_changes_nothing(self, server: FhirServer, hospital: Hospital) -> None:
+        server.faults = ["500"]
+        assert offering.refresh(hospital.id, now=START) == 0 and not Slot.objects.exists()

@@ -1,7 +1,7 @@
 """The REST verbs of one FHIR server: read, search page by page, create once, update what has not changed meanwhile."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -51,9 +51,9 @@ class FhirClient:
         """``reference``: "Appointment/12". Raises ``Gone``, ``ConnectorUnavailable``, ``ConnectorRefused``."""
         return _stored(self._call("GET", f"{self._base}/{self._relative(reference)}"))
 
-    def search(self, kind: str, params: Mapping[str, str]) -> Iterator[Resource]:
-        """All matches over all pages. The next page's link must lead to the same server (``AddressRefused``)."""
-        url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)})}"
+    def search(self, kind: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Resource]:
+        """All matches over all pages; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``)."""
+        url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)}, doseq=True)}"
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
             seen.add(url)

@@ -139,13 +139,14 @@ class FhirConnector:
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), latest, unusable)
 
-    def offers(self, since: datetime, *, until: datetime) -> tuple[Offers, datetime]:
-        """Slots on sale up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.
+    def offers(self, since: datetime, *, start: datetime, until: datetime) -> tuple[Offers, datetime]:
+        """Slots from ``start`` up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.
 
         Raises ``ConnectorUnavailable``.
         """
         changed = f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}"
         window = {"_lastUpdated": changed, "_sort": "_lastUpdated"}
+        coming = [f"ge{start.isoformat(timespec='seconds')}", f"lt{until.isoformat(timespec='seconds')}"]
         reading = _Reading(self._client)
         latest = since
         found: dict[str, Resource] = {}
@@ -154,9 +155,9 @@ class FhirConnector:
                 for schedule in self._client.search("Schedule", window):
                     reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
                     latest = max(latest, events.changed_at(schedule))
-                    own = {"schedule": f"Schedule/{schedule.get('id')}", "start": f"lt{until.isoformat()}"}
+                    own = {"schedule": f"Schedule/{schedule.get('id')}", "start": coming}
                     found |= {str(slot.get("id")): slot for slot in self._client.search("Slot", own)}
-                for slot in self._client.search("Slot", {**window, "start": f"lt{until.isoformat()}"}):
+                for slot in self._client.search("Slot", {**window, "start": coming}):
                     latest = max(latest, events.changed_at(slot))
                     found[str(slot.get("id"))] = slot
                 return read_slots(found.values(), reading.read), latest
