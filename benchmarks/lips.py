@@ -225,7 +225,7 @@ def av_offset(lips: Lips, sound: Series, rate_hz: int, part: tuple[float, float]
     """The lag in ms at which opening and loudness agree best, and their correlation there. Positive: lips behind the sound."""
     step = rate_hz * STEP_MS // 1000
     loud = np.sqrt(np.convolve(sound**2, np.ones(step * 8) / (step * 8), mode="same")[::step])
-    times = np.arange(len(loud)) * STEP_MS
+    times = np.arange(len(loud)) * (1000.0 * step / rate_hz)  # a step is a whole number of samples, not quite STEP_MS
     known = ~np.isnan(lips.gap)
     opening = np.interp(times, lips.times_ms[known], lips.gap[known])
     chosen = slice(int(part[0] * len(times)), int(part[1] * len(times)))
