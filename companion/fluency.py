@@ -271,8 +271,8 @@ class Fluency:
         """
         notes = "\n".join(f"[{n}]{p['title']}:{p['text']}" for n, p in enumerate(passages, start=1))
         messages = [
-            Message("system", told()["answer"]),
-            Message("user", f"资料:\n{notes}\n\n居民问:「{question[:_LONGEST_QUESTION]}」"),
+            Message("system", f"{told()['answer']}\n资料:\n{notes}"),
+            Message("user", f"居民问:「{question[:_LONGEST_QUESTION]}」"),
         ]
         parts = self.gateway.stream(
             messages,

@@ -67,6 +67,8 @@ class BudgetSpent(LanguageModelError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """``system``: our own words and data, never anything of a resident; the other roles are masked before they leave."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 

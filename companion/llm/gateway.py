@@ -69,10 +69,10 @@ class Gateway:
         """Text as it comes and whole tool calls, with personal data back in place.
 
         ``patience`` counts from now, over all tries together. The next try is made only as long as nothing was handed
-        out. Raises ``LanguageModelError``. ``hospital_id`` is the session's; nothing a model says can change it.
+        out. System messages are our own words and leave as they are. Raises ``LanguageModelError``. ``hospital_id`` is the session's; nothing a model says can change it.
         """
         await self._budget.check(hospital_id, today)
-        hidden = [Message(m.role, mask.hide(m.content)) for m in messages]
+        hidden = [m if m.role == "system" else Message(m.role, mask.hide(m.content)) for m in messages]
         wait = _Wait(patience, self._clock or asyncio.get_running_loop().time)
         last: LanguageModelError = ModelUnavailable(code="model_all_resting")
         with self._places.taken():

@@ -10,7 +10,6 @@ from companion.events import Ask, Event, Say, ShowCard
 from companion.exceptions import CompanionError
 from companion.fluency import REST, Allowed, Fluency, told
 from companion.llm.base import Patience
-from companion.llm.faithful import one_width
 from companion.llm.gateway import Gateway
 from companion.llm.openai import OpenAICompatible
 from companion.understanding import Context, Understanding, understand
@@ -272,7 +271,7 @@ async def test_an_answer_rests_on_its_entries(stub: ModelStub, helper: Fluency) 
         Say("眼睛突然看不清,马上去急诊。", sources=("某眼科指南",)),
     ]
     assert events[-2:] == [Say(REST), CARD]
-    assert all(one_width(p["text"]) in stub.sent for p in PASSAGES)
+    assert all(p["text"] in stub.sent for p in PASSAGES)
 
 
 async def test_what_warns_of_danger_is_never_left_out(stub: ModelStub, helper: Fluency) -> None:

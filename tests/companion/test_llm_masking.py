@@ -1,5 +1,8 @@
 """What must not leave the house is hidden, and comes back in the answer. All people and numbers are invented."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from companion.llm.faithful import one_width
@@ -12,6 +15,12 @@ SECRETS = [
     ("我是赵国强,约过号的", "赵国强"),
     ("患者孙梅,女", "孙梅"),
     ("隔壁的张大爷说的", "张大爷"),
+    ("我老伴周建国腿疼", "周建国"),
+    ("我妈金敏眼睛不好", "金敏"),
+    ("把林磊的号退了", "林磊"),
+    ("单子上写的武明伟", "武明伟"),
+    ("挂号的人是孔平", "孔平"),
+    ("刚才彭秀英取过号了", "彭秀英"),
     ("身份证990101196101150028", "990101196101150028"),
     ("身份证99010119610115002X", "99010119610115002X"),
     ("身份证990101 19610115 0028", "990101 19610115 0028"),
@@ -67,6 +76,11 @@ def test_known_names_are_hidden_wherever_they_stand() -> None:
         "中山路怎么走",
         "血压160到95,血糖7.8",
         "帮我挂号",
+        "我妈高血压,给她挂个号",
+        "白内障手术以后要注意什么",
+        "王医生今天出诊吗",
+        "马上就到,等一下",
+        "我爱人黄疸,脸发黄",
     ],
 )
 def test_what_is_no_personal_data_stays(text: str) -> None:
@@ -92,3 +106,20 @@ def test_a_placeholder_cut_between_deltas_comes_back_whole(by: int) -> None:
     restoring = Restoring(mask)
     pieces = [restoring.feed(answer[at : at + by]) for at in range(0, len(answer), by)]
     assert "".join(pieces) + restoring.rest() == "陈玉兰您好,请看"
+
+
+def test_everyday_sentences_name_nobody() -> None:
+    folder = Path(__file__).parent
+    lines = [
+        line for file in sorted((folder / "data").glob("*cases.jsonl")) for line in file.read_text("utf-8").splitlines()
+    ]
+    sentences = [json.loads(line)["text"] for line in lines]
+    assert len(sentences) > 200
+    changed = []
+    for sentence in sentences:
+        mask = Mask()
+        hidden = mask.hide(sentence)
+        assert one_width(mask.restore(hidden)) == one_width(sentence.replace("〔", "[").replace("〕", "]"))
+        if mask.used:
+            changed.append(hidden)
+    assert len(changed) <= len(sentences) // 100, changed
