@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from hospitals.api import applications, directory, events, facts, imports, tokens
+from hospitals.api import applications, directory, events, facts, imports, tokens, trials
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/applications/", applications.ApplicationsView.as_view(), name="hospital-applications"),
@@ -20,5 +20,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/directory/map/", facts.MapView.as_view(), name="hospital-map"),
     path("v1/hospital/", facts.ProfileView.as_view(), name="hospital-profile"),
     path("v1/imports/<uuid:run_id>/", imports.ImportView.as_view(), name="hospital-import"),
+    path("v1/test-appointments/", trials.TestAppointmentsView.as_view(), name="hospital-test-appointments"),
+    path(
+        "v1/test-appointments/<uuid:appointment_id>/",
+        trials.TestAppointmentView.as_view(),
+        name="hospital-test-appointment",
+    ),
+    path("v1/conformance-runs/", trials.ConformanceRunsView.as_view(), name="hospital-conformance-runs"),
+    path("v1/conformance-runs/<uuid:run_id>/", trials.ConformanceRunView.as_view(), name="hospital-conformance-run"),
+    path(
+        "v1/conformance-runs/<uuid:run_id>/look/",
+        trials.ConformanceLookView.as_view(),
+        name="hospital-conformance-look",
+    ),
     path("v1/events/", events.EventsView.as_view(), name="hospital-events"),
 ]

@@ -2,5 +2,12 @@
 
 | module | addresses |
 |---|---|
+| applications | applying, credentials, changing secrets |
+| tokens | OAuth2 client credentials |
+| directory | campuses … slots, notices: lists in the order of change, one address a row |
+| facts | the hospital itself, its lexicon, its indoor map, fees |
+| imports | bulk uploads and how far they are |
+| trials | test appointments, conformance runs |
 | events | the signed door for hospitals' events |
+| base | who calls, in whose scope, how often, and once |
 """

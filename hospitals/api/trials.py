@@ -1,0 +1,146 @@
+"""Trying it out before going live: test appointments, and conformance runs with their reports."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from hospitals.api.base import IDEMPOTENCY_KEY, HospitalView
+from hospitals.models import ConformanceRun
+from hospitals.services import conformance, rehearsal
+from hospitals.services.rehearsal import TestAppointment
+from hospitals.services.rows import IDENTIFIER
+
+RUN = "conformance:run"
+TAGS = ["trials"]
+
+
+class TestAppointmentRequestSerializer(serializers.Serializer[Any]):
+    slot = serializers.RegexField(IDENTIFIER, required=False, default="", help_text="号源编号;不写就用最近的空号。")
+
+
+class ReceivedEventSerializer(serializers.Serializer[Any]):
+    event_id = serializers.CharField()
+    type = serializers.CharField()
+    sequence = serializers.IntegerField()
+    state = serializers.CharField(help_text="received 收到,done 已处理,dead 用不上")
+
+
+class TestAppointmentSerializer(serializers.Serializer[Any]):
+    appointment_id = serializers.UUIDField()
+    slot = serializers.CharField()
+    start = serializers.DateTimeField()
+    state = serializers.CharField(help_text="预约现在的状态,例如 pending、booked、checked_in")
+    events = ReceivedEventSerializer(many=True)
+
+
+class PointSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    passed = serializers.BooleanField(allow_null=True, help_text="null:还没有结果")
+    detail = serializers.CharField()
+    mend = serializers.CharField(help_text="没有通过时怎么改")
+
+
+class ConformanceRunSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    connector = serializers.CharField()
+    passed = serializers.BooleanField(allow_null=True, help_text="null:还在进行")
+    started_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    appointment_id = serializers.UUIDField(help_text="主线的测试预约:请在本院测试系统里把它办完。")
+    points = PointSerializer(many=True)
+
+
+def _appointment(found: TestAppointment) -> dict[str, Any]:
+    return {
+        "appointment_id": found.appointment_id,
+        "slot": found.slot,
+        "start": found.start,
+        "state": found.state,
+        "events": found.events,
+    }
+
+
+def _run(run: ConformanceRun) -> dict[str, Any]:
+    told = {name: getattr(run, name) for name in ("id", "connector", "passed", "started_at", "finished_at", "points")}
+    return told | {"appointment_id": run.record["visit"]}
+
+
+class TestAppointmentsView(HospitalView):
+    """An appointment of an invented patient, on which the hospital tries its events. Not in a live hospital."""
+
+    needs = {"POST": RUN}
+
+    @extend_schema(
+        operation_id="test_appointment_create",
+        tags=TAGS,
+        parameters=[IDEMPOTENCY_KEY],
+        request=TestAppointmentRequestSerializer,
+        responses={201: TestAppointmentSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        given = TestAppointmentRequestSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+
+        def work() -> Response:
+            found = rehearsal.create(
+                hospital_id=self.who.hospital_id, slot=given.validated_data["slot"], actor=self.actor
+            )
+            return Response(_appointment(found), status=status.HTTP_201_CREATED)
+
+        return self.do_once(request, work)
+
+
+class TestAppointmentView(HospitalView):
+    """What has come for a test appointment, and what it made of it."""
+
+    needs = {"GET": RUN}
+
+    @extend_schema(operation_id="test_appointment_read", tags=TAGS, responses=TestAppointmentSerializer)
+    def get(self, request: Request, appointment_id: UUID) -> Response:
+        return Response(_appointment(rehearsal.read(appointment_id=appointment_id)))
+
+
+class ConformanceRunsView(HospitalView):
+    """Begin a scripted visit through the hospital's connector; only a full pass may go live."""
+
+    needs = {"POST": RUN}
+
+    @extend_schema(
+        operation_id="conformance_start",
+        tags=TAGS,
+        parameters=[IDEMPOTENCY_KEY],
+        request=None,
+        responses={201: ConformanceRunSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        def work() -> Response:
+            run = conformance.start(hospital_id=self.who.hospital_id, actor=self.actor)
+            return Response(_run(run), status=status.HTTP_201_CREATED)
+
+        return self.do_once(request, work)
+
+
+class ConformanceRunView(HospitalView):
+    """The report, point by point, with what to mend."""
+
+    needs = {"GET": RUN}
+
+    @extend_schema(operation_id="conformance_read", tags=TAGS, responses=ConformanceRunSerializer)
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(_run(conformance.read(hospital_id=self.who.hospital_id, run_id=run_id)))
+
+
+class ConformanceLookView(HospitalView):
+    """Look again: send the commands whose turn has come, and judge what has arrived."""
+
+    needs = {"POST": RUN}
+    once = False
+
+    @extend_schema(operation_id="conformance_look", tags=TAGS, request=None, responses=ConformanceRunSerializer)
+    def post(self, request: Request, run_id: UUID) -> Response:
+        return Response(_run(conformance.look(hospital_id=self.who.hospital_id, run_id=run_id, actor=self.actor)))

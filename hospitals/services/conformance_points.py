@@ -1,0 +1,247 @@
+"""The points of a conformance run: what each asks, when it is decided, and what to mend when it fails. No rows are written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from hospitals.connectors.base import EventType, Examination, HospitalEvent, Invoice, QueuePosition, Reference
+from hospitals.exceptions import HospitalsError
+from hospitals.models import Department, IndoorMap, Practitioner, Slot
+from hospitals.services import maps
+
+E = EventType
+ANSWER_MS = 10_000
+CLOCK_S = 300
+# Without these nothing after them can happen.
+_GATES = ("directory", "book_accepted", "check_in_accepted")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the hospital said to a command. ``accepted`` None: it did not say; then ``error`` names why."""
+
+    accepted: bool | None
+    reference: str
+    error: str
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a run has seen: answers by name, the events of both test appointments in the hospital's order."""
+
+    hospital_id: UUID
+    answers: dict[str, Answer]
+    visit: list[HospitalEvent]
+    second: list[HospitalEvent]
+    clocks_off: int
+    dead: int
+
+    def of(self, kind: EventType, *, second: bool = False) -> list[HospitalEvent]:
+        return [event for event in (self.second if second else self.visit) if event.type is kind]
+
+    def came(self, kind: EventType, *, second: bool = False) -> bool:
+        return bool(self.of(kind, second=second))
+
+
+Verdict = bool | None  # None: not decided yet
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    id: str
+    name: str
+    mend: str
+    check: Callable[[Facts], Verdict]
+
+
+def _accepted(name: str) -> Callable[[Facts], Verdict]:
+    return lambda facts: facts.answers[name].accepted is True if name in facts.answers else None
+
+
+def _refused(name: str) -> Callable[[Facts], Verdict]:
+    """A plain no: neither a yes nor silence."""
+    return lambda facts: facts.answers[name].accepted is False if name in facts.answers else None
+
+
+def _came(kind: EventType, *, second: bool = False) -> Callable[[Facts], Verdict]:
+    return lambda facts: True if facts.came(kind, second=second) else None
+
+
+def _same(first: str, again: str, kind: EventType) -> Callable[[Facts], Verdict]:
+    """The same key a second time: the same reference, and one thing happened."""
+
+    def check(facts: Facts) -> Verdict:
+        if first not in facts.answers or again not in facts.answers:
+            return None
+        one, two = facts.answers[first], facts.answers[again]
+        if not (two.accepted and one.reference == two.reference):
+            return False
+        return len(facts.of(kind)) == 1 if facts.came(E.VISIT_CLOSED) or len(facts.of(kind)) > 1 else None
+
+    return check
+
+
+def _directory(facts: Facts) -> Verdict:
+    mine = {"hospital_id": facts.hospital_id}
+    return (
+        Department.objects.filter(**mine, withdrawn_at=None).exists()
+        and Practitioner.objects.filter(**mine, withdrawn_at=None).exists()
+        and Slot.objects.filter(**mine, stopped=False, start__gt=timezone.now()).exists()
+    )
+
+
+def _ticket(facts: Facts) -> Verdict:
+    found = facts.of(E.ENCOUNTER_CHECKED_IN)
+    return all(isinstance(e.data, QueuePosition) and bool(e.data.ticket) for e in found) if found else None
+
+
+def _one_ticket(facts: Facts) -> Verdict:
+    if "check_in_again" not in facts.answers or not facts.came(E.ENCOUNTER_CALLED):
+        return None
+    given = {e.data.ticket for e in facts.of(E.ENCOUNTER_CHECKED_IN) if isinstance(e.data, QueuePosition)}
+    return facts.answers["check_in_again"].accepted is True and len(given) == 1
+
+
+def _bills(facts: Facts) -> list[str]:
+    return [e.data.id for e in facts.of(E.INVOICE_ISSUED) if isinstance(e.data, Invoice)]
+
+
+def _pay_accepted(facts: Facts) -> Verdict:
+    found = [facts.answers.get(f"pay:{bill}") for bill in _bills(facts)]
+    if not found or any(answer is None for answer in found):
+        return None
+    return all(answer is not None and answer.accepted for answer in found)
+
+
+def _paid(facts: Facts) -> Verdict:
+    bills = _bills(facts)
+    paid = [e.data.id for e in facts.of(E.INVOICE_PAID) if isinstance(e.data, Reference)]
+    if any(paid.count(bill) > 1 for bill in bills):
+        return False
+    return True if bills and set(bills) <= set(paid) else None
+
+
+def _paid_once(facts: Facts) -> Verdict:
+    again = [facts.answers.get(f"pay_again:{bill}") for bill in _bills(facts)]
+    if not again or any(answer is None for answer in again):
+        return None
+    if not all(answer is not None and answer.accepted for answer in again):
+        return False
+    return _paid(facts)
+
+
+def _order(facts: Facts) -> Verdict:
+    if not facts.came(E.VISIT_CLOSED):
+        return None
+    for events in (facts.visit, facts.second):
+        numbers = [event.sequence for event in events]
+        if len(set(numbers)) != len(numbers):
+            return False
+    way = (E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN, E.ENCOUNTER_CALLED, E.ENCOUNTER_FINISHED, E.VISIT_CLOSED)
+    firsts = [min((e.sequence for e in facts.of(kind)), default=-1) for kind in way]
+    return firsts == sorted(firsts)
+
+
+def _rooms(facts: Facts) -> Verdict:
+    if not facts.came(E.VISIT_CLOSED):
+        return None
+    if not IndoorMap.objects.filter(hospital_id=facts.hospital_id).exists():
+        return True
+    codes = {e.data.room_code for e in facts.visit if isinstance(e.data, QueuePosition | Examination)}
+    return all(_on_map(facts.hospital_id, code) for code in codes if code)
+
+
+def _on_map(hospital_id: UUID, code: str) -> bool:
+    try:
+        found = maps.find_place(hospital_id=hospital_id, text=code)
+    except HospitalsError:
+        return False
+    return found is not None and found.code == code
+
+
+def _in_time(facts: Facts) -> Verdict:
+    if any(answer.took_ms > ANSWER_MS for answer in facts.answers.values()):
+        return False
+    if any(answer.error for answer in facts.answers.values()):
+        return False if facts.came(E.VISIT_CLOSED) else None
+    return True if facts.came(E.VISIT_CLOSED) else None
+
+
+POINTS: tuple[Point, ...] = (
+    Point("directory", "目录里有科室、医生和将来的号源", "先用目录接口或批量上传补齐。", _directory),
+    Point("book_accepted", "预约被接受", "收到 book 命令后在 10 秒内回答接受,并给出本院的编号。", _accepted("book")),
+    Point(
+        "book_repeated",
+        "应答丢失后重发同一个预约,不会多约",
+        "按 idempotency_key 认出重发:回同一个编号,不再发 appointment.booked。",
+        _same("book", "book_again", E.APPOINTMENT_BOOKED),
+    ),
+    Point(
+        "unknown_slot", "没有的号源被明确拒绝", "号源不存在时回答拒绝,不要报错或不答。", _refused("book_unknown_slot")
+    ),
+    Point(
+        "unknown_patient",
+        "没有预约过的患者被明确拒绝",
+        "不认识的预约回答拒绝,不要报错或不答。",
+        _refused("unknown_patient"),
+    ),
+    Point("booked_event", "发来预约成功事件", "约成后发 appointment.booked。", _came(E.APPOINTMENT_BOOKED)),
+    Point("check_in_accepted", "取号被接受", "收到 check_in 后回答接受。", _accepted("check_in")),
+    Point("checked_in_event", "发来取号事件,带号码", "发 encounter.checked_in,data.ticket 不能为空。", _ticket),
+    Point("check_in_repeated", "重复取号仍是同一个号", "按 idempotency_key 认出重发,不要再发一个号。", _one_ticket),
+    Point("called_event", "发来叫号事件", "叫到时发 encounter.called。", _came(E.ENCOUNTER_CALLED)),
+    Point("started_event", "发来开始就诊事件", "进诊室时发 encounter.started。", _came(E.ENCOUNTER_STARTED)),
+    Point("finished_event", "发来就诊结束事件", "医生看完时发 encounter.finished。", _came(E.ENCOUNTER_FINISHED)),
+    Point("invoice_event", "发来账单", "开出费用时发 invoice.issued,合计等于各行之和。", _came(E.INVOICE_ISSUED)),
+    Point("pay_accepted", "缴费被接受", "收到 pay 后核对 invoice_id,回答接受。", _pay_accepted),
+    Point("paid_event", "每张账单发来一次已缴事件", "入账后发 invoice.paid,id 与账单一致。", _paid),
+    Point("pay_repeated", "重复缴费只入账一次", "按 idempotency_key 认出重发,不要重复入账。", _paid_once),
+    Point("unknown_invoice", "没有的账单被明确拒绝", "invoice_id 不存在时回答拒绝。", _refused("pay_unknown")),
+    Point("closed_event", "发来就诊全部结束事件", "全部办完后发 visit.closed。", _came(E.VISIT_CLOSED)),
+    Point("cancel_accepted", "取消被接受", "收到 cancel 后回答接受。", _accepted("cancel")),
+    Point(
+        "cancel_repeated", "重复取消也算成功", "已经取消的再收到同一个 cancel,仍回答接受。", _accepted("cancel_again")
+    ),
+    Point(
+        "cancelled_event",
+        "发来取消事件",
+        "取消后发 appointment.cancelled。",
+        _came(E.APPOINTMENT_CANCELLED, second=True),
+    ),
+    Point("late_cancel", "就诊结束后再取消被明确拒绝", "已经就诊的预约收到 cancel,回答拒绝。", _refused("cancel_late")),
+    Point("order", "序号按发生的先后增长,不重复", "同一个预约的每个事件用更大的 sequence。", _order),
+    Point(
+        "clock",
+        "医院的时钟准",
+        "occurred_at 与收到的时间相差超过 5 分钟:请对时并带时区。",
+        lambda facts: facts.clocks_off == 0 if facts.came(E.VISIT_CLOSED) else None,
+    ),
+    Point("rooms", "事件里的诊室都在院内地图上", "room_code 用地图里的代码,或先更新地图。", _rooms),
+    Point("answers_in_time", "每个命令都在 10 秒内有答复", "不要让调用等待人工;先答复,再用事件告诉结果。", _in_time),
+    Point(
+        "no_dead_letters",
+        "没有用不上的事件",
+        "到测试预约里看 state 为 dead 的事件,改正后重发。",
+        lambda facts: facts.dead == 0 if facts.came(E.VISIT_CLOSED) else None,
+    ),
+)
+
+
+def judge(facts: Facts, *, final: bool = False) -> list[dict[str, Any]]:
+    """Each point as {"id", "name", "passed", "detail", "mend"}; undecided ones fail when ``final``, or when a gate is shut."""
+    verdicts = {point.id: point.check(facts) for point in POINTS}
+    shut = any(verdicts[gate] is False for gate in _GATES)
+    told = []
+    for point in POINTS:
+        passed = verdicts[point.id]
+        detail = "通过" if passed else "没有通过"
+        if passed is None:
+            detail = "前面的步骤没有通过,没有走到这里" if shut else "规定时间内没有等到" if final else "等待中"
+            passed = False if shut or final else None
+        mend = "" if passed is not False else point.mend
+        told.append({"id": point.id, "name": point.name, "passed": passed, "detail": detail, "mend": mend})
+    return told

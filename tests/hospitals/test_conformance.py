@@ -1,0 +1,196 @@
+"""The scripted visit: a hospital that does everything right passes every point; each fault is named with what to mend."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from hospitals import seed, tenancy
+from hospitals.connectors.base import Acknowledgement, Command, CommandKind
+from hospitals.connectors.sandbox import SandboxConnector
+from hospitals.connectors.sandbox.models import SandboxSystem
+from hospitals.exceptions import Conflict, ConnectorUnavailable, Forbidden, NotFound
+from hospitals.models import Appointment, ConformanceRun, Hospital, Slot
+from hospitals.services import conformance, connecting, onboarding, rehearsal
+from tests.hospitals.joining import OFFICER
+
+pytestmark = pytest.mark.django_db
+CODE = "lanzhou-first"
+ID = seed.hospital_id(CODE)
+
+
+@pytest.fixture(scope="module")
+def province(django_db_setup: Any, django_db_blocker: Any) -> Iterator[None]:
+    """Seeded once for this module, inside a transaction that is undone."""
+    from django.db import transaction
+
+    with django_db_blocker.unblock():
+        atomic = transaction.atomic()
+        atomic.__enter__()
+        found = seed._load("province")
+        seed._hospital(found["hospitals"][0], found, 0, timezone.localdate())
+        Hospital.objects.filter(id=ID).update(state="sandbox")
+        yield
+        transaction.set_rollback(True)
+        atomic.__exit__(None, None, None)
+
+
+@pytest.fixture(autouse=True)
+def _ready(province: None) -> Iterator[None]:
+    cache.clear()
+    connecting._made.cache_clear()
+    yield
+    connecting._made.cache_clear()
+
+
+@pytest.fixture
+def run(django_capture_on_commit_callbacks: Any) -> Callable[..., ConformanceRun]:
+    """Go through it to the end, the hospital's events coming in between two looks."""
+
+    def whole(*, looks: int = 40, **options: Any) -> ConformanceRun:
+        with django_capture_on_commit_callbacks(execute=True):
+            found = conformance.start(hospital_id=ID, actor=OFFICER)
+        for _ in range(looks):
+            if found.finished_at is not None:
+                break
+            with django_capture_on_commit_callbacks(execute=True):
+                found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER, **options)
+        return found
+
+    return whole
+
+
+def failed(found: ConformanceRun) -> set[str]:
+    assert found.finished_at is not None, found.points
+    return {point["id"] for point in found.points if not point["passed"]}
+
+
+class Twisted(SandboxConnector):
+    """The sandbox with one fault."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+
+    def execute(self, command: Command) -> Acknowledgement:
+        if self.fault == "new reference" and command.kind is CommandKind.BOOK:
+            answer = super().execute(command)
+            self.count = getattr(self, "count", 0) + 1
+            return replace(answer, reference=f"R{self.count}") if answer.accepted else answer
+        if self.fault == "yes to all":
+            answer = super().execute(command)
+            return replace(answer, accepted=True)
+        if self.fault == "silent about strangers" and command.slot_identifier == conformance.NO_SLOT:
+            raise ConnectorUnavailable
+        return super().execute(command)
+
+
+@pytest.fixture
+def twisted(settings: Any) -> Callable[[str], None]:
+    def put(fault: str) -> None:
+        settings.HOSPITALS_CONNECTORS = {
+            "sandbox": {"BACKEND": f"{__name__}.Twisted", "OPTIONS": {"fault": fault}},
+        }
+        connecting._made.cache_clear()
+
+    return put
+
+
+def test_a_hospital_that_does_everything_right_passes_and_may_go_live(run: Callable[..., ConformanceRun]) -> None:
+    found = run()
+    assert failed(found) == set() and found.passed
+    assert len(found.points) >= 25
+    assert Hospital.objects.get(id=ID).state == "conformance_passed"
+    onboarding.go_live(hospital_id=ID, actor=OFFICER, reason="同意")
+    with pytest.raises(Forbidden):
+        conformance.start(hospital_id=ID, actor=OFFICER)
+
+
+@pytest.mark.parametrize(
+    ("fault", "points"),
+    [
+        ("new reference", {"book_repeated"}),
+        ("yes to all", {"unknown_slot", "unknown_patient", "unknown_invoice", "late_cancel"}),
+        ("silent about strangers", {"unknown_slot", "answers_in_time"}),
+    ],
+)
+def test_each_fault_is_named(
+    run: Callable[..., ConformanceRun], twisted: Callable[[str], None], fault: str, points: set[str]
+) -> None:
+    twisted(fault)
+    found = run()
+    assert failed(found) == points and found.passed is False
+    assert all(point["mend"] for point in found.points if not point["passed"])
+    assert Hospital.objects.get(id=ID).state == "sandbox"
+
+
+def test_slow_answers_fail_their_point_alone(run: Callable[..., ConformanceRun]) -> None:
+    ticks = iter(range(0, 10**6, 11))
+    assert failed(run(now_s=lambda: float(next(ticks)))) == {"answers_in_time"}
+
+
+def test_a_hospital_that_refuses_everything_is_told_at_once(run: Callable[..., ConformanceRun]) -> None:
+    SandboxSystem.objects.filter(hospital_id=ID).update(broken="refuse")
+    found = run(looks=1)
+    assert "book_accepted" in failed(found) and "booked_event" in failed(found)
+
+
+def test_what_never_comes_fails_when_the_time_is_up(
+    run: Callable[..., ConformanceRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "_let_the_sandbox_live", lambda run, facts: None)
+    found = run(looks=3)
+    assert found.finished_at is None and found.passed is None
+    with tenancy.scope(ID):
+        ConformanceRun.objects.update(started_at=timezone.now() - timedelta(hours=3))
+    found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+    assert {"called_event", "closed_event", "late_cancel"} <= failed(found)
+    assert not {"book_accepted", "checked_in_event", "cancelled_event"} & failed(found)
+
+
+def test_one_run_at_a_time_and_one_look_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = conformance.start(hospital_id=ID, actor=OFFICER)
+    with pytest.raises(Conflict):
+        conformance.start(hospital_id=ID, actor=OFFICER)
+    cache.add(f"conformance:{found.id}", 1)
+    with pytest.raises(Conflict):
+        conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+
+
+def test_another_hospitals_run_is_not_there(run: Callable[..., ConformanceRun]) -> None:
+    found = run(looks=0)
+    other = Hospital.objects.create(code="hill", name="山麓医院", city="岚州市", state="sandbox")
+    with pytest.raises(NotFound):
+        conformance.read(hospital_id=other.id, run_id=found.id)
+
+
+def test_test_patients_are_nobody_and_their_numbers_check(run: Callable[..., ConformanceRun]) -> None:
+    card = rehearsal.invented_card(7)
+    weights = [2 ** (17 - n) % 11 for n in range(17)]
+    rest = sum(int(d) * w for d, w in zip(card.id_number, weights, strict=False)) % 11
+    assert card.id_number[17] == "10X98765432"[rest] and card.id_number.startswith("990101")
+    before = Slot.objects.filter(hospital_id=ID).count()
+    assert before
+    run(looks=0)
+    with tenancy.scope(ID):
+        assert {row.card["name"] for row in Appointment.objects.all()} == {"测试患者"}
+
+
+def test_the_command_prints_the_report_and_fails_when_it_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    SandboxSystem.objects.filter(hospital_id=ID).update(broken="refuse")
+    with pytest.raises(CommandError):
+        call_command("conformance", CODE, "--wait", "0")
+    out = capsys.readouterr().out
+    assert "[未过] 预约被接受" in out and "收到 book 命令后" in out
+    with pytest.raises(CommandError):
+        call_command("conformance", "nobody")
+
+
+def test_nothing_is_rehearsed_for_an_unknown_uuid() -> None:
+    with pytest.raises(NotFound):
+        conformance.look(hospital_id=ID, run_id=UUID(int=1), actor=OFFICER)
