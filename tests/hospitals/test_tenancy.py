@@ -182,6 +182,7 @@ async def test_errors_inside_a_stream_reach_the_caller() -> None:
 # --- requests and consumers -----------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_consumer_s_handlers_begin_without_a_scope() -> None:
     found: list[uuid.UUID | None] = []
 
