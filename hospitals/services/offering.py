@@ -53,7 +53,7 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
         circuit.succeeded(hospital_id)
         with tenancy.scope(hospital_id):
             changed = _write(hospital_id, found)
-        cache.set(cursor, next_since, REMEMBERED_S)
+        cache.set(cursor, min(next_since, timezone.now()), REMEMBERED_S)
         return changed
     finally:
         cache.delete(f"{cursor}:busy")

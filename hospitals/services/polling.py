@@ -59,8 +59,8 @@ def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
                 inbox.store(event)
         if len(ours) < len(found.events):
             log.warning("poll_of_others", hospital=str(hospital_id), count=len(found.events) - len(ours))
-        # only now: a crash before this reads the same again
-        cache.set(_cursor(hospital_id), found.next_since, REMEMBERED_S)
+        # Only now: a crash before this reads the same again. A hospital's clock that runs ahead must not skip what comes.
+        cache.set(_cursor(hospital_id), min(found.next_since, timezone.now()), REMEMBERED_S)
         return len(ours)
     finally:
         cache.delete(busy)

@@ -91,6 +91,7 @@ class FhirServer:
         self.log: list[str] = []
         self.refuse_bookings = ""
         self.other_origin = ""
+        self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
         self.client_key, self.client_id, self.key_id = client_key, client_id, key_id
         self.algorithm = ""
@@ -278,6 +279,8 @@ class FhirServer:
     def _matches(self, kind: str, params: dict[str, list[str]]) -> list[Resource]:
         found = self.of_kind(kind)
         for name, value in [(name, value) for name, values in params.items() for value in values]:
+            if name == self.unsupported:
+                raise Refusal(400, "not-supported", f"search parameter {name}")
             if name == "_lastUpdated" and value.startswith("ge"):
                 since = datetime.fromisoformat(value[2:])
                 found = [r for r in found if datetime.fromisoformat(r["meta"]["lastUpdated"]) >= since]
@@ -314,7 +317,7 @@ class FhirServer:
         if first + PAGE < len(found):
             query = urlencode({**params, "_page": str(first + PAGE)}, doseq=True)
             bundle["link"] = [{"relation": "next", "url": f"{self.other_origin or self.origin}/fhir/{kind}?{query}"}]
-        return checked(bundle) and bundle
+        return checked(bundle)
 
     # --- SMART backend services -----------------------------------------------------------------------------
 

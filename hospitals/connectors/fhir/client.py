@@ -16,6 +16,8 @@ PAGE_SIZE = 100
 WORDS_MAX = 200
 
 Resource = dict[str, Any]
+# What reading a resource raises when its server does not keep to FHIR's shapes.
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
 
 
 class VersionConflict(ConnectorRefused):

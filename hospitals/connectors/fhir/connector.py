@@ -13,10 +13,10 @@ import structlog
 from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
 from hospitals.connectors.fhir import events, orders, terms
-from hospitals.connectors.fhir.client import FhirClient, Gone, Resource
+from hospitals.connectors.fhir.client import MALFORMED, FhirClient, Resource
 from hospitals.connectors.fhir.offers import Offers, read_slots
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
-from hospitals.exceptions import AddressRefused, BadEvent, ConnectorUnavailable
+from hospitals.exceptions import AddressRefused, BadEvent, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing, deadline
 
 log = structlog.get_logger(__name__)
@@ -51,14 +51,27 @@ class _Reading:
 
     client: FhirClient
     read_already: dict[str, Resource] = field(default_factory=dict)
+    medicines: dict[str, list[Resource]] = field(default_factory=dict)  # by encounter
 
     def read(self, reference: str) -> Resource:
         if reference not in self.read_already:
             try:
                 self.read_already[reference] = self.client.read(reference).resource
-            except Gone:
+            except ConnectorRefused:  # not there, or not for us
                 self.read_already[reference] = {}
         return self.read_already[reference]
+
+    def sheet(self, changed: Resource) -> Resource:
+        """A medicine with all medicines of its sheet (groupIdentifier) under "group": one stands for its whole sheet."""
+        number = (changed.get("groupIdentifier") or {}).get("value")
+        encounter = (changed.get("encounter") or {}).get("reference")
+        if not number or not encounter:
+            return changed
+        if encounter not in self.medicines:
+            self.medicines[encounter] = list(self.client.search("MedicationRequest", {"encounter": encounter}))
+        whole = [r for r in self.medicines[encounter] if (r.get("groupIdentifier") or {}).get("value") == number]
+        first = min(whole or [changed], key=lambda r: str(r.get("id", "")))
+        return {**first, "group": whole or [changed]}
 
 
 class FhirConnector:
@@ -108,6 +121,8 @@ class FhirConnector:
                 return orders.execute(self._client, command, id_system=self._id_system)
         except AddressRefused as error:
             raise ConnectorUnavailable(code=error.code) from error
+        except MALFORMED as error:
+            raise OutcomeUnknown(code="bad_answer") from error
 
     def poll(self, hospital_id: UUID, since: datetime) -> Poll:
         """Everything that changed for our residents since then, in the hospital's order. Raises ``ConnectorUnavailable``.
@@ -125,16 +140,17 @@ class FhirConnector:
                         ours: f"{terms.APPOINTMENT}|",
                         "_sort": "_lastUpdated",
                     }
-                    for resource in _sheets(self._client, kind, list(self._client.search(kind, params))):
+                    for resource in self._client.search(kind, params):
                         try:
                             latest = max(latest, events.changed_at(resource))
-                            for event in self._events(hospital_id, resource, reading):
+                            whole = reading.sheet(resource) if kind == "MedicationRequest" else resource
+                            for event in self._events(hospital_id, whole, reading):
                                 found.setdefault(event.event_id, event)
-                        except (BadEvent, KeyError, ValueError, TypeError) as error:
+                        except (BadEvent, *MALFORMED) as error:
                             unusable += 1
                             code = getattr(error, "code", type(error).__name__)
                             log.warning("resource_unusable", hospital=str(hospital_id), event_type=kind, code=code)
-        except AddressRefused as error:
+        except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), latest, unusable)
@@ -161,9 +177,9 @@ class FhirConnector:
                     latest = max(latest, events.changed_at(slot))
                     found[str(slot.get("id"))] = slot
                 return read_slots(found.values(), reading.read), latest
-        except AddressRefused as error:
+        except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise ConnectorUnavailable(code="bad_answer") from error
 
     def _events(self, hospital_id: UUID, resource: Resource, reading: _Reading) -> list[HospitalEvent]:
@@ -195,24 +211,3 @@ class FhirConnector:
                 self._visits.clear()
             self._visits[reference] = visit
         return self._visits[reference]
-
-
-def _sheets(client: FhirClient, kind: str, changed: list[Resource]) -> list[Resource]:
-    """Medicines by sheet: one changed medicine stands for its whole sheet, read anew. Other kinds as they are."""
-    if kind != "MedicationRequest":
-        return changed
-    sheets: dict[str, Resource] = {}
-    for resource in changed:
-        number = str((resource.get("groupIdentifier") or {}).get("value", ""))
-        encounter = str((resource.get("encounter") or {}).get("reference", ""))
-        if not number or not encounter:
-            sheets[f"alone:{resource.get('id')}"] = resource
-        elif number not in sheets:
-            whole = [
-                other
-                for other in client.search(kind, {"encounter": encounter})
-                if (other.get("groupIdentifier") or {}).get("value") == number
-            ]
-            first = min(whole or [resource], key=lambda r: str(r.get("id", "")))
-            sheets[number] = {**first, "meta": resource["meta"], "group": whole or [resource]}
-    return list(sheets.values())

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from hospitals.connectors.base import (
     Reference,
 )
 from hospitals.connectors.fhir import terms
-from hospitals.connectors.fhir.client import Resource
+from hospitals.connectors.fhir.client import MALFORMED, Resource
 from hospitals.connectors.fhir.orders import reason_text
 from hospitals.exceptions import BadEvent
 
@@ -58,10 +58,8 @@ def sequence(at: datetime, kind: EventType) -> int:
 
 
 def finished(told: Told, *, hospital_id: UUID, appointment_id: str, kind: str, resource_id: str) -> HospitalEvent:
-    """The whole event. Raises ``BadEvent`` when its data break the contract's rules."""
-    if told.data is not None:
-        codec.parse_data(told.type, codec.dump_data(told.type, told.data))
-    return HospitalEvent(
+    """The whole event, held to the rules that a pushed one is held to. Raises ``BadEvent``."""
+    event = HospitalEvent(
         event_id=f"fhir:{kind}:{resource_id}:{told.key}",
         type=told.type,
         hospital_id=hospital_id,
@@ -70,6 +68,7 @@ def finished(told: Told, *, hospital_id: UUID, appointment_id: str, kind: str, r
         occurred_at=told.at,
         data=told.data,
     )
+    return codec.parse_event(hospital_id, codec.dump_event(event))
 
 
 def told(resource: Resource, read: Read) -> Iterator[Told]:
@@ -84,7 +83,7 @@ def told(resource: Resource, read: Read) -> Iterator[Told]:
     }
     try:
         yield from by_kind[resource["resourceType"]](resource, read)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, InvalidOperation) as error:
+    except MALFORMED as error:
         raise BadEvent("资源缺少需要的内容。", code="bad_resource") from error
 
 
@@ -99,6 +98,13 @@ def instant(text: Any) -> datetime:
 
 def changed_at(resource: Resource) -> datetime:
     return instant(resource["meta"]["lastUpdated"])
+
+
+def _id(resource: Resource) -> str:
+    found = resource["id"]
+    if not isinstance(found, str):
+        raise TypeError("id")
+    return found
 
 
 def _first(items: Any) -> dict[str, Any]:
@@ -243,7 +249,7 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
 
 def _examination(task: Resource, read: Read) -> Iterator[Told]:
     status, at = task["status"], changed_at(task)
-    exam_id = _tail(task.get("focus")) or task["id"]
+    exam_id = _tail(task.get("focus")) or _id(task)
     values = _inputs(task)
     code, name, place = _place(task.get("location"), read)
     ordered = Examination(
@@ -298,7 +304,7 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
     if resource.get("totalNet") and _fen(resource["totalNet"]) != total - insurance:
         raise ValueError("totalNet")
     title = str((resource.get("type") or {}).get("text") or _text(resource.get("type")) or "费用")
-    bill = Invoice(resource["id"], title, tuple(lines), total, insurance, total - insurance)
+    bill = Invoice(_id(resource), title, tuple(lines), total, insurance, total - insurance)
     when = min(instant(resource["date"]), at) if resource.get("date") else at
     yield Told(E.INVOICE_ISSUED, f"issued.{_digest(bill, E.INVOICE_ISSUED)}", when, bill)
     if status == "balanced":
@@ -314,7 +320,7 @@ def _report(resource: Resource, read: Read) -> Iterator[Told]:
     lines = [_observation(read(str(r["reference"]))) for r in resource.get("result", [])]
     at = changed_at(resource)
     report = DiagnosticReport(
-        id=resource["id"],
+        id=_id(resource),
         name=_text(resource["code"]),
         issued_at=instant(resource["issued"]) if resource.get("issued") else at,
         observations=tuple(lines),
@@ -358,7 +364,7 @@ def _prescription(resource: Resource, read: Read) -> Iterator[Told]:
     group = [r for r in resource.get("group", [resource]) if r["status"] in ("active", "completed", "on-hold")]
     if not group:
         return
-    number = str((resource.get("groupIdentifier") or {}).get("value") or resource["id"])
+    number = str((resource.get("groupIdentifier") or {}).get("value") or _id(resource))
     supply = (group[0].get("dispenseRequest") or {}).get("performer") or {}
     bills = [
         _tail(r)
@@ -385,7 +391,7 @@ def _medicine(resource: Resource) -> MedicationRequest:
     amount = supply.get("quantity") or {}
     in_days = lasts.get("code") == "d" or lasts.get("unit") in ("d", "day", "days", "天")
     return MedicationRequest(
-        id=resource["id"],
+        id=_id(resource),
         medicine=_text(resource.get("medicationCodeableConcept"))
         or str((resource.get("medicationReference") or {}).get("display", "")),
         dosage=str(dosage["text"]),

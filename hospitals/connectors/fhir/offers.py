@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
-from hospitals.connectors.fhir.client import Resource
+from hospitals.connectors.fhir.client import MALFORMED, Resource
 from hospitals.exceptions import BadEvent
 
 CHINA = timezone(timedelta(hours=8))
@@ -59,7 +59,7 @@ def read_slots(slots: Iterable[Resource], read: Read, zone: tzinfo = CHINA) -> O
     for resource in slots:
         try:
             half_day, slot = _slot(resource, read, zone)
-        except (BadEvent, KeyError, TypeError, ValueError, AttributeError):
+        except (BadEvent, *MALFORMED):
             unusable += 1
             continue
         half_days[half_day.identifier] = half_day

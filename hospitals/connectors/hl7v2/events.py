@@ -84,26 +84,26 @@ def happened(message: Message, *, hospital_id: UUID, zone: tzinfo = CHINA) -> tu
     try:
         at = timestamp(message.first("EVN").field(2) or message.first("MSH").field(7), zone)
         told = list(_READERS[message.kind](message, at, zone))
-        for kind, data in told:
-            if data is not None:
-                codec.parse_data(kind, codec.dump_data(kind, data))
+        sequence = int(at.timestamp() * 1000) * 1000
     except (ValueError, IndexError, InvalidOperation, OverflowError) as error:
         raise BadEvent("消息缺少需要的内容。", code="bad_message") from error
     key = message.control_id
     if not _SAFE_ID.fullmatch(key):
         key = hashlib.sha256(key.encode()).hexdigest()[:40]
-    return tuple(
+    found = [
         HospitalEvent(
             event_id=f"hl7:{key}" + (f":{number}" if number else ""),
             type=kind,
             hospital_id=hospital_id,
             appointment_id=visit,
-            sequence=int(at.timestamp() * 1000) * 1000 + _RANK[kind],
+            sequence=sequence + _RANK[kind],
             occurred_at=at,
             data=data,
         )
         for number, (kind, data) in enumerate(told)
-    )
+    ]
+    # held to the rules that a pushed event is held to
+    return tuple(codec.parse_event(hospital_id, codec.dump_event(event)) for event in found)
 
 
 # --- SIU: the appointment -------------------------------------------------------------------------------------
