@@ -7,7 +7,7 @@ between: a hospital's engineer works the other side at her own pace, until all i
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,7 +27,6 @@ from hospitals.services.conformance_points import Answer, Facts
 
 E = EventType
 OPEN_FOR = timedelta(hours=2)
-ATTEMPTS = 3
 LOOK_S = 300  # longer than all commands of one look may take
 NO_SLOT = "no-such-slot"
 
@@ -95,8 +94,8 @@ def _look(run: ConformanceRun, actor: Actor, now_s: Callable[[], float]) -> None
             _let_the_sandbox_live(run, _facts(run))
         for due in _due(run, _facts(run)):
             before = run.record["answers"].get(due.name, {})
-            answer = _execute(run, due, now_s)
-            run.record["answers"][due.name] = asdict(answer) | {"attempts": before.get("attempts", 0) + 1}
+            answer = replace(_execute(run, due, now_s), attempts=before.get("attempts", 0) + 1)
+            run.record["answers"][due.name] = asdict(answer)
             run.save(update_fields=["record"])
         facts = _facts(run)
         time_is_up = timezone.now() > run.started_at + OPEN_FOR
@@ -116,7 +115,7 @@ def _due(run: ConformanceRun, facts: Facts) -> Iterator[Due]:
     """What is to be sent now, in order, each name once (or again while the hospital did not answer)."""
     for due in _script(run, facts):
         answer = run.record["answers"].get(due.name)
-        if answer is None or (answer["error"] and answer["attempts"] < ATTEMPTS):
+        if answer is None or not Answer(**answer).settled:
             yield due
 
 
@@ -171,7 +170,7 @@ def _execute(run: ConformanceRun, due: Due, now_s: Callable[[], float]) -> Answe
         answer = Answer(False, "", "", 0)
     except ConnectorUnavailable as error:
         answer = Answer(None, "", error.code, 0)
-    return Answer(answer.accepted, answer.reference, answer.error, int((now_s() - began) * 1000))
+    return replace(answer, took_ms=int((now_s() - began) * 1000))
 
 
 def _whose(run: ConformanceRun, due: Due) -> str:
@@ -183,10 +182,7 @@ def _whose(run: ConformanceRun, due: Due) -> str:
 
 def _facts(run: ConformanceRun) -> Facts:
     """All that is known of this run, from its rows alone."""
-    answers = {
-        name: Answer(a["accepted"], a["reference"], a["error"], a["took_ms"])
-        for name, a in run.record["answers"].items()
-    }
+    answers = {name: Answer(**kept) for name, kept in run.record["answers"].items()}
     visit, late, dead = _events(run, "visit")
     second, late_too, dead_too = _events(run, "second")
     return Facts(run.hospital_id, answers, visit, second, late + late_too, dead + dead_too)

@@ -13,6 +13,7 @@ from hospitals.models import Department, IndoorMap, Practitioner, Slot
 from hospitals.services import maps
 
 E = EventType
+ATTEMPTS = 3
 ANSWER_MS = 10_000
 CLOCK_S = 300
 # Without these nothing after them can happen.
@@ -27,6 +28,12 @@ class Answer:
     reference: str
     error: str
     took_ms: int
+    attempts: int = 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is not sent again."""
+        return not self.error or self.attempts >= ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,10 @@ class Facts:
     second: list[HospitalEvent]
     clocks_off: int
     dead: int
+
+    def settled(self, name: str) -> bool:
+        """Whether this command has its answer, or will get none."""
+        return name in self.answers and self.answers[name].settled
 
     def of(self, kind: EventType, *, second: bool = False) -> list[HospitalEvent]:
         return [event for event in (self.second if second else self.visit) if event.type is kind]
@@ -59,12 +70,12 @@ class Point:
 
 
 def _accepted(name: str) -> Callable[[Facts], Verdict]:
-    return lambda facts: facts.answers[name].accepted is True if name in facts.answers else None
+    return lambda facts: facts.answers[name].accepted is True if facts.settled(name) else None
 
 
 def _refused(name: str) -> Callable[[Facts], Verdict]:
     """A plain no: neither a yes nor silence."""
-    return lambda facts: facts.answers[name].accepted is False if name in facts.answers else None
+    return lambda facts: facts.answers[name].accepted is False if facts.settled(name) else None
 
 
 def _came(kind: EventType, *, second: bool = False) -> Callable[[Facts], Verdict]:
@@ -75,7 +86,7 @@ def _same(first: str, again: str, kind: EventType) -> Callable[[Facts], Verdict]
     """The same key a second time: the same reference, and one thing happened."""
 
     def check(facts: Facts) -> Verdict:
-        if first not in facts.answers or again not in facts.answers:
+        if not (facts.settled(first) and facts.settled(again)):
             return None
         one, two = facts.answers[first], facts.answers[again]
         if not (two.accepted and one.reference == two.reference):
@@ -100,7 +111,7 @@ def _ticket(facts: Facts) -> Verdict:
 
 
 def _one_ticket(facts: Facts) -> Verdict:
-    if "check_in_again" not in facts.answers or not facts.came(E.ENCOUNTER_CALLED):
+    if not facts.settled("check_in_again") or not facts.came(E.ENCOUNTER_CALLED):
         return None
     given = {e.data.ticket for e in facts.of(E.ENCOUNTER_CHECKED_IN) if isinstance(e.data, QueuePosition)}
     return facts.answers["check_in_again"].accepted is True and len(given) == 1
@@ -111,10 +122,10 @@ def _bills(facts: Facts) -> list[str]:
 
 
 def _pay_accepted(facts: Facts) -> Verdict:
-    found = [facts.answers.get(f"pay:{bill}") for bill in _bills(facts)]
-    if not found or any(answer is None for answer in found):
+    names = [f"pay:{bill}" for bill in _bills(facts)]
+    if not names or not all(map(facts.settled, names)):
         return None
-    return all(answer is not None and answer.accepted for answer in found)
+    return all(facts.answers[name].accepted for name in names)
 
 
 def _paid(facts: Facts) -> Verdict:
@@ -126,12 +137,10 @@ def _paid(facts: Facts) -> Verdict:
 
 
 def _paid_once(facts: Facts) -> Verdict:
-    again = [facts.answers.get(f"pay_again:{bill}") for bill in _bills(facts)]
-    if not again or any(answer is None for answer in again):
+    names = [f"pay_again:{bill}" for bill in _bills(facts)]
+    if not names or not all(map(facts.settled, names)):
         return None
-    if not all(answer is not None and answer.accepted for answer in again):
-        return False
-    return _paid(facts)
+    return _paid(facts) if all(facts.answers[name].accepted for name in names) else False
 
 
 def _order(facts: Facts) -> Verdict:
