@@ -1,5 +1,7 @@
 """Commands as HL7 v2 messages and what their acknowledgements mean; a hospital's messages as events."""
 
+import random
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -7,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from hospitals.connectors import codec
 from hospitals.connectors.base import (
     Command,
     CommandKind,
@@ -308,3 +311,53 @@ def test_other_people_s_messages_tell_nothing() -> None:
     assert told("ADT^A04", "PV1|1|O|||||||||||||||||12345^^^HIS", "ZQU|70|4") == []
     assert told("SIU^S12", f"SCH|{VISIT}^ELSEWHERE") == []
     assert told("ADT^A08", PV1) == []
+
+
+GOOD = (
+    ("SIU^S12", SCH),
+    ("SIU^S12", f"{SCH}X|FU^复查眼压|FOLLOWUP|||^^^20260316", "AIL|1|||EYE^眼科"),
+    ("ADT^Z01", PV1, "ZQU|70|4|66|10|25|规则|3"),
+    ("ADT^Z03", PV1, "ZQU|70|4|66|10|25|规则|3"),
+    ("ORM^O01", PV1, "ORC|NW|x1", "OBR|1|x1||GLU^血糖|||||||||FASTING||||||||||^i1|LAB", "NTE|1||空腹"),
+    ("ORU^R01", PV1, "OBR|1|x1|d1|G^血糖||||||||||||||||||20260302|||F", "OBX|1|NM|1^糖||25.1|m|3.9-6.1|HH|||F"),
+    ("RDE^O11", PV1, "FT1|1||i2", "ORC|NW|m1||RX-7|||^^D7", "RXE||HS^滴眼液|||||SIG^每次1滴|||1|支"),
+    ("DFT^P03", PV1, "FT1|1||i1|20260302||CG|C1^照相||费||80.55&CNY||||40.50&CNY"),
+)
+ODD = [
+    "",
+    '""',
+    "~",
+    "^^^",
+    "&&",
+    "\\",
+    "\\X\\",
+    "-1",
+    "1e999",
+    "NaN",
+    "99999999999999999999",
+    "0001",
+    "99991231235959-1400",
+    "x" * 300,
+]
+
+
+def test_whatever_stands_in_a_field_is_an_event_or_a_refusal() -> None:
+    chance = random.Random(5)
+    outcomes: Counter[str] = Counter()
+    for turn in range(4000):
+        kind, *lines = GOOD[turn % len(GOOD)]
+        spoiled = chance.randrange(len(lines))
+        fields = lines[spoiled].split("|")
+        fields[chance.randrange(1, len(fields))] = chance.choice(ODD)
+        lines[spoiled] = "|".join(fields)
+        try:
+            found = from_his(
+                kind, *lines, time=chance.choice(["20260302", "20260302093000", "99991231235959-1400", "soon"])
+            )
+        except BadEvent:
+            outcomes["refused"] += 1
+            continue
+        for event in found:
+            assert codec.parse_event(HOSPITAL, codec.dump_event(event)) == event
+        outcomes["told" if found else "not ours"] += 1
+    assert min(outcomes["told"], outcomes["refused"], outcomes["not ours"]) > 100
