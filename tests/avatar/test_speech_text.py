@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from avatar.speech_text import Foreign, Mark, Syllable, clauses, read, spoken
 from avatar.speech_text.numbers import cardinal, count, money
+from avatar.speech_text.patterns import fold
 from avatar.speech_text.pronounce import split
-from avatar.speech_text.rules import fold
 from avatar.speech_text.tables import pairs, rows
 from avatar.visemes import FINALS, INITIALS
 
@@ -115,6 +115,25 @@ def pinyin(text: str, lexicon: tuple = ()) -> str:
         ("第1/3页", "第一页，共三页"),
         ("K+ 4.2", "血钾 四点二"),
         ("12.3g/L↑", "十二点三克每升，偏高"),
+        ("q8h", "每八小时一次"),
+        ("孕38w+2", "孕三十八周加两天"),
+        ("11/23", "十一月二十三日"),
+        ("5-6月", "五到六月"),
+        ("2026年1-3月", "二零二六年一到三月"),
+        ("11月23日-25日", "十一月二十三日到二十五日"),
+        ("周一-周五", "周一到周五"),
+        ("N95口罩", "N九五口罩"),
+        ("80后", "八零后"),
+        ("84消毒液", "八四消毒液"),
+        ("No.5", "五号"),
+        ("3#楼", "三号楼"),
+        ("65岁+", "六十五岁以上"),
+        ("10⁻³", "十的负三次方"),
+        ("近视-3.00", "近视负三点零零"),
+        ("拨打95588", "拨打九五五八八"),
+        ("转8001", "转八零零幺"),
+        ("$20", "二十美元"),
+        ("2½片", "二又二分之一片"),
         ("版本1.2.3", "版本一点二点三"),
         # abbreviations
         ("B超", "B超"),
