@@ -88,6 +88,7 @@ RULES: tuple[tuple[re.Pattern[str], Say], ...] = tuple(
         (r"\d+", say.plain),
         (r"(?<![A-Za-z])(?P<n>I{1,3}|IV|VI{0,3})(?=\s?(?:型|级|期|度|类|区))", lambda m: say.whole(m, _ROMAN[m["n"]])),
         (rf"(?<=[日号月年周点分楼层室区岁一二三四五六七八九十]){TO}(?=\d|周|星期)", lambda m: say.whole(m, "到")),
+        (r"(?<=[\dA-Za-z\u4e00-\u9fff])\s?\*(?=\s?\d)|(?<=\d)[xX](?=\d)", lambda m: say.whole(m, "乘")),
         (r"(?<=[岁元天分人名米斤])\+", lambda m: say.whole(m, "以上")),
         (rf"(?:{any_of(first_column('signs.tsv'))})", _table("signs.tsv")),
         (r"(?<=[A-Za-z\u4e00-\u9fff])/(?=[A-Za-z\u4e00-\u9fff])", lambda m: say.whole(m, "，")),

@@ -1,7 +1,8 @@
 """The online voice: edge-tts' neural voices, sentence by sentence, released word by word with phonemes inside each word.
 
 The service times words; what a word sounds like inside is found by ``avatar.tts.within`` in its sound. So a word leaves when its sound
-is here, with its phonemes before it. The service is a public one without a promise: see docs/operations.md before relying on it.
+is here, with its phonemes before it. The service is a public one that promises nothing and
+is not licensed for heavy use: good for trying a voice, and always to be followed by another engine in SPEECH_CHAIN.
 """
 
 import asyncio
