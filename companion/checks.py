@@ -2,6 +2,7 @@
 
 companion.E001 no secret in production    companion.E002 unknown speech engine    companion.E003 unknown sign-in backend
 companion.E004 development sign-in in production    companion.E005 a backend that cannot be imported
+companion.E006, companion.W002 language models (companion.llm.checks)
 companion.W001 a public address without TLS in production
 """
 
@@ -10,6 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
+
+from companion.llm.checks import language_models
 
 
 @register()
@@ -40,6 +43,7 @@ def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         except ImportError:
             hint = "BACKEND is the dotted path of a class."
             found.append(Error(f"{entry['BACKEND']} cannot be imported.", hint=hint, id="companion.E005"))
+    found += language_models()
     if production and not settings.PUBLIC_URL.startswith("https://"):
         hint = "Set COMPANION_PUBLIC_URL to the https address; browsers and mini-programs refuse sound and sockets without."
         found.append(Warning("The public address has no TLS.", hint=hint, id="companion.W001"))

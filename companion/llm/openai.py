@@ -63,6 +63,8 @@ class OpenAICompatible:
         read_s: float = 30.0,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        if not base_url.startswith(("http://", "https://")) or json_mode not in ("schema", "object", "words"):
+            raise ValueError("base_url is an http address, json_mode one of schema, object, words")
         self.name = name or model
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"

@@ -1,5 +1,6 @@
 """The contract of every language model backend, through the gateway, against a server that fails on purpose."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from typing import Any
@@ -204,6 +205,28 @@ async def test_going_away_closes_the_connection(stub: ModelStub, model: OpenAICo
     assert await anext(parts) == TextDelta("您好")
     await parts.aclose()  # type: ignore[attr-defined]
     assert stub.left.wait(5)
+
+
+async def test_an_interrupted_turn_hangs_up_and_blames_nobody(stub: ModelStub, model: OpenAICompatible) -> None:
+    stub.will(Stall("您好"), Words("在的。"))
+    breaker = Breaker(failures=1)
+    door = gateway(model, breakers={model.name: breaker}, places=1)
+    began = asyncio.Event()
+
+    async def listen() -> None:
+        async for _part in door.stream(
+            [Message("user", "你好")], hospital_id="h1", today=TODAY, mask=Mask(), patience=LONG
+        ):
+            began.set()
+
+    turn = asyncio.ensure_future(listen())
+    await began.wait()
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert stub.left.wait(5)
+    assert not breaker.open
+    assert text(await heard(door)) == "在的。"
 
 
 async def test_a_stumble_is_tried_once_more(stub: ModelStub, model: OpenAICompatible) -> None:

@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from companion import llm
 from companion.llm.base import BudgetSpent, ModelUnavailable
+from companion.llm.checks import language_models
 from companion.llm.limits import DailyTokens
 from companion.llm.openai import OpenAICompatible
 from companion.llm.sse import AfterThinking
@@ -94,3 +95,21 @@ def test_thoughts_are_not_said(text: str, said: str, by: int) -> None:
     after = AfterThinking()
     pieces = [after.feed(text[at : at + by]) for at in range(0, len(text), by)]
     assert "".join(pieces) + after.rest() == said
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"base_url": "http://model:8000/v1", "model": "m"}, []),
+        ({"base_url": "http://10.0.0.7/v1", "model": "m"}, []),
+        ({"base_url": "https://models.example.com/v1", "model": "m"}, []),
+        ({"base_url": "http://models.example.com/v1", "model": "m"}, ["companion.W002"]),
+        ({"base_url": "models.example.com", "model": "m"}, ["companion.E006"]),
+        ({"base_url": "http://model/v1", "model": "m", "json_mode": "xml"}, ["companion.E006"]),
+        ({"base_url": "http://model/v1", "model": "m", "colour": "blue"}, ["companion.E006"]),
+        ({}, ["companion.E006"]),
+    ],
+)
+def test_settings_that_cannot_work_are_named_at_the_start(settings: Any, options: Any, found: list[str]) -> None:
+    settings.LANGUAGE_MODELS = {"own": {"BACKEND": "companion.llm.openai.OpenAICompatible", "OPTIONS": options}}
+    assert [message.id for message in language_models()] == found
