@@ -273,6 +273,10 @@ def visit_frame(session: Session, visit_id: UUID) -> dict[str, Any] | None:
     }
 
 
+# Cards that stay on the screen although something later has come in: paid before examined, read before fetched.
+GOES_BEFORE = {("invoice", "examination"), ("invoice", "medicine"), ("report", "medicine")}
+
+
 def _quiet_now(resident: Resident) -> bool:
     now, start, end = timezone.localtime().time(), resident.quiet_from, resident.quiet_until
     return start <= now < end if start <= end else now >= start or now < end
@@ -301,9 +305,9 @@ def due_prompts(session: Session) -> list[Event]:
     if last is not None:
         journey = visits.journey_of(last)
         shown = [event.kind for event in said if isinstance(event, ShowCard)]
-        if len(shown) > 1 or (shown == ["examination"] and journey.unpaid):
+        first = cards.main_card(last, journey)
+        if first and (len(shown) > 1 or (shown and (first.kind, shown[0]) in GOES_BEFORE)):
             # a bill and an examination come together or a moment apart: the card is the one the next step is about
-            card = cards.main_card(last, journey)
-            said = [event for event in said if not isinstance(event, ShowCard)] + ([card] if card else [])
+            said = [event for event in said if not isinstance(event, ShowCard)] + [first]
         said += prompts.next_events(last, journey)
     return said
