@@ -2,9 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from hospitals.api import applications, directory, events, facts, imports, tokens, trials
+from hospitals.api import applications, directory, events, facts, imports, schema, tokens, trials
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("developers/", schema.DevelopersView.as_view(), name="hospital-developers"),
+    path("v1/openapi.json", schema.SchemaView.as_view(), name="hospital-openapi"),
     path("v1/applications/", applications.ApplicationsView.as_view(), name="hospital-applications"),
     path("v1/applications/<uuid:hospital_id>/", applications.ApplicationView.as_view(), name="hospital-application"),
     path(

@@ -9,5 +9,6 @@
 | imports | bulk uploads and how far they are |
 | trials | test appointments, conformance runs |
 | events | the signed door for hospitals' events |
+| schema | the OpenAPI document and the developers' page |
 | base | who calls, in whose scope, how often, and once |
 """

@@ -7,9 +7,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from hospitals.api.base import HospitalView, caller_address
+from hospitals.api.schema import OpenView
 from hospitals.exceptions import Unauthenticated
 from hospitals.models import ApiClient, Hospital
 from hospitals.services import access, limits, onboarding
@@ -86,10 +86,8 @@ def _claim(request: Request) -> str:
     return claim.strip()
 
 
-class ApplicationsView(APIView):
+class ApplicationsView(OpenView):
     """Apply to join. Open to everybody, a few times an hour from one address."""
-
-    permission_classes: list[Any] = []
 
     @extend_schema(
         operation_id="application_create",
@@ -107,10 +105,8 @@ class ApplicationsView(APIView):
         return Response({**_shown(found), "claim": found.claim}, status=status.HTTP_201_CREATED)
 
 
-class ApplicationView(APIView):
+class ApplicationView(OpenView):
     """Where an application stands."""
-
-    permission_classes: list[Any] = []
 
     @extend_schema(
         operation_id="application_read",
@@ -122,10 +118,8 @@ class ApplicationView(APIView):
         return Response(_shown(onboarding.applicant(hospital_id, _claim(request))))
 
 
-class CredentialsView(APIView):
+class CredentialsView(OpenView):
     """Fetch the credentials of an environment, once: the sandbox's after verification, the live ones after going live."""
-
-    permission_classes: list[Any] = []
 
     @extend_schema(
         operation_id="credentials_claim",

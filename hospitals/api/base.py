@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hospitals import tenancy
+from hospitals.api.schema import HospitalSchema
 from hospitals.audit import Actor
 from hospitals.exceptions import InvalidInput, Unauthenticated
 from hospitals.services import access, idempotency, limits
@@ -66,6 +67,7 @@ IF_MATCH = OpenApiParameter(
 class HospitalView(APIView):
     """A view in the scope of the credential's hospital. ``needs``: the scope that each method asks for."""
 
+    schema = HospitalSchema()
     authentication_classes = [BearerToken]
     permission_classes: list[Any] = []
     needs: ClassVar[dict[str, str]] = {}

@@ -8,9 +8,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from hospitals.api.base import caller_address
+from hospitals.api.schema import OpenView
 from hospitals.connectors.codec import BODY_MAX_BYTES
 from hospitals.exceptions import TooLarge, TooManyRequests, Unauthenticated
 from hospitals.services import inbox, limits
@@ -35,10 +35,8 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
     return body
 
 
-class EventsView(APIView):
+class EventsView(OpenView):
     """Take one event in. The signature is the credential: no token is needed here."""
-
-    permission_classes: list[Any] = []
 
     @extend_schema(
         operation_id="event_accept",

@@ -23,7 +23,7 @@ CHUNK = 64 * 1024
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 
 
-class FaultSerializer(serializers.Serializer[Any]):
+class LineFaultSerializer(serializers.Serializer[Any]):
     line = serializers.IntegerField()
     pointer = serializers.CharField()
     code = serializers.CharField()
@@ -32,7 +32,7 @@ class FaultSerializer(serializers.Serializer[Any]):
 
 class ImportSerializer(serializers.ModelSerializer[ImportRun]):
     state = serializers.CharField(help_text="running、finished 或 failed(中断)")
-    faults = FaultSerializer(many=True, help_text=f"前 {importing.FAULTS_KEPT} 处")
+    faults = LineFaultSerializer(many=True, help_text=f"前 {importing.FAULTS_KEPT} 处")
 
     class Meta:
         model = ImportRun

@@ -1,0 +1,98 @@
+"""The API is what its document says: clean OpenAPI 3.1, no server error for anything that can be generated from it."""
+
+import json
+import re
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.cache import cache
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+from django.test import Client
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance
+
+from hospitals.services import limits
+from tests.hospitals.joining import fill, joined
+
+pytestmark = pytest.mark.django_db
+ADDRESS = "/api/hospitals/v1/openapi.json"
+EXAMPLES = 12
+
+
+def document() -> dict[str, Any]:
+    answer = Client().get(ADDRESS)
+    assert answer.status_code == 200
+    return json.loads(answer.content)
+
+
+def operations() -> list[tuple[str, str]]:
+    """(method, path), without a database: the document is made from the code alone."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    made = SchemaGenerator(urlconf="hospitals.api.published").get_schema(request=None, public=True)
+    methods = ("get", "put", "post", "patch", "delete")
+    return [(method.upper(), path) for path, item in made["paths"].items() for method in item if method in methods]
+
+
+def test_the_whole_services_document_is_without_warnings(tmp_path: Any) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
+
+
+def test_it_is_openapi_3_1_and_of_the_hospitals_alone() -> None:
+    found = document()
+    assert found["openapi"].startswith("3.1")
+    assert all(path.startswith("/api/hospitals/v1/") for path in found["paths"])
+    assert len(operations()) >= 40
+    for path, item in found["paths"].items():
+        for method, operation in item.items():
+            assert "default" in operation["responses"] or path.endswith("/token/"), (method, path)
+
+
+def test_the_developers_page_loads_nothing_from_elsewhere() -> None:
+    answer = Client().get("/api/hospitals/developers/")
+    text = answer.content.decode()
+    assert answer.status_code == 200 and "text/html" in answer["content-type"]
+    assert "unsafe-inline" not in answer["content-security-policy"].split("script-src")[1].split(";")[0]
+    assert "<script>" not in text and "curl -sS http://testserver/api/hospitals/v1/token/" in text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert sources and all(source.startswith("/static/") for source in sources)
+    for source in sources:
+        assert Client().get(source).status_code == 200, source
+
+
+@pytest.mark.parametrize(("method", "path"), operations(), ids=lambda value: value.removeprefix("/api/hospitals/v1"))
+def test_nothing_that_fits_the_document_or_breaks_it_is_a_server_error(
+    method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.clear()
+    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "REFUSED_EVENTS"):
+        monkeypatch.setattr(limits, name, limits.Limit(name.lower(), 10**6, 60))
+    river = joined("river")
+    fill(river)
+    schema = schemathesis.openapi.from_wsgi(ADDRESS, get_wsgi_application())
+    operation = schema[path][method]
+    held = {"Authorization": f"Bearer {river.token}"}
+
+    for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+
+        @seed(20261123)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def call(case: schemathesis.Case) -> None:
+            answer = case.call(headers=held)
+            case.validate_response(answer, checks=[not_a_server_error, response_schema_conformance])
+
+        # an operation without parameters has nothing that could be wrong
+        with suppress(Unsatisfiable) if mode is schemathesis.GenerationMode.NEGATIVE else nullcontext():
+            call()
