@@ -78,7 +78,10 @@ def faults() -> list[tuple[str, str, str]]:
         known = list(_known())
     except ConnectorUnavailable as error:
         return [("", error.code, type(error.__cause__).__name__)]
+    longest = Hospital._meta.get_field("connector").max_length or 0
     for name in known:
+        if len(name) > longest:
+            found.append((name, "name_too_long", f"at most {longest} characters"))
         try:
             _made(name)
         except ConnectorUnavailable as error:

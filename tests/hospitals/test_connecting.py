@@ -25,6 +25,7 @@ hill-hl7:
 WRONG = """
 inside: {BACKEND: fhir, OPTIONS: {base_url: "https://169.254.169.254/"}}
 typing: {BACKEND: hl7v2, OPTIONS: {hots: his.hill.example}}
+a-name-that-no-hospital-can-have: {BACKEND: hospitals.connectors.sandbox.SandboxConnector}
 nowhere: {BACKEND: hospitals.connectors.fax.FaxConnector}
 keyless: {BACKEND: fhir, OPTIONS: {base_url: https://a.example/, token_url: https://a.example/t, key_file: /nowhere.pem}}
 """
@@ -56,12 +57,8 @@ def test_one_process_makes_each_connector_once(file: Path) -> None:
 def test_each_wrong_entry_is_named_with_its_reason(file: Path) -> None:
     file.write_text(WRONG, encoding="utf-8")
     said = [str(message.msg) for message in connectors_can_be_made(None)]
-    for name, reason in (
-        ("inside", "private_address"),
-        ("typing", "hots"),
-        ("nowhere", "fax"),
-        ("keyless", "nowhere.pem"),
-    ):
+    reasons = {"inside": "private_address", "typing": "hots", "nowhere": "fax", "keyless": "nowhere.pem"}
+    for name, reason in (reasons | {"a-name-that": "name_too_long"}).items():
         assert any(name in line and reason in line for line in said), name
     assert connecting.names(FhirConnector) == ("inside", "keyless")
 

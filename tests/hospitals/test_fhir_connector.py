@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -258,6 +258,22 @@ def test_what_happened_between_two_readings_is_told_too(server: FhirServer, hosp
     encounter = arrived(server, hospital)
     server.change(f"Encounter/{encounter}", status="finished")
     assert kinds(hospital) == [E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN, E.ENCOUNTER_STARTED, E.ENCOUNTER_FINISHED]
+
+
+def test_the_consultation_begins_when_its_history_says_and_not_with_the_arrival(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    encounter = arrived(server, hospital)
+    before = server.now
+    within = {"start": (before + timedelta(seconds=5)).isoformat()}
+    history = [{"status": "arrived", "period": {"start": "2026-03-02"}}, {"status": "in-progress", "period": within}]
+    server.change(f"Encounter/{encounter}", status="finished", period={"start": "2026-03-02"}, statusHistory=history)
+    started, finished = hospital.poll(HOSPITAL, START).events[-2:]
+    assert (started.type, finished.type) == (E.ENCOUNTER_STARTED, E.ENCOUNTER_FINISHED)
+    assert (started.occurred_at, finished.occurred_at) == (
+        before + timedelta(seconds=5),
+        before + timedelta(seconds=10),
+    )
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,7 @@ class FhirVisit:
         server.task(encounter, "queue", "ready", ticket="70", ahead=0, now_serving="70", **waits)
         yield "queue"
         server.task(encounter, "queue", "completed", ticket="70", ahead=0, now_serving="70", **waits)
-        start = server.change(f"Encounter/{encounter}", status="in-progress")["meta"]["lastUpdated"]
-        server.get(f"Encounter/{encounter}")["period"] = {"start": start}
+        server.change(f"Encounter/{encounter}", status="in-progress")
         yield ""
         server.change(f"Encounter/{encounter}", status="finished")
         yield ""

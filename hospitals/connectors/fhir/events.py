@@ -100,6 +100,11 @@ def changed_at(resource: Resource) -> datetime:
     return instant(resource["meta"]["lastUpdated"])
 
 
+def _before(text: Any, at: datetime) -> datetime:
+    """When something began that was seen at ``at``; a date alone does not say, and what lies ahead is no beginning."""
+    return min(instant(text), at) if "T" in str(text or "") else at
+
+
 def _id(resource: Resource) -> str:
     found = resource["id"]
     if not isinstance(found, str):
@@ -171,7 +176,7 @@ def _inputs(task: Resource) -> dict[str, Any]:
 
 def _appointment(resource: Resource, read: Read) -> Iterator[Told]:
     status, at = resource["status"], changed_at(resource)
-    made = instant(resource["created"]) if resource.get("created") else at
+    made = _before(resource.get("created"), at)
     declined = any(
         p.get("status") == "declined" and not str((p.get("actor") or {}).get("reference", "")).startswith("Patient/")
         for p in resource.get("participant", [])
@@ -186,17 +191,17 @@ def _appointment(resource: Resource, read: Read) -> Iterator[Told]:
         else:
             yield Told(E.APPOINTMENT_CANCELLED, "cancelled", at, Reason(reason_text(resource) or "预约已取消"))
     elif status in ("booked", "arrived", "checked-in", "fulfilled", "noshow"):
-        yield Told(E.APPOINTMENT_BOOKED, "booked", min(made, at))
+        yield Told(E.APPOINTMENT_BOOKED, "booked", made)
         if status == "noshow":
             yield Told(E.APPOINTMENT_NO_SHOW, "no-show", at, Reason(reason_text(resource) or "过了就诊时间没有取号"))
 
 
 def _encounter(resource: Resource, read: Read) -> Iterator[Told]:
     status, at = resource["status"], changed_at(resource)
-    period = resource.get("period") or {}
     if status in ("in-progress", "onleave", "finished"):
-        started = min(instant(period["start"]), at) if period.get("start") else at
-        yield Told(E.ENCOUNTER_STARTED, "started", started)
+        # not the encounter's own period: in many systems that begins with the arrival
+        entered = [h.get("period") or {} for h in resource.get("statusHistory", []) if h.get("status") == "in-progress"]
+        yield Told(E.ENCOUNTER_STARTED, "started", _before(_first(entered).get("start"), at))
     if status == "finished":
         yield Told(E.ENCOUNTER_FINISHED, "finished", at)
 
@@ -222,26 +227,24 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
     code, name, place = _place(task.get("location"), read)
     low, high = values.get("wait-low"), values.get("wait-high")
 
-    def position(moment: datetime) -> QueuePosition:
-        return QueuePosition(
-            ticket=str(values["ticket"]),
-            ahead=int(values.get("ahead", 0)),
-            now_serving=str(values.get("now-serving", "")),
-            room_code=code,
-            room_name=name,
-            place=place,
-            as_of=moment,
-            wait_low_min=None if low is None else int(low),
-            wait_high_min=None if high is None else int(high),
-        )
-
-    drawn = min(instant(task["authoredOn"]), at) if task.get("authoredOn") else at
-    yield Told(E.ENCOUNTER_CHECKED_IN, "checked-in", drawn, position(drawn))
+    position = QueuePosition(
+        ticket=str(values["ticket"]),
+        ahead=int(values.get("ahead", 0)),
+        now_serving=str(values.get("now-serving", "")),
+        room_code=code,
+        room_name=name,
+        place=place,
+        as_of=at,
+        wait_low_min=None if low is None else int(low),
+        wait_high_min=None if high is None else int(high),
+    )
+    drawn = _before(task.get("authoredOn"), at)
+    yield Told(E.ENCOUNTER_CHECKED_IN, "checked-in", drawn, position)
     version = f"{int(at.timestamp() * 1000)}"
     if status in ("requested", "received", "accepted") and at - drawn > _SAME_MOMENT:
-        yield Told(E.QUEUE_CHANGED, f"queue.{version}", at, position(at))
+        yield Told(E.QUEUE_CHANGED, f"queue.{version}", at, position)
     elif status == "ready":
-        yield Told(E.ENCOUNTER_CALLED, f"called.{version}", at, position(at))
+        yield Told(E.ENCOUNTER_CALLED, f"called.{version}", at, position)
     elif status in ("on-hold", "failed"):
         rule = str(values.get("rule") or _text(task.get("statusReason")) or "请回到诊室门口重新报到。")
         yield Told(E.ENCOUNTER_MISSED, f"missed.{version}", at, MissedCall(rule, int(values.get("requeue-after", 0))))
@@ -265,7 +268,7 @@ def _examination(task: Resource, read: Read) -> Iterator[Told]:
     )
     if status in ("draft", "entered-in-error"):
         return
-    when = min(instant(task["authoredOn"]), at) if task.get("authoredOn") else at
+    when = _before(task.get("authoredOn"), at)
     yield Told(E.EXAMINATION_ORDERED, f"ordered.{_digest(ordered, E.EXAMINATION_ORDERED)}", when, ordered)
     if status == "completed":
         yield Told(E.EXAMINATION_COMPLETED, "completed", at, Reference(exam_id))
@@ -305,7 +308,7 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
         raise ValueError("totalNet")
     title = str((resource.get("type") or {}).get("text") or _text(resource.get("type")) or "费用")
     bill = Invoice(_id(resource), title, tuple(lines), total, insurance, total - insurance)
-    when = min(instant(resource["date"]), at) if resource.get("date") else at
+    when = _before(resource.get("date"), at)
     yield Told(E.INVOICE_ISSUED, f"issued.{_digest(bill, E.INVOICE_ISSUED)}", when, bill)
     if status == "balanced":
         yield Told(E.INVOICE_PAID, "paid", at, Reference(bill.id))
