@@ -104,12 +104,13 @@ async def _answered(turn: Turn) -> AsyncIterator[Event]:
     )
     helper = _helper(turn)
     memory.last_understood = {}
+    text = turn.text or str((turn.action or {}).get("text", ""))
     if turn.action is not None and turn.action.get("kind") != "say":
         events = _tapped(scene)
     else:
-        events = _spoken(scene, turn.text or str((turn.action or {}).get("text", "")), helper)
+        events = _spoken(scene, text, helper)
     if helper is not None:
-        events = helper.spoken(events, lambda: str(memory.last_understood.get("skill", "")), turn.text)
+        events = helper.spoken(events, lambda: str(memory.last_understood.get("skill", "")), text)
     try:
         async for event in events:
             if helper is not None and helper.note:

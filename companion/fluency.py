@@ -68,7 +68,7 @@ Check = Callable[[str, tuple[str, ...]], Verdict]
 class Allowed:
     """What the model may cost her in waiting, in seconds. ``first_sentence_s`` holds for an answer from entries.
 
-    ``reword_first``: whether even the first sentence of a turn waits for the model; else it is said at once, and the
+    ``reword_most``: sentences of a turn that may wait for the model. ``reword_first``: whether even the first sentence of a turn waits for the model; else it is said at once, and the
     model works while it is spoken.
     """
 
@@ -77,6 +77,7 @@ class Allowed:
     answer: Patience = Patience(first_s=1.5, between_s=1.5, whole_s=8.0)
     first_sentence_s: float = 2.5
     reword_first: bool = False
+    reword_most: int = 3
 
 
 @lru_cache(maxsize=1)
@@ -130,6 +131,7 @@ class Fluency:
     allowed: Allowed = Allowed()
     note: dict[str, Any] = field(default_factory=dict)
     tired: bool = False
+    asked: int = 0  # to reword, in this turn
 
     # --- softer words -------------------------------------------------------------------------------------
     async def spoken(
@@ -141,28 +143,34 @@ class Fluency:
         """
         first = True
         pending: Say | None = None  # a sentence with sources waits for its card, which holds the entries
-        async with aclosing(events) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                if pending is not None:
-                    async for said in self._retold(pending, event, question):
-                        yield said
-                    pending = None
-                if not isinstance(event, Say):
-                    yield event
-                elif event.sources and not event.urgent and not self.tired:
-                    pending, first = event, False
-                elif self._may_reword(event, skill()) and not (first and not self.allowed.reword_first):
-                    yield await self.reworded(event)
+        try:
+            async with aclosing(events) as stream:  # type: ignore[type-var]
+                async for event in stream:
+                    if pending is not None:
+                        own, pending = pending, None
+                        async for said in self._retold(own, event, question):
+                            yield said
+                    if not isinstance(event, Say):
+                        yield event
+                        continue
+                    if event.sources and not event.urgent and not self.tired:
+                        pending = event
+                    elif self._may_reword(event, skill()) and not (first and not self.allowed.reword_first):
+                        yield await self.reworded(event)
+                    else:
+                        yield event
                     first = False
-                else:
-                    yield event
-                    first = False
+        except CompanionError:
+            if pending is not None:
+                yield pending
+            raise
         if pending is not None:
             yield pending
 
     def _may_reword(self, said: Say, skill: str) -> bool:
         return not (
             self.tired
+            or self.asked >= self.allowed.reword_most
             or said.urgent
             or said.mood == "concern"
             or said.sources
@@ -173,6 +181,7 @@ class Fluency:
 
     async def reworded(self, said: Say) -> Say:
         """The sentence in warmer, shorter words if they say the same; else as it is."""
+        self.asked += 1
         messages = [Message("system", told()["reword"]), Message("user", said.text)]
         try:
             text = (await self._whole(messages, self.allowed.reword)).strip().strip('「」"\u201c\u201d')
@@ -288,17 +297,17 @@ class Fluency:
                     raise ModelNonsense(code="model_called_a_tool_unasked")
                 *lines, pending = (pending + part.text).split("\n")
                 for line in filter(str.strip, lines):
-                    said = self._carried(line, question, passages)
+                    said = self._carried(line, passages)
                     if said is None or count == _MOST_SENTENCES:
                         return
                     count += 1
                     yield said
         if pending.strip() and count < _MOST_SENTENCES:
-            said = self._carried(pending, question, passages)
+            said = self._carried(pending, passages)
             if said is not None:
                 yield said
 
-    def _carried(self, line: str, question: str, passages: Sequence[Mapping[str, str]]) -> Say | None:
+    def _carried(self, line: str, passages: Sequence[Mapping[str, str]]) -> Say | None:
         """The sentence of one line, if the passage it names carries it and the guard lets it through."""
         match = _LINE.match(line)
         number = int(match[1]) if match else 0
@@ -307,7 +316,7 @@ class Fluency:
             return None
         passage, sentence = passages[number - 1], match[2]
         sources = (passage["source"],)
-        broken = ungrounded(sentence, f"{passage['title']}。{passage['text']}", question, self._terms)
+        broken = ungrounded(sentence, f"{passage['title']}。{passage['text']}", self._terms)
         if broken or not self.check(sentence, sources).ok:
             self._refused("answer", broken or ("guard",))
             return None

@@ -142,40 +142,37 @@ def _claims(said: str, given: str) -> list[str]:
     return broken
 
 
-_CLAUSE = re.compile(r"[^,。;!?、,;!?\n]+")
-_COVERED = 0.6
+_CLAUSE = re.compile(r"[^,。;!?、\n]+")
+_COVERED, _CLAUSE_COVERED = 0.6, 0.5
 
 
-def ungrounded(sentence: str, passage: str, question: str, terms: Terms) -> tuple[str, ...]:
+def ungrounded(sentence: str, passage: str, terms: Terms) -> tuple[str, ...]:
     """The rules that a sentence breaks which claims to rest on one passage; empty when the passage carries it.
 
     empty | strange | longer (over 80 characters) | numbers | names | latin | promise | medical | not_in_passage |
-    polarity (it permits what the passage forbids, or the other way round).
+    clause (no single clause of the passage says this, or it says the opposite). The question does not count: it may
+    itself suppose what is wrong.
     """
     if not sentence.strip():
         return ("empty",)
-    sentence, passage, question = one_width(sentence), one_width(passage), one_width(question)
-    known = f"{passage}。{question}"
+    sentence, passage = one_width(sentence), one_width(passage)
     given, said = facts(passage, terms), facts(sentence, terms)
     broken = []
     if _STRANGE.search(sentence):
         broken.append("strange")
     if len(sentence) > 80:
         broken.append("longer")
-    if _values(said, "number") - _values(given, "number"):
-        broken.append("numbers")
-    if _values(said, "name") - _values(given, "name") - _values(facts(question, terms), "name"):
-        broken.append("names")
-    if _values(said, "latin") - {m.group().upper() for m in _LATIN.finditer(known)}:
-        broken.append("latin")
+    for kind, rule in (("number", "numbers"), ("name", "names"), ("latin", "latin")):
+        if _values(said, kind) - _values(given, kind):
+            broken.append(rule)
     if set(_PROMISE.findall(sentence)) - set(_PROMISE.findall(passage)):
         broken.append("promise")
-    if any(c in sentence and c not in known for c in _MEDICAL):
+    if any(c in sentence and c not in passage for c in _MEDICAL):
         broken.append("medical")
-    if covered(sentence, known) < _COVERED:
+    if covered(sentence, passage) < _COVERED:
         broken.append("not_in_passage")
-    if not all(_same_polarity(clause, passage) for clause in _CLAUSE.findall(sentence)):
-        broken.append("polarity")
+    if not all(_said_so(clause, passage) for clause in _CLAUSE.findall(sentence)):
+        broken.append("clause")
     return tuple(broken)
 
 
@@ -185,7 +182,8 @@ def _values(found: Iterable[Fact], kind: str) -> set[str]:
 
 def _pairs(text: str) -> set[str]:
     """Character pairs of what carries meaning."""
-    return {a + b for a, b in zip(text, text[1:], strict=False) if _HANZI.match(a) and _HANZI.match(b)}
+    pairs = (a + b for a, b in zip(text, text[1:], strict=False) if _HANZI.match(a) and _HANZI.match(b))
+    return {p for p in pairs if not (p[0] in _FREE and p[1] in _FREE)}
 
 
 def one_width(text: str) -> str:
@@ -195,12 +193,17 @@ def one_width(text: str) -> str:
 
 def covered(sentence: str, text: str) -> float:
     """The share of the sentence's character pairs that stand in the text, 0..1."""
-    pairs = {p for p in _pairs(sentence) if not (p[0] in _FREE and p[1] in _FREE)}
+    pairs = _pairs(sentence)
     return len(pairs & _pairs(text)) / len(pairs) if pairs else 1.0
 
 
 _FORBIDS = re.compile(r"不要|不能|不可|不宜|不得|不该|不应|不建议|别|勿|莫|禁|忌|避免")
 _DENIES = re.compile(r"不|没|无|未|非")
+_OPPOSITES = tuple(
+    (a, b)
+    for pair in "多少 高低 早晚 快慢 冷热 前后 上下 左右 升降 增减 轻重 软硬 饱空 干湿 男女 大小 粗细 长短 先后 内外 加减".split()
+    for a, b in ((pair[0], pair[1]), (pair[1], pair[0]))
+)
 
 
 def _stance(clause: str) -> str:
@@ -208,8 +211,18 @@ def _stance(clause: str) -> str:
     return "forbids" if _FORBIDS.search(plain) else "denies" if _DENIES.search(plain) else "states"
 
 
-def _same_polarity(clause: str, passage: str) -> bool:
-    """Whether the passage's clause that speaks most of the same thing takes the same stance."""
+def _said_so(clause: str, passage: str) -> bool:
+    """Whether a clause of the passage says the same: of those that share most with it, one without the opposite in it."""
     pairs = _pairs(clause)
-    best = max(((len(pairs & _pairs(c)), c) for c in _CLAUSE.findall(passage)), default=(0, ""))
-    return best[0] < 2 or _stance(clause) == _stance(best[1])
+    if len(pairs) < 2:
+        return True
+    scored = [(len(pairs & _pairs(given)), given) for given in _CLAUSE.findall(passage)]
+    best = max((score for score, _given in scored), default=0)
+    if best < _CLAUSE_COVERED * len(pairs):
+        return False
+    return any(
+        _stance(clause) == _stance(given)
+        and not any(a in clause and b in given and a not in given and b not in clause for a, b in _OPPOSITES)
+        for score, given in scored
+        if score == best
+    )

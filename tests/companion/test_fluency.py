@@ -172,6 +172,24 @@ async def test_without_the_familys_names_nothing_leaves(stub: ModelStub, helper:
     assert stub.requests == []
 
 
+async def test_only_so_many_sentences_of_a_turn_wait(stub: ModelStub, helper: Fluency) -> None:
+    stub.will(Words("您前面还有4位,现在叫到66号,在7号楼1楼B区眼科检查一区。"))
+    await spoken(helper, *[QUEUE] * 8)
+    assert len(stub.requests) == helper.allowed.reword_most
+
+
+async def test_nothing_is_lost_when_a_skill_breaks(stub: ModelStub, helper: Fluency) -> None:
+    async def given() -> AsyncIterator[Event]:
+        yield OWN
+        raise CompanionError
+
+    heard = []
+    with pytest.raises(CompanionError):
+        async for event in helper.spoken(given(), lambda: "health", QUESTION):
+            heard.append(event)
+    assert heard == [OWN]
+
+
 # --- wishes nobody foresaw ---------------------------------------------------------------------------------------
 
 ODD = "那个啥,上回那大夫瞅的那毛病,还得再去瞧瞧不"

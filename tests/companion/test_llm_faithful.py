@@ -107,7 +107,7 @@ PASSAGE = "高血压的人要少吃盐,一天不超过5克。血压平稳也不�
     ["高血压要少吃盐,一天不超过5克。", "血压平稳了也不要自己停药。", "头痛得厉害、看东西模糊,要马上去急诊。"],
 )
 def test_what_the_passage_carries_may_be_said(sentence: str) -> None:
-    assert ungrounded(sentence, PASSAGE, "高血压要注意什么", terms) == ()
+    assert ungrounded(sentence, PASSAGE, terms) == ()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,10 @@ def test_what_the_passage_carries_may_be_said(sentence: str) -> None:
     [
         ("高血压的人要少吃盐,一天不超过8克。", "numbers"),
         ("高血压的人可以吃阿司匹林。", "names"),
-        ("血压平稳可以自己停药。", "polarity"),
+        ("血压平稳可以自己停药。", "clause"),
+        ("高血压的人要多吃盐。", "clause"),
+        ("吃大蒜能治高血压。", "not_in_passage"),
+        ("血压平稳要马上去急诊。", "clause"),
         ("高血压的人多喝红酒,经常游泳。", "not_in_passage"),
         ("高血压少吃盐就能治愈。", "promise"),
         ("您这是脑瘤。", "medical"),
@@ -124,7 +127,17 @@ def test_what_the_passage_carries_may_be_said(sentence: str) -> None:
     ],
 )
 def test_what_the_passage_does_not_carry_is_refused(sentence: str, rule: str) -> None:
-    assert rule in ungrounded(sentence, PASSAGE, "高血压要注意什么", terms)
+    assert rule in ungrounded(sentence, PASSAGE, terms)
+
+
+TWO = "高血压的人少吃盐,低血压的人多吃盐。早上起来慢一点。"
+
+
+@pytest.mark.parametrize("sentence", ["高血压的人多吃盐。", "低血压的人少吃盐。", "早上起来快一点。"])
+def test_halves_of_two_clauses_make_no_third(sentence: str) -> None:
+    assert "clause" in ungrounded(sentence, TWO, terms)
+    right = {"高": "高血压的人少吃盐。", "低": "低血压的人多吃盐。", "早": "早上起来慢一点。"}[sentence[0]]
+    assert ungrounded(right, TWO, terms) == ()
 
 
 def test_cover_is_a_share() -> None:
