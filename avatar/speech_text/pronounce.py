@@ -68,7 +68,7 @@ def _changed(said: str, readings: dict[int, str], fixed: frozenset[int]) -> dict
     """
     changed = dict(readings)
     for at, char in enumerate(said):
-        if at in fixed or at not in readings:
+        if at in fixed or at not in readings or readings[at].endswith("5"):
             continue
         following = readings.get(at + 1, "")
         before = said[at - 1 : at]
