@@ -27,11 +27,29 @@ def pronounce(said: str, prescribed: dict[int, str]) -> dict[int, str]:
 def usual(said: str) -> dict[int, str]:
     """As ``pronounce``, with each tone as it is in the word by itself, and nothing prescribed."""
     readings = _dictionary(said)
+    for at, char in enumerate(said):
+        if char == "得" and at in readings and _follows_a_verb(said, at):
+            readings[at] = "de5"
     for at, syllables in _phrases(said):
         for n, syllable in enumerate(syllables):
             if at + n in readings:
                 readings[at + n] = syllable
     return readings
+
+
+# Behind these 得 is a verb of its own, and before those as well: 我得…, 会得…; 得病, 得癌.
+_NO_VERB_BEFORE = frozenset("我你您他她它们也就都还必须总只曾会能不可易先又再刚没人者谁")
+_OBJECT_BEHIND = frozenset("病癌了到过的分奖知以出")
+
+
+def _follows_a_verb(said: str, at: int) -> bool:
+    """等得久, 掉得快: 得 between what is done and how."""
+    before, behind = said[at - 1 : at] if at else "", said[at + 1 : at + 2]
+    return (
+        "\u4e00" <= before <= "\u9fff"
+        and "\u4e00" <= behind <= "\u9fff"
+        and not (before in _NO_VERB_BEFORE or behind in _OBJECT_BEHIND)
+    )
 
 
 def _dictionary(said: str) -> dict[int, str]:
