@@ -7,6 +7,7 @@ answers no MLLP, "other" acknowledges another message.
 
 import contextlib
 import socket
+import ssl
 import threading
 
 from hospitals.connectors.hl7v2.messages import Message, acknowledge, read
@@ -14,7 +15,8 @@ from hospitals.connectors.hl7v2.mllp import FramingError, Unframer, frame
 
 
 class HisPeer:
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.mood = ""
         self.words = "这个号医院窗口刚刚挂出去了"
         self.received: list[bytes] = []
@@ -45,6 +47,8 @@ class HisPeer:
     def _talk(self, connection: socket.socket) -> None:
         unframer = Unframer()
         with connection, contextlib.suppress(FramingError, OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             while data := connection.recv(65536):
                 for raw in unframer.feed(data):
                     self.received.append(raw)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 
-from hospitals import tenancy
+from hospitals import tasks, tenancy
 from hospitals.connectors.base import CommandKind
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.models import Appointment, Hospital, InboxEvent, OutboxCommand
 from hospitals.services import circuit, connecting, inbox, outbox, polling
+from tests.hospitals.appointments import an_appointment
 from tests.hospitals.fhir_server import START, FhirServer
-from tests.hospitals.test_hl7v2_door import an_appointment
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +92,21 @@ def test_one_worker_at_a_time_asks(server: FhirServer, monkeypatch: pytest.Monke
     monkeypatch.setattr(FhirConnector, "poll", again)
     polling.poll(row.hospital_id, now=START)
     assert inner == [0]
+
+
+def test_the_clock_asks_each_hospital_in_a_task_of_its_own(server: FhirServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = an_appointment("one-fhir")
+    delivered(row, CommandKind.BOOK)
+    sent: list[str] = []
+    monkeypatch.setattr(tasks.poll_hospital, "delay", sent.append)
+    monkeypatch.setattr(tasks.refresh_offer, "delay", sent.append)
+    tasks.poll_hospitals()
+    tasks.refresh_offers()
+    assert sent == [str(row.hospital_id)] * 2
+    cache.set(polling._cursor(row.hospital_id), START)
+    tasks.poll_hospital(sent[0])
+    tasks.refresh_offer(sent[1])
+    assert events(row) == [("appointment.booked", "done")]
 
 
 @pytest.mark.parametrize("state", [Hospital.State.APPLIED, Hospital.State.SUSPENDED, Hospital.State.LEFT])

@@ -1,9 +1,11 @@
 """Commands as HL7 v2 messages and what their acknowledgements mean; a hospital's messages as events."""
 
 import random
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from hospitals.connectors.base import (
 from hospitals.connectors.hl7v2 import Hl7v2Connector, events
 from hospitals.connectors.hl7v2.messages import read
 from hospitals.exceptions import AddressRefused, BadEvent, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
+from tests.hospitals.certificates import certificate
 from tests.hospitals.mllp_peer import HisPeer
 
 HOSPITAL = UUID(int=7)
@@ -153,6 +156,25 @@ def test_a_system_without_tls_gets_nothing_from_one_that_expects_it(his: HisPeer
     with pytest.raises(ConnectorUnavailable) as error:
         connector(his, tls=True).execute(BOOK)
     assert error.value.code == "no_connection" and his.received == []
+
+
+def test_with_tls_both_sides_show_who_they_are(tmp_path: Path) -> None:
+    theirs, ours, other = (certificate(tmp_path, n) for n in ("his.example", "companion.example", "other.example"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ours)
+    tls.load_cert_chain(theirs)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    his = HisPeer(tls)
+
+    def hospital(host: str, shown: str) -> Hl7v2Connector:
+        options: dict[str, Any] = {"networks": ["127.0.0.0/8"], "resolve": lambda host, port: ["127.0.0.1"]}
+        return Hl7v2Connector(host=host, port=his.port, ca_file=theirs, cert_file=shown, **options)
+
+    assert hospital("his.example", ours).execute(BOOK).accepted and len(his.done) == 1
+    for host, shown in (("elsewhere.example", ours), ("his.example", other), ("his.example", "")):
+        with pytest.raises(ConnectorUnavailable):
+            hospital(host, shown).execute(BOOK)
+    assert len(his.received) == 1
+    his.close()
 
 
 # --- events -------------------------------------------------------------------------------------------------

@@ -1,40 +1,17 @@
 """A hospital's HL7 v2 message, from the wire to the visit: kept once, answered truly, nothing of strangers kept."""
 
-import uuid
 from collections.abc import Iterator
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from hospitals import tenancy
 from hospitals.connectors.hl7v2.messages import Message, read
 from hospitals.management.commands.mllp import listener
-from hospitals.models import Appointment, Department, Hospital, InboxEvent, Practitioner, Schedule, Slot
+from hospitals.models import Appointment, Hospital, InboxEvent
 from hospitals.services import connecting, hl7_door
 from tests.hospitals import mllp_peer
-
-CARD = {"name": "林晓雨", "id_number": "440000199001010000", "phone": "1", "birth_date": "1990-01-01", "sex": "female"}
-
-
-def an_appointment(connector: str, code: str = "one") -> Appointment:
-    """A live hospital with one booked appointment."""
-    hospital = Hospital.objects.create(code=code, name=f"第{code}医院", city="甲市", state="live", connector=connector)
-    department = Department.objects.create(
-        hospital=hospital, identifier="eye", name="眼科", standard_name="眼科", national_code="10"
-    )
-    doctor = Practitioner.objects.create(hospital=hospital, identifier="d1", department=department, name="钱医生")
-    day = {"day": date(2026, 3, 2), "period": "morning"}
-    rooms = {"hospital": hospital, "department": department, "practitioner": doctor}
-    schedule = Schedule.objects.create(identifier="s1", **rooms, **day)
-    start = timezone.now() + timedelta(hours=2)
-    times = {"start": start, "end": start + timedelta(minutes=30)}
-    slot = Slot.objects.create(identifier="s1", schedule=schedule, capacity=1, free=0, **rooms, **times)
-    with tenancy.scope(hospital.id):
-        return Appointment.objects.create(
-            hospital=hospital, slot=slot, subject=uuid.uuid4(), card=CARD, id_number_index="x", idempotency_key="k"
-        )
+from tests.hospitals.appointments import an_appointment
 
 
 @pytest.fixture
