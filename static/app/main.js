@@ -69,7 +69,7 @@ $('say').addEventListener('submit', (event) => {
 $('stop').addEventListener('click', hush);
 $('human').addEventListener('click', () => ask('转人工'));
 $('repeat').addEventListener('click', () => ask('再说一遍'));
-$('person').addEventListener('click', () => act({ kind: 'people' }));
+$('person').addEventListener('click', () => act({ kind: 'switch_patient' }));
 $('slower').addEventListener('click', () => {
   speechRate = speechRate < 1 ? 1 : 0.8;
   $('slower').setAttribute('aria-pressed', String(speechRate < 1));
