@@ -20,6 +20,7 @@ from tests.companion.test_llm import Purse
 
 SHORT = Patience(first_s=0.25, between_s=0.25, whole_s=0.5)
 LONG = Patience(first_s=5.0, between_s=5.0, whole_s=10.0)
+HASTY = Allowed(reword=SHORT, understand=SHORT, answer=SHORT, first_sentence_s=0.4)
 QUEUE = Say("当前您需要就诊,前面排队4人,当前叫号66号,地址位于7号楼1楼B区眼科检查一区。")
 FAULTS: list[Reply] = [
     Status(401),
@@ -77,7 +78,7 @@ async def helper(stub: ModelStub) -> AsyncIterator[Fluency]:
         today=NOW.date(),
         names=("陈玉兰",),
         family=family,
-        allowed=Allowed(reword=SHORT, understand=SHORT, answer=SHORT, first_sentence_s=0.4),
+        allowed=Allowed(reword=LONG, understand=LONG, answer=LONG, first_sentence_s=10.0),
     )
     await model.aclose()
 
@@ -124,6 +125,7 @@ async def test_an_unfaithful_rewrite_is_not(stub: ModelStub, helper: Fluency, wo
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_own_words_are_said_when_the_model_fails(stub: ModelStub, helper: Fluency, fault: Reply) -> None:
+    helper.allowed = HASTY
     stub.will(fault)
     assert await helper.reworded(QUEUE) == QUEUE
     assert helper.tired
@@ -249,6 +251,7 @@ async def test_words_she_did_not_say_fill_nothing(stub: ModelStub, helper: Fluen
     ],
 )
 async def test_anything_else_is_not_understood(stub: ModelStub, helper: Fluency, answer: Reply) -> None:
+    helper.allowed = HASTY
     stub.will(answer)
     understood, context = not_understood()
     assert await helper.meant(understood, context, []) == understood
@@ -327,12 +330,14 @@ async def test_a_later_one_ends_the_answer(stub: ModelStub, helper: Fluency) -> 
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_our_own_answer_is_given_when_the_model_fails(stub: ModelStub, helper: Fluency, fault: Reply) -> None:
+    helper.allowed = HASTY
     stub.will(fault)
     assert await spoken(helper, OWN, CARD, skill="health") == [OWN, CARD]
 
 
 @pytest.mark.parametrize("fault", [Stall("1|少看手机,多眨眼。\n1|看"), Cut("1|少看手机,多眨眼。\n1|看")])
 async def test_what_was_said_before_a_failure_stands(stub: ModelStub, helper: Fluency, fault: Reply) -> None:
+    helper.allowed = HASTY
     stub.will(fault)
     events = await spoken(helper, OWN, CARD, skill="health")
     assert texts(events) == ["少看手机,多眨眼。", "眼睛突然看不清，马上去急诊。", REST]

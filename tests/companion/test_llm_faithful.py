@@ -1,7 +1,11 @@
 """A rewrite keeps every fact, or it is refused."""
 
+import re
+from collections.abc import Iterator
+
 import pytest
 
+from companion import knowledge
 from companion.llm.faithful import covered, facts, unfaithful, ungrounded
 
 NAMES = (
@@ -143,3 +147,34 @@ def test_halves_of_two_clauses_make_no_third(sentence: str) -> None:
 def test_cover_is_a_share() -> None:
     assert covered("少吃盐", PASSAGE) == 1.0
     assert covered("红酒游泳", PASSAGE) == 0.0
+
+
+SENTENCE = re.compile(r"[^。!?\uff01\uff1f]+[。!?\uff01\uff1f]?")
+WRONG = (("不要", ""), ("不能", "能"), ("少", "多"), ("多", "少"), ("饭前", "饭后"), ("饭后", "饭前"), ("早", "晚"), ("高", "低"), ("低", "高"), ("没有", "有"), ("不用", "要"))  # fmt: skip
+NONSENSE = re.compile(r"有有|多多|少少")  # 有没有 and 多少 cut in two say nothing
+
+
+def wrong(sentence: str) -> Iterator[str]:
+    """The sentence with a number, a degree or a negation changed."""
+    for match in re.finditer(r"\d+(?:\.\d+)?", sentence):
+        yield f"{sentence[: match.start()]}{float(match.group()) + 7:g}{sentence[match.end() :]}"
+    for have, want in WRONG:
+        if have in sentence:
+            yield sentence.replace(have, want, 1)
+
+
+def test_every_entry_carries_its_own_sentences_and_no_changed_one() -> None:
+    """All passages of the knowledge base, their own sentences and those with one thing changed."""
+    refused, accepted = [], []
+    for passage in knowledge.library().passages:
+        text = f"{passage.title}。{passage.text}"
+        for sentence in SENTENCE.findall(passage.text):
+            if len(sentence) <= 80 and ungrounded(sentence, text, terms):
+                refused.append(sentence)
+            accepted += [
+                changed
+                for changed in wrong(sentence)
+                if changed not in passage.text and not NONSENSE.search(changed) and not ungrounded(changed, text, terms)
+            ]
+    assert refused == []
+    assert accepted == []
