@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
-from hospitals.exceptions import InvalidInput
+from hospitals.exceptions import InvalidInput, NotFound
 from hospitals.services import feed, upsert
 from hospitals.services.rows import IDENTIFIER_PATTERN, ROWS, Fault, Row, parse, shown_model
 
@@ -101,8 +101,8 @@ class DirectoryRowView(HospitalView):
             raise ParseError
         upsert.lock(hospital_id)
         known = upsert.rows_of(self.row, hospital_id).filter(identifier=identifier).first()
-        if known is None and not whole:
-            feed.find(hospital_id=hospital_id, kind=kind, identifier=identifier)
+        if not whole and (known is None or getattr(known, "withdrawn_at", None)):
+            raise NotFound  # what was withdrawn comes back by being written as a whole
         feed.check_match(self.row, known, request.headers.get("If-Match", ""), request.headers.get("If-None-Match", ""))
         data = dict(request.data) if whole else _merged(self.row, known, request.data)
         if data.pop("identifier", identifier) != identifier:

@@ -246,6 +246,7 @@ class TestReadingInStep:
         river.call("DELETE", "/directory/departments/D1/")
         refused = river.put("/directory/practitioners/P2/", {"department": "D1", "name": "白露"})
         assert code_of(refused, 400) == "unknown_reference"
+        assert code_of(river.call("PATCH", "/directory/departments/D1/", {"bookable": False}), 404) == "not_found"
         river.put("/directory/departments/D1/", {"name": "眼科"})
         assert river.put("/directory/practitioners/P2/", {"department": "D1", "name": "白露"}).status_code == 201
 
