@@ -91,6 +91,7 @@ class FhirServer:
         self.log: list[str] = []
         self.refuse_bookings = ""
         self.other_origin = ""
+        self.minimal = False  # answers a write without a body, as Prefer allows
         self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
         self.client_key, self.client_id, self.key_id = client_key, client_id, key_id
@@ -374,6 +375,10 @@ def _handler(server: FhirServer) -> type[BaseHTTPRequestHandler]:
             if fault == "silence after":
                 return self._fail(fault)
             raw = json.dumps(resource).encode()
+            if server.minimal and resource and self.command != "GET" and status < 300:
+                version = more.pop("etag", "").strip('W/"')
+                more["location"] = f"{server.base}/{resource['resourceType']}/{resource['id']}/_history/{version}"
+                raw = b""
             self.send_response(status)
             for name, value in {"content-type": JSON, "content-length": str(len(raw)), **more}.items():
                 self.send_header(name, value)

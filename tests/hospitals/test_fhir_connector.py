@@ -91,6 +91,14 @@ def test_a_booking_makes_one_patient_and_one_appointment_however_often_it_is_sai
     assert server.get("Slot/s1")["status"] == "busy"
 
 
+def test_a_server_that_answers_without_a_body_is_read_afterwards(server: FhirServer, hospital: FhirConnector) -> None:
+    server.minimal = True
+    first = hospital.execute(BOOK)
+    assert first.accepted and hospital.execute(BOOK) == first
+    assert hospital.execute(CHECK_IN).accepted
+    assert server.get(f"Appointment/{first.reference}")["status"] == "arrived"
+
+
 def test_the_card_s_number_stands_in_no_address(server: FhirServer, hospital: FhirConnector) -> None:
     hospital.execute(BOOK)
     assert not any(CARD.id_number in line for line in server.log)
