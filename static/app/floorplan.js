@@ -4,7 +4,7 @@ import { el, svg } from './dom.js';
 
 const points = (list) => list.map(([x, y]) => `${x},${y}`).join(' ');
 
-const AROUND = 9; // metres shown beside the way
+const AROUND = 12; // metres shown beside the way
 const LEAST = 34; // metres across that are shown at least
 
 const range = (list, pad) => {
