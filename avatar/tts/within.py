@@ -24,8 +24,9 @@ _INITIAL_MS = {
 }
 _VOWELS = "aoeiuvê"
 NEUTRAL, LAST = 0.65, 1.15  # a neutral tone is shorter, the last syllable of a word longer
-# How far a border may move from its typical place, as a part of the shorter neighbour.
-SYLLABLE_REACH, VOWEL_REACH = 0.3, 0.4
+REACH = 0.9  # how far a border may lie from its typical place, in syllables
+LOUDNESS_COST = 1.2  # of a border in the loudest place, against a syllable e times too long
+VOWEL_REACH = 0.4  # how far a vowel's begin may move, as a part of the shorter of initial and final
 RISEN, FLAT = 0.25, 0.8
 LETTER_MS = 70
 Envelope = npt.NDArray[np.float64]
@@ -61,13 +62,7 @@ def time_word(
     lengths = [typical(sound) for sound in sounds]
     if len(lengths) > 1:
         lengths[-1] = (lengths[-1][0] * LAST, lengths[-1][1] * LAST)
-    scale = (end_ms - start_ms) / sum(map(sum, lengths))
-    borders = [float(start_ms)]
-    for initial, final in lengths:
-        borders.append(borders[-1] + (initial + final) * scale)
-    for n in range(1, len(sounds)):
-        shorter = min(sum(lengths[n - 1]), sum(lengths[n])) * scale
-        borders[n] = _weakest(loudness, borders[n], SYLLABLE_REACH * shorter, start_ms)
+    borders = _borders([sum(length) for length in lengths], start_ms, end_ms, loudness)
     phonemes: list[Phoneme] = []
     for n, (sound, (initial, final)) in enumerate(zip(sounds, lengths, strict=True)):
         begin, end = round(borders[n]), round(borders[n + 1])
@@ -85,6 +80,43 @@ def time_word(
     return phonemes
 
 
+def _borders(lengths: list[float], start_ms: int, end_ms: int, loudness: Envelope | None) -> list[float]:
+    """Where syllables begin, and the end: together as near to typical lengths and to weak places as can be (a shortest path)."""
+    scale = (end_ms - start_ms) / sum(lengths)
+    expected = np.array(lengths) * scale
+    typical_places = start_ms + np.concatenate([[0.0], np.cumsum(expected)])
+    if loudness is None or len(loudness) < 3 or len(lengths) < 2 or loudness.max() == 0:
+        return [float(place) for place in typical_places]
+    level = loudness / loudness.max()
+    reach = max(3, int(REACH * (end_ms - start_ms) / len(lengths) / HOP_MS))
+    # For each border its candidate hops, the cost of the best way there, and whence that way came.
+    hops = np.zeros(1, np.int_)
+    costs = np.zeros(1)
+    ways: list[tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]] = []
+    for n, length in enumerate(expected, start=1):
+        middle = round((typical_places[n] - start_ms) / HOP_MS)
+        if n == len(expected):
+            there = np.array([len(loudness)])
+        else:
+            there = np.arange(max(1, middle - reach), min(len(loudness) - 1, middle + reach) + 1)
+            if len(there) == 0:
+                return [float(place) for place in typical_places]
+        took = np.log(np.maximum(there[:, None] - hops[None, :], 0.2) * HOP_MS / length)
+        weak = LOUDNESS_COST * level[np.minimum(there, len(level) - 1)] if n < len(expected) else np.zeros(1)
+        whole = costs[None, :] + took**2 + weak[:, None]
+        best = whole.argmin(axis=1)
+        ways.append((hops, best))
+        hops, costs = there, whole[np.arange(len(there)), best]
+    at = int(costs.argmin())
+    path: list[int] = []
+    for before, best in reversed(ways):
+        at = int(best[at])
+        path.append(int(before[at]))
+    # A window's middle is told; the weak place begins a hop before it.
+    inner = [start_ms + max(0, hop - 1) * HOP_MS for hop in reversed(path[:-1])]
+    return [float(place) for place in np.maximum.accumulate([start_ms, *inner, end_ms])]
+
+
 def _near(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: int) -> tuple[int, Envelope]:
     """The loudness around ``at_ms`` and the index of its first value; empty where there is no sound to look at."""
     if loudness is None:
@@ -92,13 +124,6 @@ def _near(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: in
     low = max(0, int((at_ms - reach_ms - start_ms) // HOP_MS))
     high = int((at_ms + reach_ms - start_ms) // HOP_MS) + 1
     return low, loudness[low:high]
-
-
-def _weakest(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: int) -> float:
-    low, levels = _near(loudness, at_ms, reach_ms, start_ms)
-    if _flat(levels):
-        return at_ms  # nothing there tells one syllable from the next
-    return float(start_ms + (low + int(np.argmin(levels))) * HOP_MS - HOP_MS)
 
 
 def _rise(loudness: Envelope | None, at_ms: float, reach_ms: float, start_ms: int) -> float:
