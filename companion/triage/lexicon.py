@@ -84,17 +84,6 @@ def _digest() -> str:
 
 def _words() -> dict[str, Entry]:
     words: dict[str, Entry] = {}
-    rules = [(row["first"], row["last"], weights(row["departments"])) for row in rows("icd_rules.csv")]
-    chosen: dict[str, Weights] = {}
-    for row in rows("icd_names.csv"):
-        category = row["code"][:3]
-        if category not in chosen:
-            fitting = [(last, first, found) for first, last, found in rules if first <= category <= last]
-            # the narrowest range that holds the category is the most particular rule
-            fitting.sort(key=lambda rule: (rule[0], [-ord(c) for c in rule[1]]))
-            chosen[category] = fitting[0][2] if fitting else ()
-        if chosen[category]:
-            words[row["name"]] = Entry("disease", row["name"], chosen[category], "outpatient", "icd10")
     for row in rows("parts.csv"):
         for word in row["words"].split("|"):
             words[word] = Entry("part", row["id"], weights(row["departments"]), "outpatient", row["source"])

@@ -1,6 +1,6 @@
 """The learned ranker at run time: hashed character n-grams times a small quantised matrix, in plain numpy.
 
-Trained by ``manage.py train_triage``; the file and what it was trained on are described in docs/triage-datasheet.md.
+Trained by ``manage.py train_triage``; the file and what it was trained on are described in docs/triage.md.
 """
 
 import zlib

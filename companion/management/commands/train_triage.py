@@ -1,6 +1,6 @@
 """``manage.py train_triage QUESTIONS.jsonl``: learn the ranker's n-gram weights and write companion/data/triage/ranker.npz.
 
-What goes in, how rows are weighted and what comes out: docs/triage-datasheet.md. Needs scikit-learn (extra ``train``).
+What goes in, how rows are weighted and what comes out: docs/triage.md. Needs scikit-learn (extra ``train``).
 """
 
 import csv
@@ -61,19 +61,18 @@ def questions(path: Path, without: str, known: Iterable[str]) -> Iterator[Row]:
 
 
 def from_knowledge() -> Iterator[Row]:
-    """Rows made from the project's own words and the classification's names, in the frames that residents use."""
+    """Rows made from the project's own words, in the frames that residents use."""
     random = np.random.default_rng(SEED)
     for word, entry in sorted(knowledge.load().words.items()):
         if entry.kind in ("complaint",) or not entry.departments:
             continue
         best = max(weight for _, weight in entry.departments)
-        share = KNOWLEDGE_SHARE if entry.source != "icd10" else KNOWLEDGE_SHARE * 0.35
-        frames = random.choice(len(FRAMES), size=2 if entry.source != "icd10" else 1, replace=False)
+        frames = random.choice(len(FRAMES), size=2, replace=False)
         for frame in frames:
             text = prepared(FRAMES[int(frame)].format(word))
             for name, weight in entry.departments:
                 if weight >= 0.4 * best:
-                    yield Row(text, name, share * weight / best)
+                    yield Row(text, name, KNOWLEDGE_SHARE * weight / best)
 
 
 def from_facts(path: Path, table: Path) -> Iterator[Row]:
