@@ -71,7 +71,9 @@ async def talked() -> list[Any]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_failing_model_changes_nothing(stub: ModelStub, monkeypatch: pytest.MonkeyPatch, fault: Reply) -> None:
+async def test_a_failing_model_changes_nothing(
+    stub: ModelStub, hasty: None, monkeypatch: pytest.MonkeyPatch, fault: Reply
+) -> None:
     stub.will(fault)
     with_model = await talked()
     assert stub.requests
