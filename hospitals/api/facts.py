@@ -20,14 +20,18 @@ TAGS = ["directory"]
 _SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
 
 
+def _optional(longest: int) -> serializers.RegexField:
+    return serializers.RegexField(r"^[^\x00-\x1f\x7f]*$", max_length=longest, allow_blank=True)
+
+
 class ProfileChangeSerializer(serializers.Serializer[Any]):
     nicknames = serializers.ListField(child=serializers.RegexField(PLAIN, max_length=40), max_length=20)
-    level = serializers.RegexField(PLAIN, max_length=20)
-    address = serializers.RegexField(PLAIN, max_length=200)
-    phone = serializers.RegexField(r"^[0-9 -]{5,30}$")
+    level = _optional(20)
+    address = _optional(200)
+    phone = serializers.RegexField(r"^[0-9 -]{0,30}$", allow_blank=True)
     has_emergency = serializers.BooleanField()
-    opening_hours = serializers.RegexField(PLAIN, max_length=100)
-    missed_call_rule = serializers.RegexField(PLAIN, max_length=200)
+    opening_hours = _optional(100)
+    missed_call_rule = _optional(200)
     requeue_after = serializers.IntegerField(**_SMALL)
     cancel_until_min = serializers.IntegerField(**_SMALL)
     check_in_opens_min = serializers.IntegerField(**_SMALL, allow_null=True)
