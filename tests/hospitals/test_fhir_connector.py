@@ -356,9 +356,24 @@ def test_somebody_else_s_bill_and_one_paid_elsewhere_are_not_paid(server: FhirSe
     bill(server, identifier=[{"system": "urn:health-companion:appointment", "value": str(uuid4())}])
     pay = command(CommandKind.PAY, invoice_id="i1", receipt="R-1")
     assert not hospital.execute(pay).accepted
-    receipts = [{"system": "urn:health-companion:receipt", "value": "R-0"}]
-    bill(server, "balanced", identifier=[{"system": "urn:health-companion:appointment", "value": VISIT}, *receipts])
-    assert not hospital.execute(pay).accepted
+    for receipts in ([], [{"system": "urn:health-companion:receipt", "value": "R-0"}]):
+        bill(server, "balanced", identifier=[{"system": "urn:health-companion:appointment", "value": VISIT}, *receipts])
+        assert not hospital.execute(pay).accepted, "to accept it would hide a second payment"
+
+
+@pytest.mark.parametrize("receipt", ["R-1", ""])
+def test_a_payment_whose_answer_was_lost_is_known_by_its_receipt(server: FhirServer, receipt: str) -> None:
+    def impatient(policy: Any, **options: Any) -> Outgoing:
+        return Outgoing(policy, attempts=6, sleep=lambda _s: None, **options)
+
+    hospital = FhirConnector(base_url=server.base, outgoing=impatient, **LOCAL)
+    hospital.execute(BOOK)
+    bill(server)
+    server.faults = ["", "500 after"]  # the bill is read, the payment is written and its answer lost
+    pay = command(CommandKind.PAY, invoice_id="i1", receipt=receipt)
+    with pytest.raises(OutcomeUnknown):
+        hospital.execute(pay)
+    assert hospital.execute(pay).accepted and len(server.rows["Invoice/i1"]) == 2
 
 
 @pytest.mark.parametrize(

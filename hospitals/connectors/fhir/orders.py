@@ -123,7 +123,8 @@ def _by_patient(text: str) -> dict[str, Any]:
 
 def _pay(client: FhirClient, command: Command) -> Acknowledgement:
     """The Invoice is balanced and carries the receipt. It must be this visit's: its identifier says so."""
-    invoice_id, receipt = str(command.data.get("invoice_id", "")), str(command.data.get("receipt", ""))
+    invoice_id = str(command.data.get("invoice_id", ""))
+    receipt = str(command.data.get("receipt") or command.idempotency_key)
     for _ in range(TRIES):
         try:
             stored = client.read(f"Invoice/{invoice_id}")
@@ -135,22 +136,18 @@ def _pay(client: FhirClient, command: Command) -> Acknowledgement:
         receipts = [i.get("value") for i in stored.resource["identifier"] if i.get("system") == terms.RECEIPT]
         status = stored.resource.get("status")
         if status == "balanced":
-            paid_by_us = not receipts or receipt in receipts
-            return Acknowledgement(
-                accepted=paid_by_us, reference=invoice_id, reason="" if paid_by_us else "已经缴过了。"
-            )
+            # paid at the window meanwhile: to accept that would hide that she has paid twice
+            ours = receipt in receipts
+            return Acknowledgement(accepted=ours, reference=invoice_id, reason="" if ours else "这笔费用已经缴过了。")
         if status != "issued":
             return Acknowledgement(accepted=False, reason="这笔费用现在不能缴。")
         wanted = {
             **stored.resource,
             "status": "balanced",
-            "identifier": [
-                *stored.resource["identifier"],
-                {"system": terms.RECEIPT, "value": receipt or command.idempotency_key},
-            ],
+            "identifier": [*stored.resource["identifier"], {"system": terms.RECEIPT, "value": receipt}],
             "note": [
                 *stored.resource.get("note", []),
-                {"text": "已由健康伴诊缴费", "time": datetime.now(UTC).isoformat(timespec="seconds")},
+                {"text": "线上缴费", "time": datetime.now(UTC).isoformat(timespec="seconds")},
             ],
         }
         try:
