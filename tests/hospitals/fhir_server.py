@@ -91,6 +91,7 @@ class FhirServer:
         self.log: list[str] = []
         self.refuse_bookings = ""
         self.other_origin = ""
+        self.version = "4.0.1"
         self.minimal = False  # answers a write without a body, as Prefer allows
         self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
@@ -236,6 +237,8 @@ class FhirServer:
                 if resource["resourceType"] != parts[0]:
                     raise Refusal(400, "invalid", "another type")
                 return self._create(resource, headers) if method == "POST" else self._update(resource, parts, headers)
+            if parts == ["metadata"]:
+                return 200, {"resourceType": "CapabilityStatement", "fhirVersion": self.version}, {}
             if len(parts) == 1:
                 return 200, self._search(parts[0], parse_qs(split.query, keep_blank_values=True)), {}
             return self._found(200, self._row("/".join(parts)))

@@ -75,6 +75,10 @@ class FhirClient:
                 raise ConnectorUnavailable(code="paging_loop")
         raise ConnectorUnavailable(code="too_many_pages")
 
+    def version(self) -> str:
+        """The FHIR version that the server says it speaks ("4.0.1"); "" when it does not say."""
+        return str(_json(self._call("GET", f"{self._base}/metadata")).get("fhirVersion", ""))
+
     def create(self, resource: Resource, *, once: str) -> Stored:
         """Create unless there is one that the search ``once`` finds: then that one. Repeating it has one effect."""
         headers = {"if-none-exist": once, "prefer": "return=representation"}

@@ -1,9 +1,10 @@
 """The contract onto a FHIR server: commands out at once, and what the hospital changed, read from time to time."""
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,14 @@ from hospitals.connectors.fhir import events, orders, terms
 from hospitals.connectors.fhir.client import MALFORMED, FhirClient, Resource
 from hospitals.connectors.fhir.offers import Offers, read_slots
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
-from hospitals.exceptions import AddressRefused, BadEvent, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
+from hospitals.exceptions import (
+    AddressRefused,
+    BadEvent,
+    ConnectorRefused,
+    ConnectorUnavailable,
+    HospitalsError,
+    OutcomeUnknown,
+)
 from hospitals.outgoing import Outgoing, deadline
 
 log = structlog.get_logger(__name__)
@@ -154,6 +162,31 @@ class FhirConnector:
             raise ConnectorUnavailable(code=error.code) from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), latest, unusable)
+
+    def probe(self, now: datetime) -> Iterator[tuple[str, str]]:
+        """Try whatever a visit needs that writes nothing: (step, "" or the fault's code), one after another."""
+
+        def version() -> None:
+            if not self._client.version().startswith("4."):
+                raise ConnectorUnavailable(code="not_r4")
+
+        def search(kind: str, ours: str) -> None:
+            params = {ours: f"{terms.APPOINTMENT}|"} if ours else {}
+            since = {"_lastUpdated": f"ge{now.isoformat(timespec='milliseconds')}", "_sort": "_lastUpdated"}
+            next(iter(self._client.search(kind, {**since, **params})), None)
+
+        steps: list[tuple[str, Callable[[], None]]] = [("metadata", version)]
+        steps += [(kind, partial(search, kind, ours)) for kind, ours in _SEARCHES.items()]
+        steps += [(kind, partial(search, kind, "")) for kind in ("Schedule", "Slot")]
+        for name, step in steps:
+            try:
+                step()
+            except HospitalsError as error:
+                yield name, error.code
+            except MALFORMED:
+                yield name, "bad_answer"
+            else:
+                yield name, ""
 
     def offers(self, since: datetime, *, start: datetime, until: datetime) -> tuple[Offers, datetime]:
         """Slots from ``start`` up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import ip_address, ip_network
 
@@ -77,6 +77,15 @@ class Hl7v2Connector:
             return orders.answer(messages.read(reply, default=self.codec), orders.control_id(command))
         except BadEvent as error:
             raise OutcomeUnknown(code="bad_acknowledgement") from error
+
+    def probe(self, now: datetime) -> Iterator[tuple[str, str]]:
+        """Whether the hospital's address answers, TLS included: (step, "" or the fault's code). Nothing is sent."""
+        try:
+            self._connect().close()
+        except ConnectorUnavailable as error:
+            yield "connect", error.code
+        else:
+            yield "connect", ""
 
     def _exchange(self, text: bytes) -> bytes:
         """One message out, one in. Before anything is sent it is ``ConnectorUnavailable``, afterwards ``OutcomeUnknown``."""
