@@ -41,6 +41,11 @@ class ProfileChangeSerializer(serializers.Serializer[Any]):
 
 
 class ProfileSerializer(ProfileChangeSerializer):
+    level = serializers.CharField()
+    address = serializers.CharField()
+    phone = serializers.CharField()
+    opening_hours = serializers.CharField()
+    missed_call_rule = serializers.CharField()
     code = serializers.CharField()
     name = serializers.CharField()
     city = serializers.CharField()
