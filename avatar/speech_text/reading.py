@@ -3,8 +3,10 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+
+from pypinyin.contrib.tone_convert import to_tone3
 
 from avatar.speech_text.homophones import homophone
 from avatar.speech_text.pronounce import known, pronounce, split, usual
@@ -12,7 +14,6 @@ from avatar.speech_text.rules import parts
 from avatar.speech_text.tables import pairs
 
 Lexicon = Iterable[tuple[str, str]]
-_PINYIN = re.compile(r"[a-zü]+[1-5]?(?: [a-zü]+[1-5]?)*")
 _HANZI = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ']+")
 _LONG_MARKS = "。！？!?；;\n…"
@@ -159,36 +160,41 @@ def _spelled(word: str, start: int, end: int, said_at: int) -> list[Sound]:
 
 
 def read(text: str, lexicon: Lexicon = ()) -> Reading:
-    """How ``text`` is said. ``lexicon``: words of one hospital and their pinyin (``yi1 yuan4``) or what to say instead."""
+    """How ``text`` is said. ``lexicon``: words of one hospital and their pinyin (``yi1 yuan4``, ``yī yuàn``) or what to say instead."""
     return _read(text, tuple(lexicon))
 
 
 @lru_cache(maxsize=256)
 def _read(text: str, lexicon: tuple[tuple[str, str], ...]) -> Reading:
+    place, words = _words(lexicon)
     pieces: list[Piece] = []
     at = 0
-    for begin, end, said in _own_words(text, lexicon):
-        pieces += _ruled(text, at, begin)
-        pieces.append(said if isinstance(said, Piece) else Piece(begin, end, said))
-        at = end
+    for m in place.finditer(text) if words else ():
+        pieces += _ruled(text, at, m.start())
+        pieces += _own_word(text, m.start(), m.end(), words[m[0]])
+        at = m.end()
     return Reading(text, (*pieces, *_ruled(text, at, len(text))))
 
 
-def _own_words(text: str, lexicon: tuple[tuple[str, str], ...]) -> list[tuple[int, int, str | Piece]]:
-    """Where the hospital's words stand, the longest first where several could."""
-    words = {written: said for written, said in lexicon if written}
-    if not words:
-        return []
-    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
-    found: list[tuple[int, int, str | Piece]] = []
-    for m in pattern.finditer(text):
-        said = words[m[0]].strip()
-        syllables = tuple(said.split())
-        if _PINYIN.fullmatch(said) and len(syllables) == len(_HANZI.findall(m[0])) and all(map(known, syllables)):
-            found.append((m.start(), m.end(), Piece(m.start(), m.end(), m[0], syllables)))
-        else:
-            found.append((m.start(), m.end(), read(said).said))
-    return found
+@lru_cache(maxsize=64)
+def _words(lexicon: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    """Where a hospital's words stand, the longest first where several could, and what they say."""
+    words = {written: said.strip() for written, said in lexicon if written}
+    return re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))), words
+
+
+def _own_word(text: str, begin: int, end: int, said: str) -> list[Piece]:
+    """One of them: each character with its syllable where ``said`` is pinyin for all that are Chinese, else what to say instead."""
+    syllables = [to_tone3(syllable).lower() for syllable in said.split()]
+    if not all(syllable.isascii() or "ü" in syllable for syllable in syllables) or not all(map(known, syllables)):
+        return [Piece(begin, end, read(said).said)]
+    pieces = _ruled(text, begin, end)
+    own = [n for n, piece in enumerate(pieces) if _HANZI.fullmatch(piece.said) and piece.said == text[piece.start]]
+    if not syllables or len(own) != len(syllables):
+        return [Piece(begin, end, read(said).said)]
+    for n, syllable in zip(own, syllables, strict=True):
+        pieces[n] = replace(pieces[n], pinyin=(syllable,))
+    return pieces
 
 
 def _ruled(text: str, begin: int, end: int) -> list[Piece]:
