@@ -118,8 +118,8 @@ def _wish_prompt() -> str:
 class Fluency:
     """A model's help for one turn. ``hospital_id``: the session's tenant, whose tokens are spent.
 
-    ``names``: people to hide and to keep, ``family`` more of them; ``note`` is what the quality loop records. After a failure the model is not
-    asked again in this turn, so that one slow model costs her one budget.
+    ``names``: people to hide and to keep, ``family`` more of them; ``note`` is what the quality loop records. After a
+    failure the model is not asked again in this turn, so that one slow model costs her one budget.
     """
 
     gateway: Gateway

@@ -15,6 +15,7 @@ from django.utils import timezone
 from companion import quality
 from companion.models import Conversation, FamilyLink, Incident, Patient, Resident, Turn, TurnReview
 from companion.quality import Because, CorrectionInvalid, Export, Label
+from hospitals import vault
 
 WEEK = timedelta(days=7)
 
@@ -174,6 +175,22 @@ def test_long_stories_and_doubles_are_left_out(spoke: Any) -> None:
     export = Export()
     assert len(list(export)) == 1
     assert export.left_out == {"twice": 1, "long": 1}
+
+
+def test_an_erased_resident_is_neither_picked_nor_exported(spoke: Any, resident: Resident) -> None:
+    reviewed(spoke(), label=Label.RIGHT)
+    spoke("还没评审")
+    vault.erase("resident", resident.id)
+    export = Export()
+    assert list(export) == []
+    assert export.left_out == {"erased": 1}
+    assert picked() == []
+
+
+def test_only_what_was_reviewed_since_a_day(spoke: Any) -> None:
+    reviewed(spoke(), label=Label.RIGHT)
+    assert len(list(Export(timezone.now() - WEEK))) == 1
+    assert list(Export(timezone.now() + WEEK)) == []
 
 
 def test_the_command_writes_one_json_object_a_line(spoke: Any, tmp_path: Path, capsys: Any) -> None:
