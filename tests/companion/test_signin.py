@@ -49,6 +49,7 @@ def test_a_token_runs_out() -> None:
 @pytest.mark.parametrize(
     "forged",
     ["", "x", "a:b:c", signing.dumps({"s": "0" * 32}, salt="another-salt"), signing.dumps({"s": 7}, salt=signin.SALT)],
+    ids=["empty", "one letter", "three parts", "another salt", "a number"],
 )
 def test_forged_tokens_are_refused(forged: str) -> None:
     with pytest.raises(NotSignedIn):
