@@ -58,7 +58,7 @@ class SpeechChain:
             try:
                 engines.append(import_string(entry["BACKEND"])(**entry["OPTIONS"]))
             except SpeechError as error:
-                log.error("speech_engine_unusable", engine=name, code=error.code, detail=error.detail)
+                log.error("speech_engine_unusable", engine=name, code=error.code, reason=error.detail)
         if not engines:
             raise SpeechUnavailable("No engine of SPEECH_CHAIN can be used; the log says why for each.")
         return cls(engines)
@@ -97,7 +97,12 @@ class SpeechChain:
             except SpeechError as error:
                 breaker.failed(error)
                 told = True
-                log.warning("speech_engine_failed", engine=engine.name, code=error.code, heard=heard)
+                log.warning(
+                    "speech_engine_failed",
+                    engine=engine.name,
+                    code=error.code,
+                    outcome="ended" if heard else "passed_on",
+                )
                 if heard:
                     raise
             finally:
