@@ -20,15 +20,15 @@ TAGS = ["directory"]
 _SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
 
 
-def _optional(longest: int) -> serializers.RegexField:
-    return serializers.RegexField(r"^[^\x00-\x1f\x7f]*$", max_length=longest, allow_blank=True)
+def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializers.CharField:
+    return serializers.RegexField(pattern, max_length=longest, allow_blank=True)
 
 
 class ProfileChangeSerializer(serializers.Serializer[Any]):
     nicknames = serializers.ListField(child=serializers.RegexField(PLAIN, max_length=40), max_length=20)
     level = _optional(20)
     address = _optional(200)
-    phone = serializers.RegexField(r"^[0-9 -]{0,30}$", allow_blank=True)
+    phone = _optional(30, r"^[0-9 -]*$")
     has_emergency = serializers.BooleanField()
     opening_hours = _optional(100)
     missed_call_rule = _optional(200)
