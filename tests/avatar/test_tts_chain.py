@@ -6,6 +6,8 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from avatar import exceptions
 from avatar.exceptions import EngineCut, EngineStalled, EngineThrottled, EngineUnavailable, SpeechUnavailable
@@ -13,7 +15,7 @@ from avatar.speech_text import read
 from avatar.timeline import AudioChunk, Boundary, Phoneme
 from avatar.tts.base import SpeechRequest
 from avatar.tts.breaker import FIRST_S, THROTTLED_S, Breaker
-from avatar.tts.chain import BUDGET_S, RESERVE_S, STALL_S, SpeechChain
+from avatar.tts.chain import SpeechChain
 from avatar.tts.edge import EdgeEngine
 from avatar.tts.espeak import EspeakEngine
 from tests.avatar.edge_stub import Fault, edge_stub, spoken
@@ -215,9 +217,73 @@ def test_settings_name_the_engines_and_what_cannot_be_used_is_left_out(settings)
         SpeechChain.from_settings()
 
 
-def test_with_the_limits_of_the_service_a_sentence_waits_less_than_three_seconds() -> None:
-    """The defaults add up: the first engine's patience, the second one's reserve and the stall stay below what is promised."""
-    assert BUDGET_S < 3 and STALL_S < 3 and RESERVE_S < BUDGET_S / 2
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Time passes at once wherever everybody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        wait = self._selector.select
+
+        def select(timeout: float | None = None) -> list:
+            ready = wait(0)
+            if not ready and timeout:
+                self._now += timeout
+            return ready
+
+        self._selector.select = select
+
+    def time(self) -> float:
+        return self._now
+
+
+class Timed(Scripted):
+    """Waits the given seconds before each piece of sound, and raises ``broken`` after the last where there is one."""
+
+    def __init__(self, name: str, waits: list[float], broken: Exception | None) -> None:
+        super().__init__(name, broken)
+        self.waits = waits
+
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator:
+        for n, wait in enumerate(self.waits):
+            await asyncio.sleep(wait)
+            yield AudioChunk(n * 10, 8000, np.ones(80, np.int16))
+        if self.broken:
+            raise self.broken
+
+
+ENGINES = st.builds(
+    Timed,
+    st.just("a"),
+    st.lists(st.floats(0, 10), max_size=4),
+    st.sampled_from([None, EngineCut(), EngineUnavailable(), EngineThrottled(), ValueError("its own fault")]),
+)
+
+
+@given(st.lists(ENGINES, min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_nobody_waits_longer_than_three_seconds_for_a_sound_or_a_typed_end(engines: list[Timed]) -> None:
+    """With the chain's own limits, whatever each engine does: every sentence of five, in order."""
+
+    async def conversation() -> None:
+        loop = asyncio.get_running_loop()
+        voice = SpeechChain(engines, clock=loop.time)
+        for _ in range(5):
+            last = loop.time()
+            heard: list[int] = []
+            try:
+                async for item in voice.synthesize(HELLO):
+                    assert loop.time() - last <= 3
+                    last = loop.time()
+                    heard.append(item.pts_ms)
+                assert heard
+            except exceptions.SpeechError as error:
+                assert not heard or not isinstance(error, SpeechUnavailable)
+            assert loop.time() - last <= 3
+            assert heard == sorted(heard)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(conversation())
 
 
 @pytest.mark.parametrize("fault", [f for f in Fault if f not in (Fault.NONE, Fault.LATE_WORDS)])
