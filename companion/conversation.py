@@ -88,8 +88,10 @@ async def _guarded(turn: Turn, said: Say) -> Say:
 
 async def _answered(turn: Turn) -> AsyncIterator[Event]:
     memory = turn.memory
-    async for event in _label(turn):
-        yield event
+    urgent = bool(turn.text) and emergency.look(turn.text) is not None
+    if not urgent:
+        async for event in _label(turn):
+            yield event
     scene = Scene(
         turn_id=turn.turn_id,
         now=turn.now,
@@ -120,6 +122,9 @@ async def _answered(turn: Turn) -> AsyncIterator[Event]:
         yield Say(error.detail, mood="concern")
         if error.retryable:
             yield Say("您可以过一会儿再试,或者我帮您转人工。")
+    if urgent:  # what to do comes before who says it
+        async for event in _label(turn):
+            yield event
 
 
 def _helper(turn: Turn) -> Fluency | None:

@@ -1,7 +1,6 @@
 """She always knows that she talks with an AI: on the page, in the first words, and again after two hours."""
 
 import re
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -46,7 +45,7 @@ async def test_asked_she_is_told(question: str) -> None:
     assert "AI" in heard.text and "不是医生" in heard.text.replace("也不是医生", "不是医生")
 
 
-async def test_danger_comes_with_the_notice_too(monkeypatch: Any) -> None:
+async def test_in_danger_the_notice_comes_after_the_help() -> None:
     heard = await Talk(stored={}).say("我爸突然嘴歪了,一边胳膊抬不起来")
-    assert "emergency" in heard.cards
-    assert "AI" in heard.text
+    assert "120" in heard.says[0]
+    assert "AI" in heard.says[-1]
