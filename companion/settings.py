@@ -124,6 +124,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
 else:
+    DATABASES["default"]["ENGINE"] = "hospitals.postgres"  # tells row-level security whose rows may be seen
     DATABASES["default"]["OPTIONS"] = {
         "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10}
     }

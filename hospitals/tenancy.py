@@ -3,7 +3,7 @@
 ``scope`` serves functions, coroutines and tasks (asyncio and sync_to_async copy the context). A generator is different: what
 it sets stays set in whoever drives it, between two items. ``within`` and ``streaming`` therefore run an async generator in
 a context of its own. On PostgreSQL the scope is also told to the database, where row-level security is the second lock
-(see hospitals.row_security).
+(see hospitals.postgres).
 """
 
 import functools

@@ -1,0 +1,54 @@
+"""Django's PostgreSQL backend that tells the database, before a query, for which hospital it runs.
+
+``companion.hospital`` is a setting of the database session: a hospital's id, ``*`` for a named report over all of them
+(which the policies let read only), or empty. It is sent only when it differs from what this very connection was told
+last. A rollback takes a setting back that was made inside the transaction, and a connection from the pool may remember
+somebody else's: in both cases it is told anew.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+SETTING = "companion.hospital"
+EVERY = "*"
+
+
+def told_value() -> str:
+    """What the policies compare with, from the scope of the code that runs now."""
+    from hospitals import tenancy  # it defines models, which Django may load only after this backend
+
+    scope = tenancy.active()
+    if scope is None:
+        return ""
+    return EVERY if scope.hospital_id is None else str(scope.hospital_id)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """One connection and what it was told last; None: not known."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: str | None = None
+        self.execute_wrappers.append(self._tell)
+
+    def _tell(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        value = told_value()
+        if value != self._told:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value])
+            self._told = value
+        return execute(sql, params, many, context)
+
+    def connect(self) -> None:
+        self._told = None
+        super().connect()
+
+    def _rollback(self) -> None:
+        self._told = None
+        super()._rollback()  # type: ignore[misc]
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        super()._savepoint_rollback(sid)  # type: ignore[misc]
+        self._told = None
