@@ -21,6 +21,7 @@ def figures() -> Iterator[dict]:
     django.setup()
     yield from read_figures()
     yield from asyncio.run(espeak_figures())
+    yield from asyncio.run(alignment_figures())
     yield from asyncio.run(fault_figures())
 
 
@@ -62,6 +63,42 @@ async def espeak_figures() -> list[dict]:
         figure("espeak_first_sound_p50_ms", percentile(first, 50), "ms"),
         figure("espeak_first_sound_p95_ms", percentile(first, 95), "ms"),
         figure("espeak_times_real_time", sound_s / spent_s, "x"),
+    ]
+
+
+async def alignment_figures() -> list[dict]:
+    """How far phonemes that are found inside words of two syllables lie from what the embedded voice tells of itself."""
+    import numpy as np
+
+    from avatar.speech_text import Mark, read
+    from avatar.timeline import AudioChunk, Phoneme
+    from avatar.tts.base import SpeechRequest
+    from avatar.tts.espeak import EspeakEngine
+    from avatar.tts.within import envelope, time_word
+
+    engine = EspeakEngine()
+    errors: dict[str, list[float]] = {"blind": [], "in_sound": []}
+    for sentence in SENTENCES:
+        items = [item async for item in engine.synthesize(SpeechRequest(sentence))]
+        told = [item for item in items if isinstance(item, Phoneme)]
+        pcm = np.concatenate([item.pcm for item in items if isinstance(item, AudioChunk)])
+        sounds = [sound for sound in read(sentence).sounds if not isinstance(sound, Mark)]
+        at = 0
+        for n in range(0, len(sounds), 2):
+            word = sounds[n : n + 2]
+            count = sum(2 if getattr(sound, "initial", "") else 1 for sound in word)
+            truth, at = told[at : at + count], at + count
+            start, end = truth[0].start_ms, truth[-1].end_ms
+            rate = engine.sample_rate_hz
+            loudness = envelope(pcm[start * rate // 1000 : end * rate // 1000], rate)
+            for name, given in (("blind", None), ("in_sound", loudness)):
+                found = time_word(word, start, end, given)
+                errors[name] += [abs(a.start_ms - b.start_ms) for a, b in zip(found[1:], truth[1:], strict=True)]
+    await engine.aclose()
+    return [
+        figure(f"phonemes_{name}_error_{kind}_ms", value, "ms")
+        for name, values in errors.items()
+        for kind, value in (("mean", sum(values) / len(values)), ("p90", percentile(values, 90)))
     ]
 
 
