@@ -15,6 +15,7 @@ from hospitals.models import Hospital
 KINDS = {
     "fhir": "hospitals.connectors.fhir.FhirConnector",
     "hl7v2": "hospitals.connectors.hl7v2.Hl7v2Connector",
+    "webhook": "hospitals.connectors.webhook.WebhookConnector",
 }
 # settings.HOSPITALS_CONNECTORS_FILE and settings.HOSPITALS_CONNECTORS add to these or replace them, in the shape of Django's STORAGES.
 CONNECTORS = {
