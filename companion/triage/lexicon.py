@@ -84,6 +84,12 @@ def _digest() -> str:
 
 def _words() -> dict[str, Entry]:
     words: dict[str, Entry] = {}
+    for row in rows("stems.csv"):
+        found = weights(row["departments"])
+        for stem in row["stems"].split("|"):
+            for ending in row["endings"].split("|"):
+                name = stem + ending
+                words[name] = Entry("disease", name, found, "outpatient", row["source"])
     for row in rows("parts.csv"):
         for word in row["words"].split("|"):
             words[word] = Entry("part", row["id"], weights(row["departments"]), "outpatient", row["source"])
