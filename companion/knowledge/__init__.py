@@ -26,6 +26,7 @@ from companion.knowledge.values import (
     MedicineEntry,
     Observed,
     Passage,
+    ProcedureEntry,
     ReasonEntry,
     Reported,
     ReportLine,
@@ -39,6 +40,7 @@ __all__ = [
     "LaboratoryItem",
     "MedicineEntry",
     "Passage",
+    "ProcedureEntry",
     "ReasonEntry",
     "ReportLine",
     "ask",
@@ -51,6 +53,7 @@ __all__ = [
     "library",
     "medicine",
     "medicine_cautions",
+    "procedure",
     "reason",
 ]
 
@@ -100,6 +103,11 @@ def medicine(name: str) -> MedicineEntry | None:
 def examination(name: str) -> ExaminationEntry | None:
     """The examination that this name or text names."""
     return library().find(name, "examination", ExaminationEntry)
+
+
+def procedure(name: str) -> ProcedureEntry | None:
+    """The step of a visit that this name or text names: refund, report print-out, wheelchair."""
+    return library().find(name, "procedure", ProcedureEntry)
 
 
 def laboratory_item(

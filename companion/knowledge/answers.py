@@ -20,7 +20,7 @@ THRESHOLD = 0.5
 _LONGEST = 120
 # What no entry can know: chances, prices, people, places, and doses for one person.
 _BEYOND = re.compile(
-    r"多少钱|价格|费用|贵不贵|报销|医保|能活|活多久|寿命|治愈率|存活率|几率|概率|哪个(?:医生|大夫|专家|医院|牌子)|哪家|最好的|谁看得好"
+    r"多少钱|价格|费用|贵不贵|能活|活多久|寿命|治愈率|存活率|几率|概率|哪个(?:医生|大夫|专家|医院|牌子)|哪家|最好的|谁看得好"
     r"|第几代|新出的|进口的|国产的|偏方|祖传|根治|保证|绝对|百分之百|电话|地址|怎么走|几点(?:上班|开门|下班)|天气|股票|彩票|算命|基因编辑"
 )
 _EMPTY = re.compile(
@@ -29,7 +29,7 @@ _EMPTY = re.compile(
     r"|能不能|应该|需要|怎么|怎样|如何|什么|为什么|哪些|多少|几|时候|情况|问题|知道|告诉|说|讲|办|做|吃|用|看|去|来|好|不|没|药|病|检查|今天|昨天"
 )
 _TWO = re.compile(r"一起|同时|同服|同吃|合用|一块|混着|搭配|还能(?:吃|用)|能(?:吃|用)|冲突|相互|再吃|又吃")
-_RANK = {"medicine": 3, "laboratory": 2, "examination": 2, "reason": 1}
+_RANK = {"procedure": 4, "medicine": 3, "laboratory": 2, "examination": 2, "reason": 1}
 _EXAMINING = re.compile(r"检查|空腹|做|照|拍|查|报告|结果")
 
 

@@ -1,7 +1,7 @@
 """Reads the knowledge base from CSV files, and refuses what has no id, source, review state or sane numbers.
 
 A folder holds reasons*.csv, medicines*.csv, examinations*.csv, laboratory*.csv, laboratory_ranges*.csv,
-interactions*.csv, diseases*.csv and sources.yaml. Lists inside a cell are parted by ``|``; a cell ``@name`` stands for
+interactions*.csv, procedures*.csv and sources.yaml. Lists inside a cell are parted by ``|``; a cell ``@name`` stands for
 a sentence of phrases.csv; ``source`` is an id of sources.yaml, in whose text ``{name}`` is the entry's name.
 """
 
@@ -22,6 +22,7 @@ from companion.knowledge.values import (
     KnowledgeInvalid,
     LaboratoryItem,
     MedicineEntry,
+    ProcedureEntry,
     Range,
     ReasonEntry,
     Rows,
@@ -43,6 +44,7 @@ class Shelf:
     examinations: dict[str, ExaminationEntry] = field(default_factory=dict)
     laboratory: dict[str, LaboratoryItem] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
+    procedures: dict[str, ProcedureEntry] = field(default_factory=dict)
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Every entry that can be asked about, with its kind."""
@@ -51,6 +53,7 @@ class Shelf:
             ("medicine", self.medicines),
             ("examination", self.examinations),
             ("laboratory", self.laboratory),
+            ("procedure", self.procedures),
         ):
             for entry in some.values():
                 yield kind, entry
@@ -192,6 +195,20 @@ def _examination(row: Row) -> ExaminationEntry:
     )
 
 
+def _procedure(row: Row) -> ProcedureEntry:
+    return ProcedureEntry(
+        id=row.id(),
+        name=row.text("name", needed=True),
+        words=row.many("words"),
+        source=row.source(),
+        review=row.review(),
+        updated=row.updated(),
+        steps=row.text("steps", needed=True),
+        bring=row.text("bring", needed=True),
+        differs=row.text("differs", needed=True),
+    )
+
+
 def _range(row: Row) -> Range:
     low, high = row.number("low"), row.number("high")
     age_low, age_high = row.number("age_low") or 0.0, row.number("age_high") or 200.0
@@ -271,6 +288,7 @@ class Reader:
             self.read("examinations", _examination),
             self.read("laboratory", lambda row: _laboratory(row, ranges.pop(row.id(), []))),
             self.read("interactions", _interaction),
+            self.read("procedures", _procedure),
         )
         if ranges:
             raise KnowledgeInvalid(f"laboratory_ranges: no item {min(ranges)}")
@@ -300,4 +318,5 @@ def load(folders: Sequence[Path] = (DATA,), states: Sequence[str] = REVIEW_STATE
         shelf.examinations |= more.examinations
         shelf.laboratory |= more.laboratory
         shelf.interactions |= more.interactions
+        shelf.procedures |= more.procedures
     return shelf

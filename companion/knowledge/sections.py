@@ -9,6 +9,7 @@ from companion.knowledge.values import (
     LaboratoryItem,
     MedicineEntry,
     Passage,
+    ProcedureEntry,
     ReasonEntry,
 )
 
@@ -51,13 +52,14 @@ ASPECTS: dict[str, tuple[tuple[str, re.Pattern[str]], ...]] = {
         ("range", re.compile(r"正常值|正常范围|参考|多少(?:算|是|才)?(?:正常|合适)|范围|标准|正常是多少|多少正常|控制在")),
         ("meaning", re.compile(r"是什么|什么意思|代表|查什么|啥意思|指标|意义|有什么用|看什么|说明")),
     ),
-    "disease": (),
+    "procedure": (("bring", re.compile(r"(?:带|准备)(?:什么|啥|哪些)|要带|证件|材料")),),
 }  # fmt: skip
 DEFAULTS = {
     "reason": ("may_be", "self_care", "see_doctor"),
     "medicine": ("purpose", "cautions", "call"),
     "examination": ("what", "prepare"),
     "laboratory": ("meaning", "range"),
+    "procedure": ("steps", "differs"),
 }
 # Said together with the section asked for, so that an answer never lacks what keeps her safe.
 COMPANIONS = {
@@ -67,6 +69,7 @@ COMPANIONS = {
     ("reason", "see_doctor"): ("red_flags",),
     ("laboratory", "high"): ("range",),
     ("laboratory", "low"): ("range",),
+    ("procedure", "bring"): ("differs",),
 }
 
 
@@ -124,6 +127,10 @@ def _texts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "pregnant", entry.pregnant
         yield "minutes", f"大约要{entry.minutes}。"
         yield "results", entry.results
+    elif isinstance(entry, ProcedureEntry):
+        yield "steps", entry.steps
+        yield "bring", entry.bring
+        yield "differs", entry.differs
     elif isinstance(entry, LaboratoryItem):
         yield "meaning", entry.meaning
         yield "high", entry.high_means

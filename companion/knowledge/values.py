@@ -7,11 +7,13 @@ from typing import Protocol
 import numpy as np
 
 REVIEW_STATES = ("draft", "reviewed", "published")
-KINDS = ("reason", "medicine", "examination", "laboratory", "disease")
+KINDS = ("reason", "medicine", "examination", "laboratory", "procedure")
 
 
 class KnowledgeInvalid(ValueError):
     """A data file breaks the rules; the message names file, row and what is wrong."""
+
+    code = "knowledge_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,15 @@ class ExaminationEntry(Entry):
     pregnant: str
     minutes: str
     results: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureEntry(Entry):
+    """A step of a visit: how it goes, what to bring, and what each hospital settles for itself."""
+
+    steps: str
+    bring: str
+    differs: str
 
 
 @dataclass(frozen=True, slots=True)
