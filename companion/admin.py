@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from companion import admin_quality  # noqa: F401  registers the review of turns
+from companion import admin_quality
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
 
 admin.site.site_header = "健康伴行 · 省级健康服务管理"
@@ -99,18 +99,18 @@ class VisitAdmin(ReadOnly, ModelAdmin):
 
 class TurnInline(ReadOnly, TabularInline):
     model = Turn
-    fields = ("number", "said", "answer", "intent", "urgency", "rating", "duration_ms")
-    readonly_fields = ("said", "answer")
+    fields = ("number", "shown_said", "shown_answer", "intent", "urgency", "rating", "duration_ms")
+    readonly_fields = ("shown_said", "shown_answer")
     extra = 0
     tab = True
 
     @display(description="她说")
-    def said(self, turn: Turn) -> str:
-        return turn.said
+    def shown_said(self, turn: Turn) -> str:
+        return admin_quality.words_of(turn)[0]
 
     @display(description="回答")
-    def answer(self, turn: Turn) -> str:
-        return format_html_join("", "<p>{}</p>", ((line,) for line in turn.answered))
+    def shown_answer(self, turn: Turn) -> str:
+        return format_html_join("", "<p>{}</p>", ((line,) for line in admin_quality.words_of(turn)[1]))
 
 
 @admin.register(Conversation)
@@ -127,45 +127,25 @@ class ConversationAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Turn)
-class TurnAdmin(ModelAdmin):
-    """Quality sampling: read a turn, correct what was understood; corrections become tests and training rows."""
+class TurnAdmin(ReadOnly, ModelAdmin):
+    """What was said and understood, names hidden; who corrects does so in the review of a turn (companion.admin_quality)."""
 
     list_display = ("created_at", "intent", "urgency", "skill", "rating", "reviewed")
     list_filter = ("intent", "urgency", "rating", "skill", ("reviewed_at", admin.EmptyFieldListFilter))
     fields = ("shown_said", "shown_answer", "intent", "urgency", "skill", "duration_ms", "rating")
     readonly_fields = fields
-    editable = ("corrected_intent", "corrected_department", "corrected_urgency")
-    actions = ("mark_reviewed",)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return (*self.fields, *self.editable)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Turn, form: Any, change: bool) -> None:
-        obj.reviewed_at = timezone.now()
-        obj.save(update_fields=[*self.editable, "reviewed_at"])
 
     @display(description="她说")
     def shown_said(self, turn: Turn) -> str:
-        return turn.said
+        return admin_quality.words_of(turn)[0]
 
     @display(description="回答")
     def shown_answer(self, turn: Turn) -> str:
-        return format_html_join("", "<p>{}</p>", ((line,) for line in turn.answered))
+        return format_html_join("", "<p>{}</p>", ((line,) for line in admin_quality.words_of(turn)[1]))
 
     @display(description="已评审", boolean=True)
     def reviewed(self, turn: Turn) -> bool:
         return turn.reviewed_at is not None
-
-    @action(description="标为已评审(理解无误)", permissions=["change"])
-    def mark_reviewed(self, request: HttpRequest, queryset: QuerySet[Turn]) -> None:
-        count = queryset.filter(reviewed_at=None).update(reviewed_at=timezone.now())
-        messages.success(request, f"{count} 轮对话已标为评审通过。")
 
 
 @admin.register(Incident)

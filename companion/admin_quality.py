@@ -138,11 +138,11 @@ class TurnReviewAdmin(ModelAdmin):
     # --- one review ----------------------------------------------------------------------------------------
     @display(description="她说")
     def shown_said(self, review: TurnReview) -> str:
-        return _read(review.turn)[0]
+        return words_of(review.turn)[0]
 
     @display(description="回答")
     def shown_answer(self, review: TurnReview) -> SafeString:
-        return _lines(_read(review.turn)[1])
+        return _lines(words_of(review.turn)[1])
 
     @display(description="前后几轮")
     def around(self, review: TurnReview) -> SafeString:
@@ -152,7 +152,7 @@ class TurnReviewAdmin(ModelAdmin):
         ).exclude(id=review.turn_id)
         pieces = []
         for turn in turns:
-            said, answered = _read(turn)
+            said, answered = words_of(turn)
             pieces.append((turn.number, said or "(点按)", "".join(answered)))
         return format_html_join("", "<p>{} · <b>{}</b><br>{}</p>", pieces)
 
@@ -167,7 +167,7 @@ class TurnReviewAdmin(ModelAdmin):
         return format_html_join("", "<p><code>{}</code> {}</p>", shown)
 
 
-def _read(turn: Turn) -> tuple[str, list[str]]:
+def words_of(turn: Turn) -> tuple[str, list[str]]:
     """What she said and what was answered, with personal data hidden."""
     names = quality.people_of(turn.resident_id)
     try:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,6 @@ from hospitals.services import directory
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
 RESUME_WITHIN = timedelta(hours=12)
-LABEL_AGAIN_AFTER = timedelta(hours=2)
 SELF = {FamilyLink.Relation.SELF: "本人"}
 
 
@@ -141,7 +140,6 @@ class _Loaded:
     memory: dict[str, Any]
     resident: ResidentView
     patient: PatientView
-    labelled_at: datetime | None
     hospital_id: str
 
 
@@ -158,7 +156,6 @@ def _load(session: Session) -> _Loaded:
             age_years=cards.age_of(patient),
             sex=patient.sex,
         ),
-        labelled_at=row.labelled_at,
         hospital_id=_tenant(patient.id),
     )
 

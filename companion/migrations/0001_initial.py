@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
                 ('memory', hospitals.vault.EncryptedJSONField(default=dict, owner=('resident', 'resident_id'))),
                 ('avatar', models.CharField(default='xiaolan', max_length=40)),
                 ('turns_count', models.PositiveIntegerField(default=0)),
-                ('labelled_at', models.DateTimeField(blank=True, null=True)),
                 ('started_at', models.DateTimeField(auto_now_add=True)),
                 ('last_seen_at', models.DateTimeField(auto_now=True)),
             ],

@@ -17,7 +17,6 @@ class Conversation(models.Model):
     memory = EncryptedJSONField(owner=("resident", "resident_id"), default=dict)
     avatar = models.CharField(max_length=40, default="xiaolan")
     turns_count = models.PositiveIntegerField(default=0)
-    labelled_at = models.DateTimeField(null=True, blank=True)  # when she was last told that she talks with an AI
     started_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(auto_now=True)
 
