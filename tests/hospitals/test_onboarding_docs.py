@@ -5,16 +5,17 @@ import re
 import shlex
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.cache import cache
 from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
 from django.db import connections
-from django.test.testcases import LiveServerThread
 
 from hospitals.models import Hospital, OnboardingStep
 
@@ -40,18 +41,28 @@ def test_the_first_event_takes_ten_calls_at_most() -> None:
     assert sum(text.count("curl ") for text in texts[: first + 1]) <= CALLS_MOST
 
 
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def address(db: None) -> Iterator[str]:
     """The service over HTTP, on this test's own connection: what it writes is undone with the test."""
     connection = connections["default"]
     connection.inc_thread_sharing()
-    server = LiveServerThread("127.0.0.1", StaticFilesHandler, connections_override={"default": connection})
-    server.daemon = True
-    server.start()
-    server.is_ready.wait()
-    assert server.error is None
-    yield f"http://127.0.0.1:{server.port}"
-    server.terminate()
+    server = make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=_Quiet)
+
+    def serve() -> None:
+        connections["default"] = connection
+        server.serve_forever(poll_interval=0.05)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
     connection.dec_thread_sharing()
 
 
