@@ -11,6 +11,7 @@ from companion.knowledge.sections import passages
 from companion.knowledge.values import EmbeddingEngine, Entry, LaboratoryItem, Passage
 
 T = TypeVar("T", bound=Entry)
+_SHORTEST_TYPO = 4
 
 
 class Library:
@@ -46,8 +47,20 @@ class Library:
                 if entry_kind == kind
             ]
             whole = [max(spans, key=lambda s: s[0])[1]] if spans else []
+        if not whole:
+            whole = self._one_letter_off(plain, kind)
         entry = self.entries.get((kind, whole[0])) if whole else None
         return entry if isinstance(entry, of) else None
+
+    def _one_letter_off(self, plain: str, kind: str) -> list[str]:
+        """The one entry whose name differs from the whole text by a single character; none where two come near.
+
+        Look-alike names are a known danger with medicines, so a doubt is answered with nothing.
+        """
+        if len(plain) < _SHORTEST_TYPO:
+            return []
+        near = {e for word, e in self.lexicon.of_kind(kind, len(plain)) if sum(map(str.__ne__, word, plain)) == 1}
+        return list(near) if len(near) == 1 else []
 
     def item(
         self, name_or_code: str, *, age_years: float | None = None, sex: str | None = None

@@ -6,7 +6,7 @@ process has the index in a tenth of a second and needs no word list besides the 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Lexicon:
 
     def exact(self, text: str) -> list[tuple[str, str]]:
         return list(self._known.get(folded(text), {}))
+
+    def of_kind(self, kind: str, length: int) -> Iterator[tuple[str, str]]:
+        """(name, entry id) of every name of a kind that is ``length`` characters long."""
+        for word, entries in self._known.items():
+            if len(word) == length:
+                yield from ((word, entry) for entry_kind, entry in entries if entry_kind == kind)
 
     def matches(self, text: str) -> list[tuple[int, int, list[tuple[str, str]]]]:
         """(start, end, [(kind, entry id)]) in a folded text, without overlaps."""
