@@ -114,7 +114,12 @@ def _temperature(text: str) -> float | None:
     return highest
 
 
+_WEEKS_PREGNANT = re.compile(rf"(?:怀孕|孕|怀|停经)(?:了|有|已经)*{_NUMBER}(?:多)?个?(?:多|半)?(?:周|月|天)(?:多|加)?")
+
+
 def _duration(text: str) -> float | None:
+    """The longest time said, in days; how long a pregnancy has lasted is not how long the trouble has."""
+    text = _WEEKS_PREGNANT.sub("", text)
     longest = None
     for match in _DURATION.finditer(text):
         days = number(match[1]) * _UNIT_DAYS[match[2]]
@@ -123,8 +128,16 @@ def _duration(text: str) -> float | None:
     return longest
 
 
+_NO_CHILD_YET = re.compile(
+    r"(?:想|准备|打算|要不上|还能|能不能|可以|计划|考虑|没有?)(?:再|要|生|怀)*(?:个|上)?(?:二胎|孩子|小孩|宝宝|娃)"
+    r"|(?:要|生|怀|带|看见|看到|照顾)(?:个|完|了|过|着|不上)*(?:孩子|小孩|宝宝|娃)|(?:对|影响|伤)(?:到)?(?:孩子|宝宝|胎儿|小孩)"
+    r"|肚子里的(?:孩子|宝宝)|肚里的(?:孩子|宝宝)"
+)
+
+
 def _person(text: str, lexicon: Lexicon) -> dict[str, str] | None:
-    """The person mentioned first; at one place the longest word wins."""
+    """The person mentioned first; at one place the longest word wins. A child wished for or cared for is nobody ill."""
+    text = _NO_CHILD_YET.sub(lambda match: "□" * len(match[0]), text)
     best: tuple[int, int] | None = None
     row = None
     for word, candidate in lexicon.people.items():

@@ -31,6 +31,7 @@ class Entry:
     departments: Weights
     level: str = "outpatient"
     source: str = ""
+    inner: tuple[str, str] | None = None  # a disease's name may say a symptom: its (concept, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Lexicon:
     groups: dict[str, str]
     fallback: str
     levels: dict[str, dict[str, Any]]
+    minor: dict[str, Any]
     questions: tuple[dict[str, Any], ...]
     sources: dict[str, str]
     version: str
@@ -101,8 +103,20 @@ def _words() -> dict[str, Entry]:
         for word in row["words"].split("|"):
             words[word] = entry
     for row in rows("diseases.csv"):
-        words[row["name"]] = Entry("disease", row["name"], weights(row["departments"]), "outpatient", row["source"])
+        name = row["name"]
+        inner = _inner(name, words)
+        words[name] = Entry("disease", name, weights(row["departments"]), "outpatient", row["source"], inner)
     return words
+
+
+def _inner(name: str, words: dict[str, Entry]) -> tuple[str, str] | None:
+    """The longest symptom said inside a longer name (胸痛 in 左侧胸痛), so that what raises the level is not hidden."""
+    for length in range(len(name), 1, -1):
+        for at in range(len(name) - length + 1):
+            entry = words.get(name[at : at + length])
+            if entry is not None and entry.kind == "symptom":
+                return entry.concept, entry.level
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -113,6 +127,7 @@ def load() -> Lexicon:
     for word in words:
         lengths.setdefault(word[0], set()).add(len(word))
     departments = read_yaml(DATA / "departments.yaml")
+    urgency = read_yaml(DATA / "urgency.yaml")
     parts = {
         row["id"]: Part(
             weights(row["departments"]),
@@ -134,7 +149,8 @@ def load() -> Lexicon:
         departments={row["name"]: row["code"] for row in departments["departments"]},
         groups={row["name"]: row["group"] for row in departments["departments"]},
         fallback=departments["fallback"],
-        levels={row["level"]: row for row in read_yaml(DATA / "urgency.yaml")["levels"]},
+        levels={row["level"]: row for row in urgency["levels"]},
+        minor=urgency["minor"],
         questions=tuple(read_yaml(DATA / "questions.yaml")["questions"]),
         sources=read_yaml(DATA / "sources.yaml")["sources"],
         version=_digest(),
@@ -186,6 +202,8 @@ def mentions(scope: Scope) -> tuple[Mention, ...]:
     for start, end, entry in hits:
         if entry.kind in ("symptom", "disease"):
             add(entry.concept, entry.kind, start, end, entry.departments, entry.level, entry.source)
+            if entry.inner is not None:
+                add(entry.inner[0], entry.kind, start, end, (), entry.inner[1], entry.source)
         elif entry.kind == "complaint":
             own, gap = lexicon.complaints[entry.concept]
             clause = scope.clause(start)

@@ -9,8 +9,11 @@ REPEATED = 0.15  # what each further word for the same concept adds, up to three
 OPENING = 40  # characters at the start that hold what a resident came for
 OPENING_BONUS = 1.25
 TEMPERATURE = 1.5
-MODEL_WEIGHT = 0.9
+MODEL_WEIGHT = 0.25
 MODEL_FLOOR = -7.0
+CHILD_BONUS = 3.0
+OWN_CLINIC_BONUS = 0.0  # eyes and teeth: a child goes to the same clinic as an adult
+_CHILDREN_GO_TOO = {"眼科", "口腔科"}
 _ADULT_ONLY = {"产科", "妇科", "生殖医学科", "男科"}
 
 
@@ -37,7 +40,8 @@ def population(scores: dict[str, float], facts: Facts) -> dict[str, float]:
     """The ranking changed by who it is about: a child, a pregnant woman, a man, a woman."""
     scores = dict(scores)
     if facts.is_child:
-        scores["儿科"] = scores.get("儿科", 0.0) + 3.0
+        best = max(scores, key=lambda name: (scores[name] if name != "儿科" else 0.0, name), default="")
+        scores["儿科"] = scores.get("儿科", 0.0) + (OWN_CLINIC_BONUS if best in _CHILDREN_GO_TOO else CHILD_BONUS)
         for name in ("呼吸内科", "消化内科", "普通内科", "感染科", "神经内科"):
             if name in scores:
                 scores[name] -= 0.8

@@ -9,6 +9,13 @@ LONG_FEVER_DAYS = 3
 _MINOR_DAYS = 7
 
 
+def _hidden_by(mention: Mention, now: list[Mention], minor: frozenset[str]) -> bool:
+    """Whether a longer name (嗓子疼得很) only says a minor symptom, or a body part stands beside nothing but those."""
+    if mention.kind == "disease":
+        return any(other.start == mention.start and other.concept in minor for other in now)
+    return mention.kind == "part"
+
+
 def decide(
     mentions: tuple[Mention, ...],
     facts: Facts,
@@ -29,8 +36,14 @@ def decide(
         if any(mention.kind == "disease" or mention.past for mention in mentions):
             level = "outpatient"
         return ("outpatient" if not mentions else level), reasons
+    minor = frozenset(lexicon.minor["concepts"])
+    slight = facts.severity != "severe" and (
+        facts.severity == "mild" or (facts.duration_days is not None and facts.duration_days <= lexicon.minor["days"])
+    )
     for mention in now:
         own = mention.level
+        if slight and own == "outpatient" and (mention.concept in minor or _hidden_by(mention, now, minor)):
+            own = "self_care"
         if facts.course == "long" and own == "within_24h":
             own = "outpatient"  # months of the same trouble are not today's emergency
         if mention.kind == "symptom" and own == "emergency" and facts.course == "long":

@@ -23,7 +23,8 @@ from companion.triage.ranker import BUCKETS, PATH, features
 SEED = 5
 ALSO_RIGHT = 0.35  # weight of a department that is right beside the first
 KNOWLEDGE_SHARE = 0.8  # weight of one row made from the knowledge, against one question a resident asked
-MOST_A_CLASS = 500.0  # a class's questions together count at most as much as this many
+QUESTION_SHARE = 0.3  # weight of one resident's question: a few places asked them all, about a few diseases
+MOST_A_CLASS = 150.0  # a class's rows together count at most as much as this many
 FRAMES = (
     "{}",
     "{}怎么治疗",
@@ -54,10 +55,10 @@ def questions(path: Path, without: str, known: Iterable[str]) -> Iterator[Row]:
             if row["department"] not in names or (without and row.get("licence") == without):
                 continue
             text = prepared(row["text"])
-            yield Row(text, row["department"], 1.0)
+            yield Row(text, row["department"], QUESTION_SHARE)
             for name in row.get("also_right", ()):
                 if name in names:
-                    yield Row(text, name, ALSO_RIGHT)
+                    yield Row(text, name, QUESTION_SHARE * ALSO_RIGHT)
 
 
 def from_knowledge() -> Iterator[Row]:
@@ -142,7 +143,7 @@ class Command(BaseCommand):
         parser.add_argument("--facts", type=Path, help="JSON lines of diseases to learn names and symptoms from")
         parser.add_argument("--without", default="", help="leave the questions of this licence out, to test on them")
         parser.add_argument("--output", type=Path, default=PATH)
-        parser.add_argument("--steps", type=int, default=60)
+        parser.add_argument("--steps", type=int, default=40)
 
     def handle(self, *args: Any, **options: Any) -> None:
         classes = tuple(knowledge.load().departments)
