@@ -48,7 +48,7 @@ def test_there_is_enough_of_each_kind() -> None:
     shelf = knowledge.library().shelf
     assert len(shelf.medicines) >= 120
     assert len(shelf.examinations) >= 100
-    assert len(shelf.reasons) >= 130
+    assert len(shelf.reasons) >= 150
     assert len(shelf.procedures) >= 30
 
 

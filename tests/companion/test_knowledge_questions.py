@@ -46,3 +46,17 @@ def test_an_answer_is_made_of_its_passages_alone() -> None:
         answer = knowledge.ask(question)
         if answer is not None:
             assert all(passage.source and passage.text.rstrip("。") in answer.text for passage in answer.passages)
+
+
+def test_words_that_nobody_prepared_meet_silence_rather_than_the_wrong_entry() -> None:
+    wrong = []
+    for question, entry in QUESTIONS["held_out"]:
+        answer = knowledge.ask(question)
+        if answer is not None and answer.passages[0].entry_id != entry:
+            wrong.append((question, entry, answer.passages[0].entry_id))
+    assert len(wrong) <= 0.1 * len(QUESTIONS["held_out"]), wrong
+
+
+def test_a_medicine_that_is_not_named_is_not_spoken_of() -> None:
+    answer = knowledge.ask("抗生素能不能跟酒一起")
+    assert answer is None or answer.passages[0].kind != "medicine"
