@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import cache
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import schemathesis
 from django.core import cache as counters
 from django.core.management import call_command
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from django.test import Client
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
@@ -23,6 +26,17 @@ from tests.hospitals.joining import fill, joined
 pytestmark = pytest.mark.django_db
 ADDRESS = "/api/hospitals/v1/openapi.json"
 EXAMPLES = 8
+
+
+@pytest.fixture
+def _connection_stays() -> Iterator[None]:
+    """The application is called below Django's test client, so what that does is done here: requests close nothing."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 def document() -> dict[str, Any]:
@@ -72,6 +86,7 @@ def test_the_developers_page_loads_nothing_from_elsewhere() -> None:
         assert Client().get(source).status_code == 200, source
 
 
+@pytest.mark.usefixtures("_connection_stays")
 @pytest.mark.parametrize(("method", "path"), operations(), ids=lambda value: value.removeprefix("/api/hospitals/v1"))
 def test_nothing_that_fits_the_document_or_breaks_it_is_a_server_error(
     method: str, path: str, monkeypatch: pytest.MonkeyPatch
