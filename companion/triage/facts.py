@@ -62,6 +62,11 @@ _NOT_PREGNANT = re.compile(
 )
 
 
+_OLD = re.compile(
+    rf"(?:爸|妈|爷|奶|姥|公|婆|老头|老太太|老伴|老汉|大爷|大娘|父亲|母亲|爹|娘)(?:都|快|今年)?{_NUMBER}(?:多)?了"
+)
+
+
 def number(text: str) -> float:
     """A number in digits or Chinese numerals up to 999."""
     try:
@@ -99,7 +104,8 @@ def _age(text: str) -> float | None:
     years = _first(_YEARS.search(text))
     if years is not None and 0 <= years <= 120:
         return years
-    return None
+    old = _first(_OLD.search(text))
+    return old if old is not None and 40 <= old <= 110 else None
 
 
 def _temperature(text: str) -> float | None:
@@ -118,8 +124,8 @@ _WEEKS_PREGNANT = re.compile(rf"(?:怀孕|孕|怀|停经)(?:了|有|已经)*{_NU
 
 
 def _duration(text: str) -> float | None:
-    """The longest time said, in days; how long a pregnancy has lasted is not how long the trouble has."""
-    text = _WEEKS_PREGNANT.sub("", text)
+    """The longest time said, in days; the weeks of a pregnancy or a baby's months are not those."""
+    text = _MONTHS.sub("", _WEEKS_PREGNANT.sub("", text))
     longest = None
     for match in _DURATION.finditer(text):
         days = number(match[1]) * _UNIT_DAYS[match[2]]
