@@ -6,8 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache import cache
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from hospitals import tenancy
@@ -180,3 +181,11 @@ def test_whoever_signs_wrongly_again_and_again_is_held_back(monkeypatch: pytest.
 
 def test_reading_the_door_is_405() -> None:
     assert code_of(Client().get(DOOR), 405) == "method_not_allowed"
+
+
+def test_the_body_is_the_same_under_asgi() -> None:
+    row, secret = hospital()
+    body = message(appointment(row).id)
+    signed = push.sign(secret, "m-1", body) | {"hospital-code": row.code}
+    answer = async_to_sync(AsyncClient().post)(DOOR, body, content_type="application/json", headers=signed)
+    assert answer.status_code == 202
