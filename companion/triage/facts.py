@@ -137,13 +137,17 @@ def _duration(text: str) -> float | None:
 _NO_CHILD_YET = re.compile(
     r"(?:想|准备|打算|要不上|还能|能不能|可以|计划|考虑|没有?)(?:再|要|生|怀)*(?:个|上)?(?:二胎|孩子|小孩|宝宝|娃)"
     r"|(?:要|生|怀|带|看见|看到|照顾)(?:个|完|了|过|着|不上)*(?:孩子|小孩|宝宝|娃)|(?:对|影响|伤)(?:到)?(?:孩子|宝宝|胎儿|小孩)"
-    r"|肚子里的(?:孩子|宝宝)|肚里的(?:孩子|宝宝)"
+    r"|肚子?里的?(?:孩子|宝宝|娃)"
 )
+
+
+def _without_unborn(text: str) -> str:
+    return _NO_CHILD_YET.sub(lambda match: "□" * len(match[0]), text)
 
 
 def _person(text: str, lexicon: Lexicon) -> dict[str, str] | None:
     """The person mentioned first; at one place the longest word wins. A child wished for or cared for is nobody ill."""
-    text = _NO_CHILD_YET.sub(lambda match: "□" * len(match[0]), text)
+    text = _without_unborn(text)
     best: tuple[int, int] | None = None
     row = None
     for word, candidate in lexicon.people.items():
@@ -165,7 +169,7 @@ def read_facts(
     """The facts of one text; what the caller knows (age, sex, ``known`` risks) comes before what the words suggest."""
     text = scope.text
     person = _person(text, lexicon)
-    said_age = _age(text)
+    said_age = _age(_without_unborn(text))
     age = (
         said_age if said_age is not None else age_years if person is None or known.get("about_patient", True) else None
     )
