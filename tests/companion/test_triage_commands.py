@@ -58,6 +58,11 @@ def test_counts_what_is_right() -> None:
     assert tally.missed["骨科", "眼科"] == 1 and tally.share("intent") == 0.0
 
 
+def test_counts_intents() -> None:
+    tally = score([{"text": "眼睛干涩挂什么科?", "intent": "triage"}, {"text": "眼睛干涩挂什么科?", "intent": ["pay"]}])
+    assert tally.share("intent") == 0.5 and tally.rows["intent"] == 2
+
+
 def test_writes_a_table_and_the_wrong_rows(tmp_path: Path) -> None:
     rows = written(tmp_path / "set", {"text": "眼睛干", "departments": ["骨科"], "licence": "a"}, {"text": "x"})
     table = run("evaluate", rows, "--by-department", "--wrong", str(tmp_path / "wrong"))

@@ -5,15 +5,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from companion.triage import Assessment, assess
-from companion.understanding import understand
+from companion.understanding import UNKNOWN, Context, understand
 
 WITHIN = 3
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a fixed morning: dates said in a set mean the same in every run
 
 
 @dataclass(slots=True)
@@ -58,7 +60,8 @@ def score(rows: Iterable[dict[str, Any]], *, use_ranker: bool = True) -> Tally:
             if row.get("urgency"):
                 tally.add("urgency", found.urgency in _one_or_many(row["urgency"]))
         if row.get("intent"):
-            tally.add("intent", understand(row["text"]).intent in _one_or_many(row["intent"]))
+            wishes = understand(row["text"], Context(NOW)).wishes
+            tally.add("intent", (wishes[0].intent if wishes else UNKNOWN) in _one_or_many(row["intent"]))
     return tally
 
 
