@@ -47,7 +47,7 @@ class FilmWriter:
         self._video = self._film.add_stream("libx264", rate=fps)
         self._video.width, self._video.height = size_px
         self._video.pix_fmt = "yuv420p"
-        self._video.options = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "threads": "1"}
+        self._video.options = {"preset": "veryfast", "crf": "16", "tune": "zerolatency", "threads": "1"}
         self._video.time_base = Fraction(1, fps)
         self._audio = self._film.add_stream("aac", rate=sample_rate_hz, layout="mono")
         self._audio.bit_rate = 96_000

@@ -121,9 +121,9 @@ def mouths() -> list[Mouth]:
             states.append(Mouth(jaw, -0.5, mood=mood))
         closed = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.0, 1.0)) if full else ((0.0, 0.0), (0.0, 0.6))
         for width, rounded in closed:
-            # As FaceMesh measures them: rounded lips shut at half a press and part again at a whole one, and a
-            # concerned mouth is shut by itself.
-            if mood != "concern" or rounded:
+            # As FaceMesh measures them: rounded lips shut at half a press and part again at a whole one; a spread mouth
+            # shuts tighter than a plain one, and a concerned one is shut by itself.
+            if rounded or (width if full else mood == "smile"):
                 states.append(Mouth(0.0, width, rounded, press=0.5 if full and rounded else 1.0, mood=mood))
             states.append(Mouth(0.10, width, rounded, roll=1.0, mood=mood))
         lifted = ((0.0, 0.0), (0.6, 0.0), (0.0, 0.5)) if full else ((0.0, 0.0), (0.0, 0.5))
