@@ -16,6 +16,7 @@ from companion.safety.text import normalise
 # Marks that change what is read without being seen; emoji joiners and the like stay out of it.
 _UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\u00ad\U000e0000-\U000e007f]")
 _BETWEEN = re.compile(r"(?<=[\u3400-\u9fff])[\s\-_.*/|·、~+]+(?=[\u3400-\u9fff])")
+_SPREAD = re.compile(r"[·•‧*_|~^]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 UNSEEN_AT_LEAST = 3
 
@@ -30,6 +31,8 @@ def _readings(text: str) -> set[str]:
     """The text as it may be meant: plain, with what separates its characters dropped, and what is wrapped in base64."""
     plain = normalise(text)
     found = {plain, _BETWEEN.sub("", plain)}
+    if len(_SPREAD.findall(plain)) * 3 >= len(plain):  # a mark between any two characters
+        found.add(_SPREAD.sub("", plain))
     for wrapped in _BASE64.findall(unicodedata.normalize("NFKC", text))[:4]:
         try:
             found.add(normalise(base64.b64decode(wrapped + "=" * (-len(wrapped) % 4)).decode("utf-8")))
