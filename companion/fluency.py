@@ -336,12 +336,15 @@ class Fluency:
         return Mask(self.names)
 
     def _terms(self, text: str) -> list[str]:
-        """People, doctors, departments and everything the knowledge base has a name for."""
+        """People, doctors, departments and everything the knowledge base has a name for, but for how a visit goes: 叫号 may
+        be called otherwise, a medicine may not."""
         found = [name for name in self.names if name in text]
         if doctor := find_practitioner(text):
             found.append(doctor)
         found += [words for _name, words in DEPARTMENTS.find(text)]
-        found += [text[start:end] for start, end, _entries in knowledge.library().lexicon.matches(text)]
+        for start, end, entries in knowledge.library().lexicon.matches(text):
+            if any(kind != "procedure" for kind, _id in entries):
+                found.append(text[start:end])
         return found
 
     def _failed(self, where: str, error: LanguageModelError) -> None:
