@@ -172,6 +172,10 @@ class Feed:
                 if self._next in self._pending:
                     self._pending[self._next].looked_at = True  # there is nothing to be had where it would be read
             self._watch()
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # Before Python 3.12 wait_for, by which redis-py writes, may lose a cancellation that meets its result:
+                # the feed of a closed socket would then wait for ever.
+                raise asyncio.CancelledError
             if patience and not self._out:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(patience):

@@ -514,3 +514,25 @@ async def test_redis_is_restarted_in_the_middle(tmp_path, session, tasks):
                 patches.put("unused", b"")
         await streams.close()
     assert [packet.pts_ms for packet in heard if isinstance(packet, Audio)] == [0, 200, 400, 600]
+
+
+async def test_a_feed_whose_cancellation_was_lost_on_the_way_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As redis-py's write does on Python 3.11 when the cancellation meets its result."""
+    async with sessions.Feed(f"lost-{uuid4().hex}") as feed:
+        step, looking = feed._step, asyncio.Event()
+
+        async def swallows() -> bool:
+            looking.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return await step()
+            return False
+
+        await anext(feed)  # the flush that every feed begins with
+        monkeypatch.setattr(feed, "_step", swallows)
+        pump = asyncio.create_task(anext(feed))
+        await looking.wait()
+        pump.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(pump), 5)
