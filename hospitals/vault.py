@@ -89,9 +89,9 @@ _remembered = _Remembered()
 CURRENT = 0  # stands for the newest version where keys are remembered
 
 
-def forget() -> None:
-    """Drop every opened key of this process."""
-    _remembered.forget()
+def forget(owner: tuple[str, str] | None = None) -> None:
+    """Drop this owner's opened keys of this process, or all."""
+    _remembered.forget(owner)
 
 
 post_migrate.connect(lambda **_kwargs: forget(), dispatch_uid="hospitals.vault", weak=False)
@@ -168,6 +168,15 @@ def key_version(kind: str, owner_id: str, version: int) -> OpenKey:
     key = _open(row)
     _remember(row, key, current=False)
     return key
+
+
+def rewrap(row: "DataKey") -> bool:
+    """Wrap a data key anew under today's master key; False when another process did, or it was destroyed meanwhile."""
+    context = _context(row.owner_kind, row.owner_id, row.version)
+    secret = key_service().unwrap(row.master_id, bytes(row.wrapped), context=context)
+    master_id, wrapped = key_service().wrap(secret, context=context)
+    here = _rows().filter(id=row.id, master_id=row.master_id, destroyed_at=None)
+    return bool(here.update(master_id=master_id, wrapped=wrapped))
 
 
 def erase(kind: str, owner_id: UUID | str) -> int:
@@ -273,9 +282,13 @@ class EncryptedField(models.Field):
     def seal(self, instance: models.Model, value: Any) -> Ciphertext:
         return seal(self.to_bytes(value), **self._place(instance))
 
+    def _is_current(self, instance: models.Model, stored: Ciphertext) -> bool:
+        """Whether it may stay: a version that a rotation is about to retire must not be written back."""
+        return stored.key_version == current_key(*self._place(instance)["owner"]).version
+
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)
-        if isinstance(value, Ciphertext) and not add:
+        if isinstance(value, Ciphertext) and not add and self._is_current(model_instance, value):
             return value  # loaded and never looked at: it stays as it is
         value = getattr(model_instance, self.attname)
         return None if value is None else self.seal(model_instance, value)

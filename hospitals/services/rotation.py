@@ -1,0 +1,166 @@
+"""Keys are changed while everybody goes on: a new version, every column sealed anew in batches, then the old one destroyed.
+
+All of it can be killed anywhere and called again: what is left to do is read from the rows themselves. The old version is
+destroyed only after ``GRACE``: until then another process may still seal with the key that it remembers.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import models, transaction
+from django.utils import timezone
+
+from hospitals import audit, tenancy, vault
+from hospitals.audit import Actor
+from hospitals.exceptions import InvalidInput, KeyDestroyed
+from hospitals.keys import key_service
+from hospitals.models import DataKey
+
+BATCH = 200
+GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
+OWNERS = ("hospital", "resident")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``table``: where it is; ``rows``: sealed anew there so far."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """``version``: the one in use; ``rows``: sealed anew by this call; ``retired``: old versions destroyed by it.
+
+    ``waiting``: old versions that stay until the grace is over; call again then.
+    """
+
+    version: int
+    rows: int
+    retired: int
+    waiting: int
+
+
+Tell = Callable[[Progress], None]
+
+
+def _quiet(_progress: Progress) -> None:
+    """Nobody asked."""
+
+
+def encrypted(kind: str) -> Iterator[tuple[type[models.Model], str, list[vault.EncryptedField]]]:
+    """Every model with columns under keys of this kind: (model, attribute of the owner's id, its columns)."""
+    for model in apps.get_models():
+        by_attribute: dict[str, list[vault.EncryptedField]] = {}
+        for field in model._meta.concrete_fields:
+            if isinstance(field, vault.EncryptedField) and field.owner[0] == kind:
+                by_attribute.setdefault(field.owner[1], []).append(field)
+        for attribute, fields in by_attribute.items():
+            yield model, attribute, fields
+
+
+def _live(kind: str, owner_id: str) -> list[DataKey]:
+    """The owner's versions, newest first, locked. Raises ``KeyDestroyed`` when she was erased."""
+    rows = list(DataKey.objects.select_for_update().filter(owner_kind=kind, owner_id=owner_id).order_by("-version"))
+    if rows and rows[0].destroyed_at is not None:
+        raise KeyDestroyed
+    return [row for row in rows if row.destroyed_at is None]
+
+
+def _begin(kind: str, owner_id: str) -> int:
+    """The version to move to: a new one, or that of a rotation which was cut off."""
+    with transaction.atomic():
+        live = _live(kind, owner_id)
+        if len(live) > 1:
+            return live[0].version
+        if not live:
+            raise InvalidInput("没有这个密钥。", code="no_such_key")
+        version: int = vault.new_key(kind, owner_id, live[0].version + 1).version
+        return version
+
+
+def _seal_anew(row: models.Model, fields: list[vault.EncryptedField], version: int) -> bool:
+    changed: dict[str, Any] = {}
+    for field in fields:
+        stored = row.__dict__.get(field.attname)
+        if isinstance(stored, vault.Ciphertext) and stored.key_version < version:
+            changed[field.attname] = field.seal(row, field.open(row, stored))
+    if changed:
+        type(row)._default_manager.filter(pk=row.pk).update(**changed)
+    return bool(changed)
+
+
+def _sweep(kind: str, owner_id: str, version: int, batch: int, tell: Tell) -> int:
+    """Seal every older value anew; a batch is one transaction that holds its rows. Returns how many rows changed."""
+    total = 0
+    for model, attribute, fields in encrypted(kind):
+        done, after = 0, None
+        while True:
+            with transaction.atomic():
+                rows = model._default_manager.select_for_update().filter(**{attribute: owner_id}).order_by("pk")
+                page = list((rows.filter(pk__gt=after) if after is not None else rows)[:batch])
+                done += sum(_seal_anew(row, fields, version) for row in page)
+            if done:
+                tell(Progress(model._meta.db_table, done))
+            if len(page) < batch:
+                break
+            after = page[-1].pk
+        total += done
+    return total
+
+
+@transaction.atomic
+def _retire(kind: str, owner_id: str, version: int, actor: Actor) -> int:
+    _live(kind, owner_id)  # raises, and holds them
+    old = DataKey.objects.filter(owner_kind=kind, owner_id=owner_id, version__lt=version, destroyed_at=None)
+    count = old.update(wrapped=b"", destroyed_at=timezone.now())
+    transaction.on_commit(lambda: vault.forget((kind, owner_id)))
+    audit.record(
+        "keys.rotated",
+        actor=actor,
+        hospital_id=UUID(owner_id) if kind == "hospital" else None,
+        entity=kind,
+        entity_id=owner_id,
+        why=f"v{version}",
+    )
+    return count
+
+
+def rotate(
+    kind: str,
+    owner_id: UUID | str,
+    *,
+    actor: Actor,
+    now: datetime | None = None,
+    batch: int = BATCH,
+    tell: Tell = _quiet,
+) -> Rotated:
+    """Change an owner's key, or go on with a change that was cut off. Raises ``KeyDestroyed``, ``InvalidInput``."""
+    if kind not in OWNERS:  # values of a blind index cannot be computed anew: nobody knows what they stand for
+        raise InvalidInput("只能更换医院或居民的密钥。", code="no_such_key")
+    owner = str(owner_id)
+    vault.forget((kind, owner))
+    with tenancy.scope(owner) if kind == "hospital" else nullcontext():
+        version = _begin(kind, owner)
+        made_at = DataKey.objects.get(owner_kind=kind, owner_id=owner, version=version).created_at
+        ripe = (now or timezone.now()) - made_at >= GRACE  # before the sweep: what comes after it must be new already
+        rows = _sweep(kind, owner, version, batch, tell)
+        retired = _retire(kind, owner, version, actor) if ripe else 0
+    old = DataKey.objects.filter(owner_kind=kind, owner_id=owner, version__lt=version, destroyed_at=None)
+    return Rotated(version, rows, retired, old.count())
+
+
+def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = _quiet) -> int:
+    """Wrap every data key under today's master key; afterwards the old master key may go. Returns how many were."""
+    current, done = key_service().current, 0
+    while page := list(DataKey.objects.filter(destroyed_at=None).exclude(master_id=current)[:batch]):
+        done += sum(vault.rewrap(row) for row in page)
+        tell(Progress(DataKey._meta.db_table, done))
+    audit.record("keys.rewrapped", actor=actor, entity="master_key", entity_id=current, why=str(done))
+    return done
