@@ -284,7 +284,10 @@ class EncryptedField(models.Field):
 
     def _is_current(self, instance: models.Model, stored: Ciphertext) -> bool:
         """Whether it may stay: a version that a rotation is about to retire must not be written back."""
-        return stored.key_version == current_key(*self._place(instance)["owner"]).version
+        try:
+            return stored.key_version == current_key(*self._place(instance)["owner"]).version
+        except KeyDestroyed:
+            return True  # nobody can read it either way; the rest of the row may still change
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)

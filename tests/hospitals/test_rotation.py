@@ -1,6 +1,7 @@
 """Keys change while rows are read and written, and a change that was cut off goes on where it was."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def only_real_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests' own models, whose tables are not there, stay out."""
     real = [model for model in apps.get_models() if not model._meta.db_table.startswith("test_")]
-    monkeypatch.setattr(rotation.apps, "get_models", lambda: real)
+    monkeypatch.setattr(rotation, "apps", SimpleNamespace(get_models=lambda: real))
 
 
 @pytest.fixture
