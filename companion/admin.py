@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -20,6 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from companion import admin_quality
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
+from hospitals.admin import ReadOnly
 
 admin.site.site_header = "健康伴行 · 省级健康服务管理"
 admin.site.site_title = "健康伴行"
@@ -44,19 +45,6 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 def masked(name: str) -> str:
     """陈玉兰 → 陈＊＊: enough to tell rows apart, too little to tell who it is."""
     return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
-
-
-class ReadOnly:
-    """Rows that only the service writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class VisitEventInline(ReadOnly, TabularInline):
