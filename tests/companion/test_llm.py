@@ -29,7 +29,7 @@ from companion.llm.openai import OpenAICompatible
 from tests.companion.model_stub import Call, Cut, Endless, Json, ModelStub, Raw, Stall, Status, Words, delta, finish
 
 TODAY = date(2026, 11, 24)
-SOON = Patience(first_s=0.25, between_s=0.25, whole_s=2.0)
+SOON = Patience(first_s=2.0, between_s=0.3, whole_s=5.0)  # the first part may be late on a loaded machine
 LONG = Patience(first_s=5.0, between_s=5.0, whole_s=10.0)
 SCHEMA: dict[str, Any] = {
     "type": "object",
