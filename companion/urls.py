@@ -7,6 +7,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from companion import api
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", api.page, name="page"),
     path("manifest.webmanifest", api.web_manifest, name="web-manifest"),

@@ -9,7 +9,6 @@ from django.conf import settings
 from avatar.exceptions import AvatarNotFound
 from avatar.renderers.atlas import AtlasRenderer
 from avatar.renderers.base import Renderer
-from avatar.renderers.mesh import MeshRenderer
 from avatar.rig import Rig
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -40,4 +39,8 @@ def get_renderer(name: str) -> Renderer:
 @functools.lru_cache(maxsize=16)
 def _renderer(folder: Path, built_ns: int) -> Renderer:
     rig = Rig.load(folder)
-    return MeshRenderer(rig) if rig.kind == "mesh" else AtlasRenderer(rig)
+    if rig.kind == "mesh":
+        from avatar.renderers.mesh import MeshRenderer  # brings scipy, 0.8 s that a process without such an avatar keeps
+
+        return MeshRenderer(rig)
+    return AtlasRenderer(rig)

@@ -31,6 +31,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []  # done while the web process starts
     help = "Run the whole service on this machine and open the demo province on http://127.0.0.1:PORT."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -60,8 +61,13 @@ class Command(BaseCommand):
                     self.redis = RedisServer(settings.EMBEDDED_REDIS_SOCKET, folder=settings.DATA_DIR / "redis").start()
                 except RedisDidNotStart as error:
                     raise CommandError(f"The embedded Redis did not start: {error}") from error
-            self._prepare()
-            self._start_children(port)
+            self.stdout.write("Preparing the database and the demo province ...")
+            call_command("migrate", verbosity=0, interactive=False)
+            self._start_web(port)
+            self.check()
+            call_command("seed_demo", verbosity=0)
+            connection.close()
+            self._start_workers()
             self._wait_ready(url)
             self._say(url)
             self._watch()
@@ -81,15 +87,7 @@ class Command(BaseCommand):
             except OSError:
                 raise CommandError(f"Port {port} is taken. Free it, or choose another: make demo PORT=8001") from None
 
-    def _prepare(self) -> None:
-        self.stdout.write("Preparing the database and the demo province ...")
-        call_command("migrate", verbosity=0, interactive=False)
-        call_command("seed_demo", verbosity=0)
-        connection.close()
-
-    def _start_children(self, port: int) -> None:
-        celery = [sys.executable, "-m", "celery", "-A", "companion", "--quiet"]
-        beat_file = str(settings.DATA_DIR / "beat")
+    def _start_web(self, port: int) -> None:
         self._spawn(
             "web",
             [
@@ -100,6 +98,10 @@ class Command(BaseCommand):
                 *("--no-access-log", "--log-level", "warning"),
             ],
         )
+
+    def _start_workers(self) -> None:
+        celery = [sys.executable, "-m", "celery", "-A", "companion", "--quiet"]
+        beat_file = str(settings.DATA_DIR / "beat")
         self._spawn("speech", [*celery, "worker", "-Q", "speech", "-c", "2", "-n", "speech@%h", "--without-mingle"])
         self._spawn(
             "default",
