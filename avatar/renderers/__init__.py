@@ -40,7 +40,8 @@ def get_renderer(name: str) -> Renderer:
 def _renderer(folder: Path, built_ns: int) -> Renderer:
     rig = Rig.load(folder)
     if rig.kind == "mesh":
-        from avatar.renderers.mesh import MeshRenderer  # brings scipy, 0.8 s that a process without such an avatar keeps
+        # Here, because it brings scipy: 0.8 s that a process without such an avatar keeps.
+        from avatar.renderers.mesh import MeshRenderer
 
         return MeshRenderer(rig)
     return AtlasRenderer(rig)
