@@ -1,13 +1,14 @@
 """The words that triage knows, read from companion/data/triage, and how they are found in a text.
 
 At each place the longest known word wins, so that 胸口疼 is not also 口疼. A body part and a complaint that stand
-near each other in one clause (膝盖…肿) make one mention, with the departments of that pair.
+near each other in one clause (膝盖…肿) make one mention, with the departments of that pair; so do the two halves of a
+phrase (吃饭…噎), which residents rarely say in one fixed form.
 """
 
 import csv
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """Two halves said in this order, with at most ``gap`` characters between them."""
+
+    entry: Entry
+    gap: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A body part: where it leads on its own, and with each complaint."""
 
@@ -48,6 +57,9 @@ class Lexicon:
 
     words: dict[str, Entry]
     lengths: dict[str, tuple[int, ...]]
+    phrases: tuple[Phrase, ...]
+    halves: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    half_lengths: dict[str, tuple[int, ...]]
     parts: dict[str, Part]
     complaints: dict[str, tuple[Weights, int]]
     people: dict[str, dict[str, str]]
@@ -119,13 +131,32 @@ def _inner(name: str, words: dict[str, Entry]) -> tuple[str, str] | None:
     return None
 
 
+def _lengths(words: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """By first character, how long the words are that begin with it, longest first."""
+    found: dict[str, set[int]] = {}
+    for word in words:
+        found.setdefault(word[0], set()).add(len(word))
+    return {first: tuple(sorted(lengths, reverse=True)) for first, lengths in found.items()}
+
+
+def _phrases() -> tuple[tuple[Phrase, ...], dict[str, tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """The phrases, and for each half the numbers of those it begins and of those it ends."""
+    phrases: list[Phrase] = []
+    halves: dict[str, tuple[list[int], list[int]]] = {}
+    for number, row in enumerate(rows("phrases.csv")):
+        entry = Entry("symptom", row["id"], weights(row["departments"]), row["level"], row["source"])
+        phrases.append(Phrase(entry, int(row["gap"])))
+        for side, column in enumerate(("first", "second")):
+            for word in row[column].split("|"):
+                halves.setdefault(word, ([], []))[side].append(number)
+    return tuple(phrases), {word: (tuple(begins), tuple(ends)) for word, (begins, ends) in halves.items()}
+
+
 @lru_cache(maxsize=1)
 def load() -> Lexicon:
     """Read the knowledge once a process."""
     words = _words()
-    lengths: dict[str, set[int]] = {}
-    for word in words:
-        lengths.setdefault(word[0], set()).add(len(word))
+    phrases, halves = _phrases()
     departments = read_yaml(DATA / "departments.yaml")
     urgency = read_yaml(DATA / "urgency.yaml")
     parts = {
@@ -140,7 +171,10 @@ def load() -> Lexicon:
     }
     return Lexicon(
         words=words,
-        lengths={first: tuple(sorted(found, reverse=True)) for first, found in lengths.items()},
+        lengths=_lengths(words),
+        phrases=phrases,
+        halves=halves,
+        half_lengths=_lengths(halves),
         parts=parts,
         complaints={row["id"]: (weights(row["departments"]), int(row["gap"])) for row in rows("complaints.csv")},
         people={word: row for row in rows("people.csv") for word in row["words"].split("|")},
@@ -170,6 +204,28 @@ def _hits(text: str, lexicon: Lexicon) -> list[tuple[int, int, Entry]]:
                 break
         at += step
     return found
+
+
+def _phrase_hits(text: str, lexicon: Lexicon) -> list[tuple[int, int, Entry]]:
+    """Each phrase once, where its halves stand nearest; a sentence's end or a question mark parts them."""
+    begun: dict[int, list[tuple[int, int]]] = {}
+    found: dict[int, tuple[int, int, int]] = {}
+    for at, first in enumerate(text):
+        if first in "。!?;\n":
+            begun.clear()
+            continue
+        for length in lexicon.half_lengths.get(first, ()):
+            half = lexicon.halves.get(text[at : at + length])
+            if half is None:
+                continue
+            for number in half[1]:
+                for start, end in begun.get(number, ()):
+                    gap = at - end
+                    if 0 <= gap <= lexicon.phrases[number].gap and gap < found.get(number, (99, 0, 0))[0]:
+                        found[number] = (gap, start, at + length)
+            for number in half[0]:
+                begun.setdefault(number, []).append((at, at + length))
+    return [(start, end, lexicon.phrases[number].entry) for number, (_, start, end) in sorted(found.items())]
 
 
 def mentions(scope: Scope) -> tuple[Mention, ...]:
@@ -239,6 +295,8 @@ def mentions(scope: Scope) -> tuple[Mention, ...]:
                 "outpatient",
                 entry.source,
             )
+    for start, end, entry in _phrase_hits(text, lexicon):
+        add(entry.concept, entry.kind, start, end, entry.departments, entry.level, entry.source)
     for index, (start, end, entry) in enumerate(part_hits):
         if index not in used:
             faint = tuple((name, weight * 0.45) for name, weight in entry.departments)
