@@ -20,13 +20,13 @@ from django.utils import timezone
 from companion import cards, conversation, prompts, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
-from companion.events import Adjust, Event, Say, ShowCard, SwitchPatient
-from companion.exceptions import NotFound
+from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
+from companion.exceptions import NotAllowed, NotFound
 from companion.journey import next_step
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
 from companion.port import VisitDesk
 from companion.wording import PROMPTS
-from hospitals.services import directory
+from hospitals.services import directory, waiting
 
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
@@ -307,4 +307,20 @@ def due_prompts(session: Session) -> list[Event]:
             # a bill and an examination come together or a moment apart: the card is the one the next step is about
             said = [event for event in said if not isinstance(event, ShowCard)] + [first]
         said += prompts.next_events(last, journey)
+    return said + _offered_places(session)
+
+
+def _offered_places(session: Session) -> list[Event]:
+    """The places that the waiting list holds for whom this conversation is about, each told of once."""
+    try:
+        visits.may_act_for(session.resident_id, session.patient_id)
+    except NotAllowed:
+        return []
+    said: list[Event] = []
+    for offer in waiting.claim_offers(subject=session.patient_id):
+        who = f"{offer.hospital}{offer.department}{offer.practitioner}医生"
+        until = prompts.clock(offer.expires_at)
+        said.append(Say(f"候补到号了:{who},{prompts.clock(offer.start)}。这个号给{session.patient_name}留到{until}。"))
+        booking = {"kind": "book", "slot_id": str(offer.slot_id)}
+        said.append(Ask("offer", (Option("约这个号", "", booking), Option("不用了", "不用了"))))
     return said

@@ -42,7 +42,7 @@ from companion.visit_port import (
 from companion.wording import NEXT
 from hospitals import exceptions as hospital_errors
 from hospitals.connectors.base import PatientCard, Reason, Reference
-from hospitals.services import booking, directory, maps
+from hospitals.services import booking, directory, maps, waiting
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,9 +121,15 @@ class VisitDesk:
                 slot = directory.slot(UUID(slot_id))
             except ValueError:
                 return None
-            return self._offer(slot) if slot and slot.free else None
+            if slot is None or not (slot.free or self._holds(slot)):
+                return None
+            return self._offer(slot)
 
         return await _asking(look)
+
+    def _holds(self, slot: directory.SlotOffer) -> bool:
+        """Full for others, but the waiting list keeps a place of it for her."""
+        return waiting.holds(hospital_id=slot.hospital_id, slot_id=slot.slot_id, subject=self.patient_id)
 
     @staticmethod
     def _offer(slot: directory.SlotOffer) -> SlotOffer:

@@ -26,6 +26,7 @@ from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, Vis
 from companion.wording import PROMPTS
 from hospitals.connectors import codec
 from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
+from hospitals.services.waiting import PlaceOffered
 
 log = structlog.get_logger(__name__)
 
@@ -168,6 +169,17 @@ def on_hospital_event(event: HospitalEvent) -> None:
             kind=Incident.Kind.CRITICAL_VALUE, hospital_id=visit.hospital_id, codes=[f"report:{event.data.id}"[:80]]
         )
     log.info("visit_event", visit=str(visit.id), event_type=event.type.value, state=visit.state, outcome=fresh)
+
+
+def on_place_offered(offer: PlaceOffered) -> None:
+    """The waiting list reached a patient: the open pages of everybody who may act for her look what there is to say."""
+    for link in FamilyLink.objects.filter(patient_id=offer.subject):
+        try:
+            may_act_for(link.resident_id, offer.subject)
+        except NotAllowed:
+            continue
+        notify(link.resident_id, offer.entry_id)
+    log.info("place_offered", hospital=str(offer.hospital_id))
 
 
 def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData = None, *, key: str = "") -> Journey:

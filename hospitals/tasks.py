@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from hospitals.connectors import sandbox
-from hospitals.services import booking, inbox, offering, outbox, polling
+from hospitals.services import booking, inbox, offering, outbox, polling, waiting
 
 
 @shared_task(ignore_result=True)
@@ -29,6 +29,12 @@ def sweep_outbox() -> None:
 @shared_task(ignore_result=True)
 def expire_holds() -> None:
     booking.expire_holds()
+    waiting.sweep()
+
+
+@shared_task(ignore_result=True)
+def tell_of_place(hospital_id: str, entry_id: str) -> None:
+    waiting.tell(UUID(hospital_id), UUID(entry_id))
 
 
 @shared_task(ignore_result=True)

@@ -39,12 +39,19 @@ class Appointment(TenantModel):
     state = models.CharField("状态", max_length=12, choices=State.choices, default=State.PENDING)
     idempotency_key = models.CharField(max_length=160)
     reference = models.CharField("医院编号", max_length=64, blank=True)
+    # The schedule's id, copied from the slot: lets the database itself refuse one person a practitioner's half day twice.
+    half_day = models.UUIDField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta(TenantMeta):
         constraints = [
             models.UniqueConstraint(fields=["hospital", "idempotency_key"], name="appointment_once"),
+            models.UniqueConstraint(
+                fields=["half_day", "id_number_index"],
+                condition=models.Q(state__in=["pending", "booked"]),
+                name="one_place_a_half_day_and_person",
+            ),
             models.UniqueConstraint(
                 fields=["slot", "subject"],
                 condition=models.Q(state__in=["pending", "booked", "checked_in"]),
@@ -102,6 +109,7 @@ class WaitingEntry(TenantModel):
     last_day = models.DateField()
     state = models.CharField("状态", max_length=10, choices=State.choices, default=State.WAITING)
     hold = models.ForeignKey(SlotHold, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    told_at = models.DateTimeField(null=True, blank=True)  # when she was told of the place that is held for her
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta(TenantMeta):

@@ -4,18 +4,19 @@ No place is sold twice: it is taken by one conditional UPDATE, whose row count i
 again with the same key and answers the same.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
-from hospitals.connectors.base import CommandKind, PatientCard
+from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
 from hospitals.exceptions import (
     AlreadyBooked,
     BookingBarred,
@@ -27,12 +28,16 @@ from hospitals.exceptions import (
     UnknownAppointment,
     WrongState,
 )
-from hospitals.models import Appointment, Hospital, Slot, SlotHold
-from hospitals.services import outbox, waiting
+from hospitals.models import Appointment, Hospital, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
+from hospitals.services import inbox, outbox, waiting
+from hospitals.services.waiting import give_back
 
 State = Appointment.State
 TAKEN = (State.PENDING, State.BOOKED, State.CHECKED_IN)
+CANCELLABLE = (State.PENDING, State.BOOKED)
 RESIDENT = Actor("resident")
+REMEMBERED = 200  # of her appointments that the rules look at
+EXPIRED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,68 +72,113 @@ def card_of(row: Appointment) -> PatientCard:
     return PatientCard(**{**row.card, "birth_date": date.fromisoformat(row.card["birth_date"])})
 
 
-def _check_rules(slot: Slot, subject: UUID, before: list[Appointment]) -> None:
-    """The hospital's own rules. Raises ``AlreadyBooked``, ``BookingBarred``."""
-    rules = slot.hospital
-    day = timezone.localtime(slot.start).date()
+def _slot(slot_id: UUID) -> Slot:
+    slot = Slot.objects.select_related("hospital", "schedule").filter(id=slot_id).first()
+    if slot is None:
+        raise NotFound("没有找到这个号。")
+    return slot
+
+
+def _check_open(slot: Slot, now: datetime) -> None:
+    """Raises ``SlotClosed``."""
+    if slot.hospital.state != Hospital.State.LIVE or slot.stopped or slot.end <= now:
+        raise SlotClosed
+
+
+def _check_rules(slot: Slot, before: Iterable[Appointment], now: datetime) -> None:
+    """One place a person, half day and department or practitioner, and the hospital's rule on no-shows.
+
+    Raises ``AlreadyBooked``, ``BookingBarred`` (``extra["until"]``: when she may book again).
+    """
+    rules, half_day = slot.hospital, (slot.schedule.day, slot.schedule.period)
+    since, missed = now - timedelta(days=rules.no_show_days), []
     for row in before:
-        same_day = timezone.localtime(row.slot.start).date() == day
-        if row.state in TAKEN and same_day and row.slot.department_id == slot.department_id:
-            raise AlreadyBooked
-    since = timezone.now() - timedelta(days=rules.no_show_days)
-    missed = sum(row.state == State.NO_SHOW and row.slot.start >= since for row in before)
-    if rules.no_show_limit and missed >= rules.no_show_limit:
-        raise BookingBarred
+        other = row.slot
+        if row.state in TAKEN and (other.schedule.day, other.schedule.period) == half_day:
+            if other.practitioner_id == slot.practitioner_id or other.department_id == slot.department_id:
+                raise AlreadyBooked
+        elif row.state == State.NO_SHOW and other.start >= since:
+            missed.append(other.start)
+    if rules.no_show_limit and len(missed) >= rules.no_show_limit:
+        until = sorted(missed)[-rules.no_show_limit] + timedelta(days=rules.no_show_days)
+        day = timezone.localtime(until)
+        raise BookingBarred(
+            f"{rules.no_show_days}天内有{len(missed)}次约了没来,这家医院规定{day.month}月{day.day}日以前不能线上预约。",
+            until=until.isoformat(),
+        )
+
+
+def _before(who: Q) -> list[Appointment]:
+    """Her appointments with this hospital, newest first. In a scope."""
+    rows = Appointment.objects.filter(who).select_related("slot", "slot__schedule").defer("card")
+    return list(rows.order_by("-created_at")[:REMEMBERED])
 
 
 def book(
-    *, slot_id: UUID, patient: PatientCard, subject: UUID, idempotency_key: str, actor: Actor = RESIDENT
+    *,
+    slot_id: UUID,
+    patient: PatientCard,
+    subject: UUID,
+    idempotency_key: str,
+    actor: Actor = RESIDENT,
+    now: datetime | None = None,
 ) -> AppointmentInfo:
     """Take a place for this patient; the hospital hears of it at once and confirms by an event.
 
-    Raises ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
+    The rules go by the person (her id number), whoever keeps her card. Raises ``SlotTaken``, ``SlotClosed``,
+    ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
-    slot = Slot.objects.select_related("hospital").filter(id=slot_id).first()
-    if slot is None:
-        raise NotFound("没有找到这个号。")
-    with tenancy.scope(slot.hospital_id), transaction.atomic():
-        before = list(Appointment.objects.filter(subject=subject).select_related("slot").order_by("-created_at")[:200])
+    now = now or timezone.now()
+    slot = _slot(slot_id)
+    person = vault.blind_index("id_number", patient.id_number)
+    with tenancy.scope(slot.hospital_id):
+        before = _before(Q(id_number_index=person) | Q(subject=subject) | Q(idempotency_key=idempotency_key))
         same = next((row for row in before if row.idempotency_key == idempotency_key), None)
         if same is not None:
-            if same.slot_id != slot_id:
-                raise IdempotencyConflict
-            return _info(same)
-        if slot.hospital.state != Hospital.State.LIVE or slot.stopped or slot.end <= timezone.now():
-            raise SlotClosed
-        _check_rules(slot, subject, before)
-        held = SlotHold.objects.filter(slot_id=slot_id, subject=subject, state=SlotHold.State.HELD)
-        on_sale = Slot.objects.filter(id=slot_id, free__gt=0, stopped=False)
-        if not held.update(state=SlotHold.State.USED) and not on_sale.update(free=F("free") - 1):
-            raise SlotTaken
+            return _answered(same, slot_id, subject)
+        _check_open(slot, now)
+        _check_rules(slot, before, now)
         row = Appointment(
             slot=slot,
             subject=subject,
             card=card_data(patient),
-            id_number_index=vault.blind_index("id_number", patient.id_number),
+            id_number_index=person,
             idempotency_key=idempotency_key,
+            half_day=slot.schedule_id,
             hospital_id=slot.hospital_id,
+            created_at=now,
         )
         try:
             with transaction.atomic():
+                _take(slot, subject, now)
                 row.save(force_insert=True)
-        except IntegrityError as error:  # the same person or the same key, at the same moment
-            raise AlreadyBooked from error
-        waiting.satisfied(slot=slot, subject=subject)
-        outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
-        audit.record(
-            "appointment.book",
-            actor=actor,
-            hospital_id=row.hospital_id,
-            entity="appointment",
-            entity_id=row.id,
-            subject=subject,
-        )
+                waiting.satisfied(slot=slot, subject=subject)
+                outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
+                _audit(row, "appointment.book", actor)
+        except IntegrityError as error:  # the same person or the same key at the same moment; the place is back
+            same = Appointment.objects.filter(idempotency_key=idempotency_key).select_related("slot").first()
+            if same is None:
+                raise AlreadyBooked from error
+            return _answered(same, slot_id, subject)
         return AppointmentInfo(row.id, row.hospital_id, slot.id, slot.start, row.state, ("book",))
+
+
+def _answered(same: Appointment, slot_id: UUID, subject: UUID) -> AppointmentInfo:
+    """The answer that was given to this key before. Raises ``IdempotencyConflict`` when it was about something else."""
+    if same.slot_id != slot_id or same.subject != subject:
+        raise IdempotencyConflict
+    return _info(same)
+
+
+def _take(slot: Slot, subject: UUID, now: datetime) -> None:
+    """The place that is held for her, or one on sale. Raises ``SlotTaken``, ``SlotClosed``."""
+    held = SlotHold.objects.filter(slot=slot, subject=subject, state=SlotHold.State.HELD, expires_at__gt=now)
+    if held.update(state=SlotHold.State.USED):
+        # A clinic that is being stopped waits for this lock, so that it finds the appointment.
+        if not Slot.objects.select_for_update(no_key=True).filter(id=slot.id, stopped=False).exists():
+            raise SlotClosed
+    elif not waiting.take(slot.id):
+        raise SlotTaken
 
 
 def locate(appointment_id: UUID) -> Appointment:
@@ -150,37 +200,39 @@ def appointment(*, appointment_id: UUID) -> AppointmentInfo:
         return _info(row)
 
 
-def cancel(*, appointment_id: UUID, reason: str, idempotency_key: str = "", actor: Actor = RESIDENT) -> AppointmentInfo:
+def cancel(
+    *,
+    appointment_id: UUID,
+    reason: str,
+    idempotency_key: str = "",
+    actor: Actor = RESIDENT,
+    now: datetime | None = None,
+) -> AppointmentInfo:
     """Give the place back, within the hospital's own time. Raises ``TooLate``, ``WrongState``, ``UnknownAppointment``."""
+    now = now or timezone.now()
     row = locate(appointment_id)
     with tenancy.scope(row.hospital_id), transaction.atomic():
         if row.state == State.CANCELLED:
             return _info(row)
-        latest = row.slot.start - timedelta(minutes=row.hospital.cancel_until_min)
-        if timezone.now() > latest:
-            raise TooLate(f"离就诊不到{row.hospital.cancel_until_min}分钟,这家医院规定不能线上取消,请打医院电话。")
-        if not Appointment.objects.filter(id=row.id, state__in=(State.PENDING, State.BOOKED)).update(
-            state=State.CANCELLED, changed_at=timezone.now()
-        ):
+        if row.state not in CANCELLABLE:
             raise WrongState("这个预约现在不能取消。")
-        give_back(row.slot)
+        latest = row.slot.start - timedelta(minutes=row.hospital.cancel_until_min)
+        if now > latest:
+            raise TooLate(
+                f"离就诊不到{row.hospital.cancel_until_min}分钟,这家医院规定不能线上取消,请打医院电话。",
+                latest=latest.isoformat(),
+            )
+        open_one = Appointment.objects.filter(id=row.id, state__in=CANCELLABLE)
+        if not open_one.update(state=State.CANCELLED, changed_at=now):  # it moved meanwhile
+            row.refresh_from_db(fields=["state"])
+            if row.state == State.CANCELLED:
+                return _info(row)
+            raise WrongState("这个预约现在不能取消。")
+        give_back(row.slot, now=now)
         outbox.put(row, CommandKind.CANCEL, key=f"cancel:{row.id}", data={"reason": reason})
-        audit.record(
-            "appointment.cancel",
-            actor=actor,
-            hospital_id=row.hospital_id,
-            entity="appointment",
-            entity_id=row.id,
-            subject=row.subject,
-        )
+        _audit(row, "appointment.cancel", actor)
         row.state = State.CANCELLED
         return _info(row)
-
-
-def give_back(slot: Slot) -> None:
-    """One place is free again: whoever waits longest for it gets it held, otherwise it goes back on sale."""
-    if not waiting.offer(slot):
-        Slot.objects.filter(id=slot.id, free__lt=F("capacity")).update(free=F("free") + 1)
 
 
 def check_in(*, appointment_id: UUID, idempotency_key: str = "", actor: Actor = RESIDENT) -> AppointmentInfo:
@@ -218,24 +270,32 @@ def _audit(row: Appointment, action: str, actor: Actor) -> None:
 # --- holds --------------------------------------------------------------------------------------------------
 
 
-def hold(*, slot_id: UUID, subject: UUID) -> datetime:
-    """Keep a place for her while she fills in her card. Returns until when. Raises ``SlotTaken``, ``SlotClosed``."""
-    slot = Slot.objects.select_related("hospital").filter(id=slot_id).first()
-    if slot is None:
-        raise NotFound("没有找到这个号。")
+def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> datetime:
+    """Keep a place for her while she fills in her card; one at a time in a hospital. Returns until when.
+
+    Raises ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``, ``BookingBarred``, ``NotFound``.
+    """
+    now = now or timezone.now()
+    slot = _slot(slot_id)
     with tenancy.scope(slot.hospital_id), transaction.atomic():
-        mine = SlotHold.objects.filter(slot_id=slot_id, subject=subject, state=SlotHold.State.HELD).first()
-        if mine is not None:
-            return mine.expires_at
-        if slot.stopped or slot.end <= timezone.now() or slot.hospital.state != Hospital.State.LIVE:
-            raise SlotClosed
-        if not Slot.objects.filter(id=slot_id, free__gt=0, stopped=False).update(free=F("free") - 1):
+        mine = list(SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD))
+        for row in mine:
+            if row.slot_id == slot_id and row.expires_at > now:
+                return row.expires_at
+            if row.slot_id == slot_id:
+                waiting.release(row.id, now=now)
+        _check_open(slot, now)
+        _check_rules(slot, _before(Q(subject=subject)), now)
+        offered = set(WaitingEntry.objects.filter(subject=subject, hold__in=mine).values_list("hold_id", flat=True))
+        if any(row.expires_at > now and row.id not in offered for row in mine):
+            raise AlreadyBooked("您还有一个号正在填写,请先办完那一个。", code="holding_another")
+        if not waiting.take(slot_id):
             raise SlotTaken
-        expires = timezone.now() + timedelta(minutes=slot.hospital.hold_min)
+        expires = min(now + timedelta(minutes=slot.hospital.hold_min), slot.end)
         try:
             with transaction.atomic():
-                SlotHold.objects.create(slot=slot, subject=subject, expires_at=expires)
-        except IntegrityError as error:
+                SlotHold.objects.create(slot=slot, subject=subject, expires_at=expires, created_at=now)
+        except IntegrityError as error:  # she asked twice at the same moment: the other one stands
             raise SlotTaken from error
         return expires
 
@@ -244,17 +304,50 @@ def expire_holds(now: datetime | None = None) -> int:
     """Put back what was held too long; each hold is released once. Returns how many."""
     now = now or timezone.now()
     with tenancy.service("expire holds"):
-        due = list(
-            SlotHold.objects.filter(state=SlotHold.State.HELD, expires_at__lte=now).values_list("hospital_id", "id")[
-                :500
-            ]
-        )
+        due = SlotHold.objects.filter(state=SlotHold.State.HELD, expires_at__lte=now).order_by("expires_at")
+        found = list(due.values_list("hospital_id", "id")[:EXPIRED_AT_ONCE])
     released = 0
-    for hospital_id, hold_id in due:
+    for hospital_id, hold_id in found:
         with tenancy.scope(hospital_id), transaction.atomic():
-            if SlotHold.objects.filter(id=hold_id, state=SlotHold.State.HELD).update(state=SlotHold.State.RELEASED):
-                row = SlotHold.objects.select_related("slot").get(id=hold_id)
-                waiting.lapsed(row)
-                give_back(row.slot)
-                released += 1
+            released += waiting.release(hold_id, now=now)
     return released
+
+
+# --- a clinic that does not take place ----------------------------------------------------------------------
+
+
+@transaction.atomic
+def stop(*, schedule_id: UUID, reason: str = "", now: datetime | None = None) -> int:
+    """A half day that its hospital stopped (停诊): off sale, holds ended, and everybody booked is told by an event.
+
+    The event frees her place when it is handled, like the hospital's own. In a scope; again is fine. Returns how many
+    were booked.
+    """
+    now = now or timezone.now()
+    held = SlotHold.objects.filter(slot__schedule_id=schedule_id, state=SlotHold.State.HELD)
+    for row in held.order_by("id"):
+        if SlotHold.objects.filter(id=row.id, state=SlotHold.State.HELD).update(state=SlotHold.State.RELEASED):
+            Slot.objects.filter(id=row.slot_id, free__lt=F("capacity")).update(free=F("free") + 1)
+            waiting.back_in_line([row.id])
+    mine = Slot.objects.filter(schedule_id=schedule_id)
+    # After this nobody can take a place: whoever was quicker is found below.
+    mine.filter(stopped=False).update(stopped=True, changed_at=now)
+    Schedule.objects.filter(id=schedule_id, stopped_at=None).update(stopped_at=now, changed_at=now)
+    booked = Appointment.objects.filter(slot__schedule_id=schedule_id, state__in=TAKEN).values_list("id", flat=True)
+    for appointment_id in list(booked):
+        inbox.store(_stopped(schedule_id, appointment_id, reason, now))
+    return len(booked)
+
+
+def _stopped(schedule_id: UUID, appointment_id: UUID, reason: str, now: datetime) -> HospitalEvent:
+    """As the hospital would have told it of this appointment, after all it has told so far."""
+    last = InboxEvent.objects.filter(appointment_key=str(appointment_id)).aggregate(last=Max("sequence"))["last"]
+    return HospitalEvent(
+        event_id=f"stopped:{schedule_id}:{appointment_id}",
+        type=EventType.SCHEDULE_STOPPED,
+        hospital_id=tenancy.current(),
+        appointment_id=str(appointment_id),
+        sequence=(last or 0) + 1,
+        occurred_at=now,
+        data=Reason(text=reason or "医生停诊"),
+    )

@@ -21,7 +21,7 @@ from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import BadSignature, HospitalsError, UnknownAppointment
-from hospitals.models import Appointment, Hospital, HospitalCredential, InboxEvent, Schedule, Slot
+from hospitals.models import Appointment, Hospital, HospitalCredential, InboxEvent
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _APPOINTMENT: dict[EventType, tuple[tuple[str, ...], str]] = {
     EventType.ENCOUNTER_CHECKED_IN: ((A.PENDING, A.BOOKED, A.NO_SHOW), A.CHECKED_IN),
     EventType.ENCOUNTER_FINISHED: ((A.PENDING, A.BOOKED, A.CHECKED_IN), A.FINISHED),
 }
-_GIVES_BACK = frozenset({EventType.APPOINTMENT_REFUSED, EventType.APPOINTMENT_CANCELLED})
+_GIVES_BACK = frozenset({EventType.APPOINTMENT_REFUSED, EventType.APPOINTMENT_CANCELLED, EventType.SCHEDULE_STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def store(event: HospitalEvent) -> Receipt:
 
 def _appointment(key: str) -> Appointment | None:
     try:
-        return Appointment.objects.select_related("slot").filter(id=UUID(key)).first()
+        return Appointment.objects.select_related("slot", "slot__schedule").filter(id=UUID(key)).first()
     except ValueError:
         return None
 
@@ -152,16 +152,17 @@ def _apply(event: HospitalEvent) -> Appointment:
     row = _appointment(event.appointment_id)
     if row is None:
         raise UnknownAppointment
-    if event.type in _APPOINTMENT:
-        sources, target = _APPOINTMENT[event.type]
-        moved = Appointment.objects.filter(id=row.id, state__in=sources).update(state=target, changed_at=timezone.now())
-        if moved and event.type in _GIVES_BACK:
-            from hospitals.services import booking  # booking writes commands; the inbox only gives a place back
+    if event.type not in _APPOINTMENT:
+        return row
+    sources, target = _APPOINTMENT[event.type]
+    moved = Appointment.objects.filter(id=row.id, state__in=sources).update(state=target, changed_at=timezone.now())
+    if event.type in _GIVES_BACK:
+        from hospitals.services import booking  # booking writes commands and events, so it stands above
 
+        if event.type is EventType.SCHEDULE_STOPPED and row.slot.schedule.stopped_at is None:
+            booking.stop(schedule_id=row.slot.schedule_id, reason=getattr(event.data, "text", ""))
+        if moved:
             booking.give_back(row.slot)
-    if event.type is EventType.SCHEDULE_STOPPED:
-        Slot.objects.filter(schedule_id=row.slot.schedule_id).update(stopped=True)
-        Schedule.objects.filter(id=row.slot.schedule_id, stopped_at=None).update(stopped_at=timezone.now())
     return row
 
 

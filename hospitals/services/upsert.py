@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from hospitals.exceptions import Conflict, NotFound
 from hospitals.models import Appointment, Floor, Hospital, Schedule, Slot, SlotHold
+from hospitals.services import booking
 from hospitals.services.rows import BY_KIND, Fault, Found, Row, ScheduleRow, SlotRow
 
 Rehearsed = dict[tuple[str, str], Any]  # (kind, identifier) → row as it would be
@@ -165,10 +166,12 @@ def _save(row_type: type[Row], made: list[Any], changed: list[Any]) -> None:
 
 
 def _follow(schedules: list[Schedule]) -> None:
-    """A clinic that stops, resumes or moves takes its slots along."""
+    """A clinic that stops, resumes or moves takes its slots along; whoever is booked in a stopped one is told."""
     for schedule in schedules:
         mine = Slot.objects.filter(schedule=schedule)
         stopped = schedule.stopped_at is not None
+        if stopped:
+            booking.stop(schedule_id=schedule.id)
         mine.exclude(stopped=stopped).update(stopped=stopped, changed_at=timezone.now())
         mine.update(department_id=schedule.department_id, practitioner_id=schedule.practitioner_id)
 

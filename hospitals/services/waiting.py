@@ -1,19 +1,46 @@
-"""The waiting list (候补): when a place comes free, whoever has waited longest gets it held, and its hospital is told nothing yet.
+"""The waiting list (候补): a place that comes free is held for whoever has waited longest, and she is told of it.
 
-A held place is booked like any other; if the hold runs out it goes to the next in line.
+A held place is booked like any other; when the hold runs out it goes to the next in line. Locks are taken in one order
+everywhere, hold, slot, entry, so that no two of these functions wait for each other.
 """
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+import structlog
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from hospitals import tenancy
-from hospitals.exceptions import AlreadyBooked, NotFound
-from hospitals.models import Department, Slot, SlotHold, WaitingEntry
+from hospitals.dispatch import after_commit
+from hospitals.exceptions import AlreadyBooked, InvalidInput, NotFound
+from hospitals.models import Department, Hospital, Slot, SlotHold, WaitingEntry
+
+log = structlog.get_logger(__name__)
 
 State = WaitingEntry.State
+IN_LINE = (State.WAITING, State.OFFERED)
+_TRIED = 50
+_TOLD_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOffered:
+    """The event of the waiting list: this place is held for her until ``expires_at``. ``subject``: a patient's id."""
+
+    entry_id: UUID
+    hospital_id: UUID
+    subject: UUID
+    slot_id: UUID
+    hospital: str
+    department: str
+    practitioner: str
+    start: datetime
+    expires_at: datetime
 
 
 def join(
@@ -23,12 +50,24 @@ def join(
     first_day: date,
     last_day: date,
     practitioner_id: UUID | None = None,
+    now: datetime | None = None,
 ) -> UUID:
-    """Wait for a place with this department between two days (both included). Raises ``AlreadyBooked``, ``NotFound``."""
-    department = Department.objects.filter(id=department_id, withdrawn_at=None).first()
+    """Wait for a place with this department between two days (both included).
+
+    Raises ``AlreadyBooked`` (she waits already), ``InvalidInput`` (days that are over or the wrong way round), ``NotFound``.
+    """
+    today = timezone.localtime(now).date()
+    if last_day < first_day or last_day < today:
+        raise InvalidInput("候补的日期不对。", code="bad_days")
+    known = Department.objects.filter(withdrawn_at=None, bookable=True, hospital__state=Hospital.State.LIVE)
+    department = known.filter(id=department_id).first()
     if department is None:
-        raise NotFound
+        raise NotFound("没有找到这个科室。")
     with tenancy.scope(department.hospital_id):
+        hers = WaitingEntry.objects.filter(department=department, subject=subject)
+        hers.filter(state=State.WAITING, last_day__lt=today).update(state=State.LEFT)  # those days brought nothing
+        if hers.filter(state=State.OFFERED).exists():
+            raise AlreadyBooked("已经有一个号给您留着了。", code="already_offered")
         try:
             with transaction.atomic():
                 row = WaitingEntry.objects.create(
@@ -37,39 +76,73 @@ def join(
                     subject=subject,
                     first_day=first_day,
                     last_day=last_day,
+                    created_at=now or timezone.now(),
                 )
         except IntegrityError as error:
-            raise AlreadyBooked("已经在候补了。") from error
+            raise AlreadyBooked("已经在候补了。", code="already_waiting") from error
         return row.id
 
 
-def leave(*, hospital_id: UUID, entry_id: UUID) -> None:
-    """Wait no longer; a place held for her runs out by itself. Raises ``NotFound``."""
-    with tenancy.scope(hospital_id):
-        if not WaitingEntry.objects.filter(id=entry_id, state__in=(State.WAITING, State.OFFERED)).update(
-            state=State.LEFT
-        ):
+def leave(*, hospital_id: UUID, entry_id: UUID, subject: UUID, now: datetime | None = None) -> None:
+    """Wait no longer; a place held for her goes on at once. Raises ``NotFound``."""
+    with tenancy.scope(hospital_id), transaction.atomic():
+        row = WaitingEntry.objects.filter(id=entry_id, subject=subject, state__in=IN_LINE).first()
+        if row is None:
             raise NotFound
+        if row.hold_id is not None:
+            release(row.hold_id, now=now or timezone.now())
+        WaitingEntry.objects.filter(id=entry_id, state__in=IN_LINE).update(state=State.LEFT)
 
 
-def offer(slot: Slot) -> bool:
-    """A place of this slot came free: hold it for the first who waits for it. False when nobody does. In a scope."""
-    now = timezone.now()
-    if slot.stopped or slot.start <= now:
+# --- places that come free ----------------------------------------------------------------------------------
+
+
+def give_back(slot: Slot, *, now: datetime | None = None) -> None:
+    """One place is free again: held for whoever waits longest for it, else back on sale. In a scope and a transaction."""
+    # Counted first: the row stays locked until the commit, so nobody is quicker than whoever waits.
+    if Slot.objects.filter(id=slot.id, free__lt=F("capacity")).update(free=F("free") + 1):
+        offer(slot.id, now=now)
+
+
+def take(slot_id: UUID) -> bool:
+    """One place less on sale; False when none is left or the clinic is stopped. The one statement that sells a place."""
+    return bool(Slot.objects.filter(id=slot_id, free__gt=0, stopped=False).update(free=F("free") - 1))
+
+
+def release(hold_id: UUID, *, now: datetime) -> bool:
+    """End a hold and give its place back, once. In a scope and a transaction."""
+    if not SlotHold.objects.filter(id=hold_id, state=SlotHold.State.HELD).update(state=SlotHold.State.RELEASED):
+        return False
+    row = SlotHold.objects.select_related("slot").get(id=hold_id)
+    give_back(row.slot, now=now)
+    WaitingEntry.objects.filter(hold_id=hold_id, state=State.OFFERED).update(state=State.LEFT)  # she has had her turn
+    return True
+
+
+def offer(slot_id: UUID, *, now: datetime | None = None) -> bool:
+    """Hold a free place of this slot for the first who waits for it. False when nobody does. In a scope."""
+    now = now or timezone.now()
+    slot = Slot.objects.select_related("hospital").get(id=slot_id)
+    if slot.stopped or slot.start <= now or slot.hospital.state != Hospital.State.LIVE:
         return False
     day = timezone.localtime(slot.start).date()
+    holding = SlotHold.objects.filter(slot_id=slot_id, state=SlotHold.State.HELD).values("subject")
     line = WaitingEntry.objects.filter(
-        department_id=slot.department_id, state=State.WAITING, first_day__lte=day, last_day__gte=day
-    )
-    for entry in line.order_by("created_at", "id")[:50]:
-        if entry.practitioner_id not in (None, slot.practitioner_id):
-            continue
+        Q(practitioner=None) | Q(practitioner_id=slot.practitioner_id),
+        department_id=slot.department_id,
+        state=State.WAITING,
+        first_day__lte=day,
+        last_day__gte=day,
+    ).exclude(subject__in=holding)
+    for entry in line.order_by("created_at", "id")[:_TRIED]:
         if not WaitingEntry.objects.filter(id=entry.id, state=State.WAITING).update(state=State.OFFERED):
             continue  # somebody else's place reached her meanwhile
-        if SlotHold.objects.filter(slot=slot, subject=entry.subject, state=SlotHold.State.HELD).exists():
-            continue
-        kept = SlotHold.objects.create(slot=slot, subject=entry.subject, expires_at=_until(slot, now))
-        WaitingEntry.objects.filter(id=entry.id).update(hold=kept)
+        if not take(slot_id):
+            WaitingEntry.objects.filter(id=entry.id).update(state=State.WAITING)
+            return False
+        kept = SlotHold.objects.create(slot=slot, subject=entry.subject, expires_at=_until(slot, now), created_at=now)
+        WaitingEntry.objects.filter(id=entry.id).update(hold=kept, told_at=None)
+        after_commit("hospitals.tasks.tell_of_place", str(entry.hospital_id), str(entry.id))
         return True
     return False
 
@@ -81,18 +154,76 @@ def _until(slot: Slot, now: datetime) -> datetime:
 
 def satisfied(*, slot: Slot, subject: UUID) -> None:
     """She has a place with this department now. In a scope."""
-    WaitingEntry.objects.filter(
-        department_id=slot.department_id, subject=subject, state__in=(State.WAITING, State.OFFERED)
-    ).update(state=State.BOOKED)
+    WaitingEntry.objects.filter(department_id=slot.department_id, subject=subject, state__in=IN_LINE).update(
+        state=State.BOOKED
+    )
 
 
-def lapsed(hold: SlotHold) -> None:
-    """A place that was held for somebody waiting ran out: she has had her turn. In a scope."""
-    WaitingEntry.objects.filter(hold=hold, state=State.OFFERED).update(state=State.LEFT)
+def back_in_line(hold_ids: list[UUID]) -> None:
+    """The places held for them are gone through no fault of theirs: they wait on where they stood. In a scope."""
+    WaitingEntry.objects.filter(hold_id__in=hold_ids, state=State.OFFERED).update(
+        state=State.WAITING, hold=None, told_at=None
+    )
 
 
-def offers_for(*, subject: UUID) -> list[SlotHold]:
-    """The places held for her now, in whatever hospital."""
-    with tenancy.service("holds of one person"):
-        rows = SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD, expires_at__gt=timezone.now())
-        return list(rows.select_related("slot", "slot__department", "slot__practitioner").order_by("expires_at"))
+# --- telling her --------------------------------------------------------------------------------------------
+
+
+def _offered(row: WaitingEntry) -> PlaceOffered:
+    assert row.hold is not None
+    slot = row.hold.slot
+    return PlaceOffered(
+        entry_id=row.id,
+        hospital_id=row.hospital_id,
+        subject=row.subject,
+        slot_id=slot.id,
+        hospital=slot.hospital.name,
+        department=slot.department.name,
+        practitioner=slot.practitioner.name,
+        start=slot.start,
+        expires_at=row.hold.expires_at,
+    )
+
+
+def _open_offers(now: datetime) -> "models.QuerySet[WaitingEntry]":
+    return WaitingEntry.objects.filter(
+        state=State.OFFERED, told_at=None, hold__state=SlotHold.State.HELD, hold__expires_at__gt=now
+    ).select_related("hold", "hold__slot", "hold__slot__hospital", "hold__slot__department", "hold__slot__practitioner")
+
+
+def tell(hospital_id: UUID, entry_id: UUID, *, now: datetime | None = None) -> bool:
+    """Hand the event to settings.HOSPITALS_OFFER_SINK while she has not heard of it. Safe to call twice."""
+    with tenancy.scope(hospital_id):
+        row = _open_offers(now or timezone.now()).filter(id=entry_id).first()
+        if row is None:
+            return False
+        import_string(settings.HOSPITALS_OFFER_SINK)(_offered(row))
+        return True
+
+
+def sweep(*, now: datetime | None = None) -> int:
+    """Tell again of what a lost task left behind. Returns how many."""
+    now = now or timezone.now()
+    with tenancy.service("offers not told"):
+        rows = list(_open_offers(now).values_list("hospital_id", "id")[:_TOLD_AT_ONCE])
+    return sum(tell(hospital_id, entry_id, now=now) for hospital_id, entry_id in rows)
+
+
+def claim_offers(*, subject: UUID, now: datetime | None = None) -> list[PlaceOffered]:
+    """The places held for her that she has not been told of; each is handed out once, whoever asks first."""
+    now = now or timezone.now()
+    with tenancy.service("offers of one person"):
+        rows = list(_open_offers(now).filter(subject=subject).order_by("created_at"))
+    told = []
+    for row in rows:
+        with tenancy.scope(row.hospital_id):
+            if WaitingEntry.objects.filter(id=row.id, told_at=None, state=State.OFFERED).update(told_at=now):
+                told.append(_offered(row))
+    return told
+
+
+def holds(*, hospital_id: UUID, slot_id: UUID, subject: UUID, now: datetime | None = None) -> bool:
+    """Whether a place of this slot is held for her."""
+    with tenancy.scope(hospital_id):
+        mine = SlotHold.objects.filter(slot_id=slot_id, subject=subject, state=SlotHold.State.HELD)
+        return mine.filter(expires_at__gt=now or timezone.now()).exists()
