@@ -11,14 +11,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from celery.utils.nodenames import nodename
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from companion.celery import app
 from companion.embedded import RedisDidNotStart, RedisServer
 
 READY_WITHIN_S = 60
+SPEECH = nodename("speech", socket.gethostname())
 WATCH_EVERY_S = 0.5
 
 
@@ -64,11 +67,13 @@ class Command(BaseCommand):
             self.stdout.write("Preparing the database and the demo province ...")
             call_command("migrate", verbosity=0, interactive=False)
             self._start_web(port)
+            self._start_worker("speech", "-Q", "speech", "-c", "2")
             self.check()
             call_command("seed_demo", verbosity=0)
             connection.close()
-            self._start_workers()
             self._wait_ready(url)
+            # Last, so that the page and the voice have both cores: what it does waits in its queue.
+            self._start_worker("default", "-Q", "default,batch", "-c", "1", "-B", "-s", str(settings.DATA_DIR / "beat"))
             self._say(url)
             self._watch()
         except Stop:
@@ -99,14 +104,10 @@ class Command(BaseCommand):
             ],
         )
 
-    def _start_workers(self) -> None:
-        celery = [sys.executable, "-m", "celery", "-A", "companion", "--quiet"]
-        beat_file = str(settings.DATA_DIR / "beat")
-        self._spawn("speech", [*celery, "worker", "-Q", "speech", "-c", "2", "-n", "speech@%h", "--without-mingle"])
-        self._spawn(
-            "default",
-            [*celery, "worker", "-Q", "default,batch", "-c", "1", "-n", "default@%h", "-B", "-s", beat_file],
-        )
+    def _start_worker(self, name: str, *options: str) -> None:
+        # This process has made the checks that each worker would make again.
+        celery = [sys.executable, "-m", "celery", "-A", "companion", "--quiet", "--skip-checks", "worker"]
+        self._spawn(name, [*celery, "-n", f"{name}@%h", "--without-mingle", *options])
 
     def _spawn(self, name: str, command: list[str]) -> None:
         with Path(self.logs / f"{name}.log").open("ab") as log:
@@ -122,17 +123,19 @@ class Command(BaseCommand):
         self.children[name] = (command, child)
 
     def _wait_ready(self, url: str) -> None:
+        """Until the page answers and the first voice would be heard."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
-            if (code := self.children["web"][1].poll()) is not None:
-                raise CommandError(f"The web process ended with {code}; see {self.logs / 'web.log'}")
+            for name, (_command, child) in self.children.items():
+                if (code := child.poll()) is not None:
+                    raise CommandError(f"The {name} process ended with {code}; see {self.logs / f'{name}.log'}")
             try:
                 with urllib.request.urlopen(f"{url}/health/", timeout=2) as answer:
-                    if answer.status == 200:
+                    if answer.status == 200 and app.control.ping([SPEECH], timeout=0.5):
                         return
             except OSError:
                 time.sleep(0.1)
-        raise CommandError(f"The web process did not answer within {READY_WITHIN_S} s; see {self.logs / 'web.log'}")
+        raise CommandError(f"Web and speech were not ready within {READY_WITHIN_S} s; see {self.logs}")
 
     def _say(self, url: str) -> None:
         lines = [
