@@ -25,6 +25,7 @@ QUESTIONS = [
     "牙疼睡不着",
 ]
 ROUNDS = 8
+SETTLES_S = 10  # the demo's last worker starts behind the page
 CLIENTS, TURNS_EACH = 8, 6
 
 
@@ -97,6 +98,7 @@ async def turns_a_second(stack: Stack) -> float:
 def figures() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(Path(folder)).start()
+        time.sleep(SETTLES_S)
         try:
             sounds, mouths = asyncio.run(first_answer(stack))
             for name, values in (("question_to_first_audio", sounds), ("question_to_first_mouth", mouths)):
