@@ -45,6 +45,7 @@ class _Rule:
     unless: re.Pattern[str] | None
     within: int
     knowledge: bool
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def load() -> RedFlagRules:
             unless=compiled(row["unless"]) if row.get("unless") else None,
             within=row.get("within", 40),
             knowledge=row.get("knowledge", False),
+            settled=row.get("settled", False),
         )
         for row in data["rules"]
     )
@@ -148,7 +150,7 @@ def red_flags_in(scope: Scope) -> tuple[RedFlag, ...]:
     for rule in rules.rules:
         if rule.kind in found or (only_told and not rule.knowledge):
             continue
-        if rule.knowledge and scope.quoted:
+        if (rule.knowledge and scope.quoted) or (rule.settled and scope.settled):
             continue
         met = _fires(rule, scope)
         if met is None:

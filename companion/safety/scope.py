@@ -61,6 +61,15 @@ _LIVE = re.compile(
     r"现在|刚刚?(?!好)|突然|忽然|猛地|一下子|今天|今早|今晚|今儿|昨晚|昨夜|昨天|正在|救命|救救|快来|怎么办(?:啊|呀|哪)?|咋办|咋整|咋搞|已经(?:有)?(?:\d|[一二两三四五六七八九十半几])|这会儿?|眼下|半天|赶紧|快点|着急|很急|急死|倒在|躺在|起不来|叫不醒|不行了|分钟|小时|刚才|方才|这阵|半夜"
 )
 
+_SETTLED = re.compile(
+    r"医生(?:就|都|也|却|还)?(?:说|告诉|讲|诊断|判断|建议|让)|确诊|诊断(?:为|是|出|说)|查出|出院|住院|住了|抢救|救回|(?:送|带|去)[^,。]{0,6}医院"
+    r"|(?:得了|患有|患了|患上|患|有|得的?|就有)癫痫(?!发作)|癫痫(?:病|患者|病人|怎么|如何|能|可以|要|的|会|是|应|用|吃|该|有|治|症|多)"
+    r"|(?:发病|病发|发作|复发|犯病)(?:的|起来)?(?:时|次数|频|一次)|每次|每天|每年|经常|时常|有时|偶尔|总是|老是|从小|[一二两三四五六七八九十几\d]多?年"
+)
+_AGAIN_NOW = re.compile(
+    r"正在|刚刚|刚才|还在抽|还没醒|没醒|不醒|没反应|叫不|喊不|又(?:抽|犯|发|倒|晕)|抽个不停|抽[^,。]{0,4}分钟|停不下来|不停|救命|赶紧|快来|打120|现在(?:还|正|人|又|在抽|躺|倒)|口吐白沫(?:怎么办|咋办)"
+)
+
 
 @dataclass
 class Scope:
@@ -71,6 +80,7 @@ class Scope:
     knowledge: bool = field(init=False)
     quoted: bool = field(init=False)
     live: bool = field(init=False)
+    settled: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.clause_spans = clauses(self.text)
@@ -79,6 +89,7 @@ class Scope:
         self.knowledge = bool(_KNOWLEDGE.search(self.text))
         self.quoted = bool(_QUOTE.search(self.text))
         self.live = bool(_LIVE.search(self.text))
+        self.settled = bool(_SETTLED.search(self.text)) and not _AGAIN_NOW.search(self.text)
 
     def clause(self, at: int) -> tuple[int, int]:
         """The clause that holds the character at ``at``."""
