@@ -11,6 +11,9 @@ Units = dict[str, float]
 
 # How much the lips overlap at rest.
 CLOSED = 0.34
+# Resting lips are a little drawn together: the plain mouth reads to FaceMesh as parted by a hair (gap 0.021 of its width against
+# 0.006), and its reading then wavers as the head sways.
+AT_EASE = 0.33
 
 # Her face when she says nothing: lips just closed, a hint of a smile, the eyes relaxed.
 REST: Units = {
@@ -62,7 +65,7 @@ def mouth_units(mouth: Mouth) -> Units:
     """Facial units of a mouth, on top of the resting face."""
     units = dict(REST)
     _add(units, MOOD_MOUTH[mouth.mood])
-    jaw, rounded = mouth.jaw, mouth.round
+    jaw, rounded = mouth.jaw, AT_EASE if mouth == Mouth() else mouth.round
     # The lips part before the jaw drops; rounding opens them by itself, so that a round mouth needs less of both.
     parting = min(1.0, jaw / 0.20)
     _add(units, {"mouth-parling": parting * (CLOSED + 0.42 * (1 - rounded) * (1 - 0.4 * jaw))})
