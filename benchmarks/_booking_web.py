@@ -1,0 +1,120 @@
+"""The door that the booking benchmark knocks at: a resident's booking over HTTP, as the websocket makes it.
+
+The service itself takes bookings by the websocket's turns only; this is the same work without the conversation around
+it: her token is verified, consent is looked up, the place is taken, the visit recorded. POST {"slot", "key"} with a
+bearer token; 201, or a problem document with the error's own status. Seeding: ``python -m benchmarks._booking_web``.
+"""
+
+import json
+import os
+from typing import Any
+from uuid import UUID
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
+
+import django  # noqa: E402
+
+django.setup()
+
+from companion import signin  # noqa: E402
+from companion.background import in_thread  # noqa: E402
+from companion.exceptions import CompanionError  # noqa: E402
+from companion.models import FamilyLink  # noqa: E402
+from companion.port import VisitDesk  # noqa: E402
+
+
+def _desk(token: str) -> VisitDesk:
+    """Her own card's desk. A socket does this once, when it opens."""
+    resident = signin.verify(token).resident_id
+    patient = FamilyLink.objects.filter(resident_id=resident, relation="self").values_list("patient_id", flat=True)[0]
+    return VisitDesk(resident, patient, UUID(int=0))
+
+
+async def _book(headers: dict[bytes, bytes], body: bytes) -> tuple[int, dict[str, Any]]:
+    try:
+        wish = json.loads(body)
+        desk = await in_thread(_desk, headers.get(b"authorization", b"").decode().removeprefix("Bearer "))
+        visit = await desk.book(slot_id=wish["slot"], key=wish["key"])
+    except CompanionError as error:
+        return error.status_code, {"code": error.code, "detail": error.detail, "status": error.status_code}
+    return 201, {"visit": visit.visit_id, "status": visit.status}
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    status, answer = await _book(dict(scope["headers"]), body)
+    raw = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": raw})
+
+
+# --- what it stands on ------------------------------------------------------------------------------------------
+
+
+def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> dict[str, Any]:
+    """Signed-in residents with real-name cards, and live hospitals with one slot a half day. Invented, all of it."""
+    from datetime import date, timedelta
+
+    from django.utils import timezone
+
+    from companion.identity.base import Identity
+    from companion.models import Patient, Resident
+    from hospitals.models import Department, Hospital, Practitioner, Schedule, Slot
+
+    tokens = []
+    for number in range(residents):
+        token, who = signin.open_session(Identity("bench", "app", f"resident-{number}"))
+        resident = Resident.objects.get(id=who.resident_id)
+        patient = Patient.objects.create(
+            keeper=resident,
+            name="林晓雨",
+            id_number=f"99010119900101{number:04}",
+            phone="10000000001",
+            birth_date="1990-01-01",
+            sex="female",
+        )
+        FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=timezone.now())
+        tokens.append(token)
+    morning = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    slots: list[list[str]] = []
+    for number in range(hospitals):
+        hospital = Hospital.objects.create(code=f"h{number}", name=f"第{number}医院", city="岚州市", state="live")
+        named = {"standard_name": "眼科", "national_code": "10"}
+        department = Department.objects.create(hospital=hospital, identifier="eye", name="眼科", **named)
+        rooms = {"hospital": hospital, "department": department}
+        doctor = Practitioner.objects.create(identifier="d", name="钱明", **rooms)
+        made: list[Slot] = []
+        for half_day in range(half_days):
+            start = morning + timedelta(days=half_day // 2, hours=6 * (half_day % 2))
+            day: date = start.date()
+            period = ("morning", "afternoon")[half_day % 2]
+            schedule = Schedule.objects.create(
+                identifier=f"s{half_day}", practitioner=doctor, day=day, period=period, **rooms
+            )
+            made.append(
+                Slot(
+                    identifier=f"t{half_day}",
+                    schedule=schedule,
+                    practitioner=doctor,
+                    start=start,
+                    end=start + timedelta(hours=3),
+                    capacity=capacity,
+                    free=capacity,
+                    **rooms,
+                )
+            )
+        Slot.objects.bulk_create(made)
+        slots.append([str(slot.id) for slot in made])
+    return {"tokens": tokens, "slots": slots}
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(json.dumps(seed(**json.loads(sys.argv[1]))))
