@@ -183,7 +183,7 @@ def medicines(visit: Visit, journey: Journey, part_id: str = "") -> dict[str, An
                 }
             )
     pending = [p.prescription.pickup_place for p in journey.prescriptions if p.state == "issued"]
-    return {"medicines": result, "pickup_place": next(iter(pending), "")}
+    return {"medicines": result, "pickup_place": next(iter(pending), ""), "reminding": journey.medicine_reminders}
 
 
 def follow_up(journey: Journey) -> dict[str, Any] | None:

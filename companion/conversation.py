@@ -143,13 +143,18 @@ def _helper(turn: Turn) -> Fluency | None:
     )
 
 
+def label_due(memory: DialogueMemory, now: datetime) -> bool:
+    """Whether she has not been told for two hours that she talks with an AI."""
+    return not memory.labelled_at or now - datetime.fromisoformat(memory.labelled_at) >= LABEL_AGAIN_AFTER
+
+
 async def _label(turn: Turn) -> AsyncIterator[Event]:
     """That she talks with an AI: said by the opening, and again after two hours."""
     memory = turn.memory
     opening = (turn.action or {}).get("kind") in ("open", "resume")
-    told = datetime.fromisoformat(memory.labelled_at) if memory.labelled_at else None
-    if told is not None and turn.now - told < LABEL_AGAIN_AFTER:
+    if not label_due(memory, turn.now):
         return
+    told = memory.labelled_at
     memory.labelled_at = turn.now.isoformat(timespec="seconds")
     if not opening:
         yield Say(LABEL if told else f"您好,我是{talk.NAME},一个AI健康助手,不是医生。")

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, conversation, prompts, visits
+from companion import cards, conversation, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -291,7 +291,9 @@ def due_prompts(session: Session) -> list[Event]:
     last: Visit | None = None
     for row in visits.claim_prompts(session.resident_id, allowed=allowed):
         journey = visits.journey_of(row.visit)
-        words = prompts.events(row.visit, journey, row.name, row.part_id)
+        if not reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, timezone.now()):
+            continue
+        words = prompts.events(row.visit, journey, row.name, row.part_id, row.due_at)
         if row.visit.patient_id != session.patient_id:  # a family member's visit: say whose it is
             words = [
                 replace(event, text=f"{row.visit.patient.name}的就诊:{event.text}") if isinstance(event, Say) else event
@@ -307,7 +309,22 @@ def due_prompts(session: Session) -> list[Event]:
             # a bill and an examination come together or a moment apart: the card is the one the next step is about
             said = [event for event in said if not isinstance(event, ShowCard)] + [first]
         said += prompts.next_events(last, journey)
-    return said + _offered_places(session)
+    said += _offered_places(session)
+    return _label(session) + said if said else []
+
+
+@transaction.atomic
+def _label(session: Session) -> list[Event]:
+    """After two hours she is told again that this is an AI, also when nobody asked anything."""
+    row = Conversation.objects.select_for_update().get(id=session.id)
+    memory = DialogueMemory.from_dict(row.memory.get("dialogue", {}))
+    now = timezone.localtime()
+    if not memory.labelled_at or not conversation.label_due(memory, now):
+        return []
+    memory.labelled_at = now.isoformat(timespec="seconds")
+    row.memory = row.memory | {"dialogue": memory.to_dict()}
+    row.save(update_fields=["memory"])
+    return [Say(conversation.LABEL)]
 
 
 def _offered_places(session: Session) -> list[Event]:

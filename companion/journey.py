@@ -66,6 +66,18 @@ class OwnEvent(StrEnum):
     CANCELLED = "own.cancelled"
     PAYMENT_SENT = "own.payment_sent"  # Reference to an invoice: paid by her, not yet confirmed by the hospital
     REPORT_READ = "own.report_read"  # Reference to a report that was explained to her
+    TRAVEL_TOLD = "own.travel_told"  # Travel: how long she needs to the hospital
+    MEDICINE_REMINDERS = "own.medicine_reminders"  # Choice: whether she wants to be told when it is time
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    wanted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ class Happened:
     key: str
     type: EventType | OwnEvent
     sequence: int
-    data: EventData = None
+    data: EventData | Travel | Choice = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,8 @@ TRANSITIONS: dict[EventType | OwnEvent, Transition] = {
     OwnEvent.CANCELLED: Transition(_from(BEFORE_CHECK_IN), S.CANCELLED, "cancelled"),
     OwnEvent.PAYMENT_SENT: Transition(frozenset(S), None, "payment_sent"),
     OwnEvent.REPORT_READ: Transition(frozenset(S), None, "report_read"),
+    OwnEvent.TRAVEL_TOLD: Transition(frozenset(S), None, "travel_told"),
+    OwnEvent.MEDICINE_REMINDERS: Transition(frozenset(S), None, "medicine_reminders"),
     EventType.APPOINTMENT_BOOKED: Transition(_from(S.TRIAGED, S.BOOKED), S.BOOKED, "booking_confirmed"),
     EventType.APPOINTMENT_REFUSED: Transition(_from(BEFORE_CHECK_IN), S.REFUSED, "refused"),
     EventType.APPOINTMENT_CANCELLED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLED), S.CANCELLED, "cancelled"),
@@ -188,6 +202,8 @@ class Journey:
     reports: tuple[ReportPart, ...] = ()
     prescriptions: tuple[PrescriptionPart, ...] = ()
     follow_up: FollowUp | None = None
+    travel_min: int | None = None
+    medicine_reminders: bool = False
     prompts: tuple[Prompt, ...] = ()
     history: tuple[tuple[str, VisitState], ...] = ()
     ignored: tuple[str, ...] = ()
@@ -206,6 +222,8 @@ class _Folding:
     missed: MissedCall | None = None
     reason: Reason | None = None
     follow_up: FollowUp | None = None
+    travel_min: int | None = None
+    medicine_reminders: bool = False
     invoices: dict[str, Invoice] = field(default_factory=dict)
     examinations: dict[str, Examination] = field(default_factory=dict)
     reports: dict[str, DiagnosticReport] = field(default_factory=dict)
@@ -259,6 +277,10 @@ def _apply(now: _Folding, event: Happened) -> None:
         now.reason = data
     elif isinstance(data, FollowUp):
         now.follow_up = data
+    elif isinstance(data, Travel):
+        now.travel_min = data.minutes
+    elif isinstance(data, Choice):
+        now.medicine_reminders = data.wanted
     elif isinstance(data, Invoice):
         now.invoices[data.id] = data
         part_id = data.id
@@ -381,6 +403,8 @@ def _close(now: _Folding) -> Journey:
             for p in now.prescriptions.values()
         ),
         follow_up=now.follow_up,
+        travel_min=now.travel_min,
+        medicine_reminders=now.medicine_reminders,
         prompts=tuple(unique.values()),
         history=tuple(now.history),
         ignored=tuple(now.ignored),

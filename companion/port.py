@@ -4,7 +4,7 @@ Whatever the hospital's side refuses becomes a CompanionError whose detail can b
 """
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -13,10 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import cards, journey, prompts, visits
+from companion import booked, cards, journey, prompts, reminders, visits
 from companion.background import in_thread
 from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow
-from companion.journey import Journey, NextStep, OwnEvent, VisitState
+from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
 from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
 from companion.visit_port import (
     EmergencyPlaceView,
@@ -154,36 +154,29 @@ class VisitDesk:
     def _book(self, slot_id: str, key: str) -> VisitView:
         patient = visits.may_act_for(self.resident_id, self.patient_id)
         try:
-            slot = directory.slot(UUID(slot_id))
-        except ValueError:
-            slot = None
-        if slot is None:
-            raise NotFound("没有找到这个号,请重新选一个。")
+            wanted = UUID(slot_id)
+        except ValueError as error:
+            raise NotFound("没有找到这个号,请重新选一个。") from error
         made = booking.book(
-            slot_id=slot.slot_id,
-            patient=_card(patient),
-            subject=patient.id,
-            idempotency_key=f"{self.resident_id}:{key}",
+            slot_id=wanted, patient=_card(patient), subject=patient.id, idempotency_key=f"{self.resident_id}:{key}"
         )
-        visit, created = Visit.objects.get_or_create(
+        slot = made.place
+        if slot is None:  # asked again with the same key
+            return self._visit(visits.visit_for(self.resident_id, made.appointment_id))
+        visit = Visit(
             id=made.appointment_id,
-            defaults={
-                "resident_id": self.resident_id,
-                "patient": patient,
-                "hospital_id": slot.hospital_id,
-                "hospital_name": slot.hospital,
-                "department": slot.department,
-                "practitioner": slot.practitioner,
-                "place": slot.place,
-                "room_code": slot.room_code,
-                "start": slot.start,
-                "fee_fen": slot.fee_fen,
-            },
+            resident_id=self.resident_id,
+            patient=patient,
+            hospital_id=slot.hospital_id,
+            hospital_name=slot.hospital,
+            department=slot.department,
+            practitioner=slot.practitioner,
+            place=slot.place,
+            room_code=slot.room_code,
+            start=slot.start,
+            fee_fen=slot.fee_fen,
         )
-        if created:
-            visits.own_event(visit.id, OwnEvent.TRIAGED)
-            visits.own_event(visit.id, OwnEvent.BOOKED)
-            visit.refresh_from_db()
+        booked.begin(visit)
         return self._visit(visit)
 
     async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
@@ -304,6 +297,27 @@ class VisitDesk:
             return TypeAdapter(MedicinesView).validate_python(
                 cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}
             )
+
+        return await _asking(work)
+
+    async def travel_told(self, *, visit_id: str, minutes: int, key: str) -> datetime | None:
+        def work() -> datetime | None:
+            visit, _now = self._mine(visit_id)
+            now = visits.own_event(visit.id, OwnEvent.TRAVEL_TOLD, Travel(minutes), key=f"own.travel_told:{key}")
+            leave = timezone.localtime(reminders.leave_at(now, visit.start))
+            return leave if now.state in journey.BEFORE_CHECK_IN and leave > timezone.now() else None
+
+        return await _asking(work)
+
+    async def remind_of_medicine(
+        self, *, visit_id: str, wanted: bool, key: str
+    ) -> tuple[tuple[str, tuple[time, ...]], ...]:
+        def work() -> tuple[tuple[str, tuple[time, ...]], ...]:
+            visit, _now = self._mine(visit_id)
+            kind = OwnEvent.MEDICINE_REMINDERS
+            now = visits.own_event(visit.id, kind, Choice(wanted), key=f"{kind.value}:{key}")
+            items = [item for part in now.prescriptions for item in part.prescription.items]
+            return tuple((item.medicine, reminders.times_of_day(item.dosage)) for item in items)
 
         return await _asking(work)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from companion import cards
+from companion import cards, reminders
 from companion.events import Ask, Event, Option, Say
 from companion.journey import Journey, NextStep, next_step
 from companion.models import Visit
@@ -52,8 +52,11 @@ def _sentence(text: str) -> str:
     return "" if not text else text if text[-1] in "。!?" else f"{text}。"
 
 
-def values(visit: Visit, journey: Journey, part_id: str = "") -> dict[str, Any]:
-    """All placeholders that this visit can fill; ``part_id`` chooses the bill, examination, report or prescription."""
+def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime | None = None) -> dict[str, Any]:
+    """All placeholders that this visit can fill; ``part_id`` chooses the bill, examination, report or prescription.
+
+    ``due_at``: the time of day that a reminder of medicine is about.
+    """
     found: dict[str, Any] = {
         "patient": visit.patient.name,
         "hospital": visit.hospital_name,
@@ -97,6 +100,10 @@ def values(visit: Visit, journey: Journey, part_id: str = "") -> dict[str, Any]:
                 "medicines": "、".join(item.medicine for item in sheet.items),
                 "pickup": sheet.pickup_place or "药房",
                 "place": sheet.pickup_place or "药房",
+                "medicines_due": "".join(
+                    f"{item.medicine},医生写的用法是:{_sentence(item.dosage)}"
+                    for item in (reminders.due_items(sheet, due_at) if due_at else ())
+                ),
             }
     if journey.follow_up:
         follow_up = journey.follow_up
@@ -108,12 +115,12 @@ def values(visit: Visit, journey: Journey, part_id: str = "") -> dict[str, Any]:
     return found
 
 
-def events(visit: Visit, journey: Journey, name: str, part_id: str = "") -> list[Event]:
+def events(visit: Visit, journey: Journey, name: str, part_id: str = "", due_at: datetime | None = None) -> list[Event]:
     """A prompt as the turn's events: words, then the card they speak of."""
     wording = PROMPTS[name]
     result: list[Event] = []
     if wording.say:
-        text = wording.say.format_map(values(visit, journey, part_id))
+        text = wording.say.format_map(values(visit, journey, part_id, due_at))
         result.append(Say(text=text, mood=wording.mood))  # type: ignore[arg-type]
     if wording.card:
         card = cards.card(wording.card, visit, journey, part_id=part_id)

@@ -15,6 +15,11 @@ log = structlog.get_logger(__name__)
 
 # A reminder that could not be sent for this long has missed its point.
 TOO_LATE = timedelta(hours=6)
+_PROMPT_OF = {
+    Reminder.Kind.FASTING: "fasting",
+    Reminder.Kind.FOLLOW_UP: "follow_up_due",
+    Reminder.Kind.MEDICINE: "medicine_due",
+}
 
 
 @shared_task(queue="default")
@@ -26,9 +31,10 @@ def send_due_reminders() -> int:
         with transaction.atomic():
             if not Reminder.objects.filter(id=row.id, sent_at=None).update(sent_at=now):
                 continue
-            if now - row.due_at > TOO_LATE:
-                continue
-            sent += _send(row)
+            if now - row.due_at <= TOO_LATE:
+                sent += _send(row)
+            if row.kind == Reminder.Kind.MEDICINE:
+                visits.plan_reminders(row.visit, visits.journey_of(row.visit))  # the next dose
     log.info("reminders_sent", count=sent)
     return sent
 
@@ -42,12 +48,12 @@ def _send(row: Reminder) -> int:
         visits.own_event(visit.id, OwnEvent.REMINDED, key=f"own.reminded:{row.kind}")
         name = "reminded" if row.kind == Reminder.Kind.DAY_BEFORE else "leave_home"
     else:
-        name = {Reminder.Kind.FASTING: "fasting", Reminder.Kind.FOLLOW_UP: "follow_up_due"}[Reminder.Kind(row.kind)]
+        name = _PROMPT_OF[Reminder.Kind(row.kind)]
     if name != "reminded":  # the fold makes that one by itself
         VisitPrompt.objects.get_or_create(
             visit=visit,
             key=f"{name}:{row.id}",
-            defaults={"name": name, "part_id": row.part_id, "by_itself": True, "due_at": timezone.now()},
+            defaults={"name": name, "part_id": row.part_id, "by_itself": True, "due_at": row.due_at},
         )
         transaction.on_commit(lambda: visits.notify(visit.resident_id, visit.id))
     return 1

@@ -10,7 +10,7 @@ others they say the ``detail``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any, Literal, Protocol
 
 from companion.exceptions import CompanionError
@@ -205,6 +205,7 @@ class MedicinesView:
     medicines: tuple[MedicineView, ...] = ()
     pickup_place: str = ""
     pickup_room_code: str = ""
+    reminding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +350,16 @@ class VisitPort(Protocol):
     async def report_read(self, *, visit_id: str, report_id: str) -> None: ...
 
     async def medicines(self, visit_id: str) -> MedicinesView: ...
+
+    async def travel_told(self, *, visit_id: str, minutes: int, key: str) -> datetime | None:
+        """She needs so long to the hospital. When she will be told to leave; None when that is past."""
+        ...
+
+    async def remind_of_medicine(
+        self, *, visit_id: str, wanted: bool, key: str
+    ) -> tuple[tuple[str, tuple[time, ...]], ...]:
+        """Whether to remind her. Each medicine of the visit with its times of day; none where the prescription fixes none."""
+        ...
 
     async def follow_up(self, visit_id: str) -> FollowUpView | None: ...
 

@@ -6,7 +6,7 @@ synchronous and atomic; async callers go through companion.port.
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,9 +19,9 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import cards, journey
+from companion import cards, journey, reminders
 from companion.exceptions import NotAllowed, NotFound, NotNow
-from companion.journey import Happened, Journey, OwnEvent, VisitState
+from companion.journey import Choice, Happened, Journey, OwnEvent, Travel, VisitState
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals.connectors import codec
@@ -35,11 +35,13 @@ _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
     OwnEvent.CANCELLED: Reason,
     OwnEvent.PAYMENT_SENT: Reference,
     OwnEvent.REPORT_READ: Reference,
+    OwnEvent.TRAVEL_TOLD: Travel,
+    OwnEvent.MEDICINE_REMINDERS: Choice,
 }
 _ADAPTERS = {kind: TypeAdapter(data) for kind, data in _DATA.items()}
 
 
-_BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due"})
+_BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due", "medicine_due"})
 
 
 class UnknownVisit(NotFound):
@@ -51,7 +53,7 @@ class UnknownVisit(NotFound):
 def happened(row: VisitEvent) -> Happened:
     """The stored row as the journey's value."""
     kind: EventType | OwnEvent = OwnEvent(row.type) if row.type.startswith("own.") else EventType(row.type)
-    data: EventData = _ADAPTERS[kind].validate_python(row.data) if row.data is not None else None
+    data: EventData | Travel | Choice = _ADAPTERS[kind].validate_python(row.data) if row.data is not None else None
     return Happened(key=row.key, type=kind, sequence=row.sequence, data=data)
 
 
@@ -67,7 +69,13 @@ def _locked(visit_id: UUID | str) -> Visit:
 
 
 def _record(
-    visit: Visit, *, key: str, kind: EventType | OwnEvent, sequence: int, data: EventData, occurred_at: datetime
+    visit: Visit,
+    *,
+    key: str,
+    kind: EventType | OwnEvent,
+    sequence: int,
+    data: EventData | Travel | Choice,
+    occurred_at: datetime,
 ) -> bool:
     """Store one event and refold. Returns False when the event was there already (nothing changes then)."""
     payload = _ADAPTERS[kind].dump_python(data, mode="json") if data is not None else None
@@ -112,28 +120,19 @@ def _project(visit: Visit, now: Journey) -> None:
         if row.obsolete != (key not in worth_saying):
             row.obsolete = key not in worth_saying
             row.save(update_fields=["obsolete"])
-    _plan_reminders(visit, now)
+    plan_reminders(visit, now)
 
 
-def _plan_reminders(visit: Visit, now: Journey) -> None:
-    """Put down what is to be brought up later; the rows are unique, so folding again adds nothing."""
-    due: list[tuple[str, str, datetime]] = []
-    if now.state in journey.BEFORE_CHECK_IN and now.state is not VisitState.TRIAGED:
-        due.append((Reminder.Kind.DAY_BEFORE, "", (visit.start - timedelta(days=1))))
-        due.append((Reminder.Kind.LEAVE_HOME, "", visit.start - timedelta(minutes=90)))
-    for part in now.examinations:
-        if part.examination.fasting and part.state == "ordered":
-            evening = timezone.localtime(visit.start).replace(hour=20, minute=0, second=0, microsecond=0)
-            due.append((Reminder.Kind.FASTING, part.examination.id, evening))
-    if now.follow_up:
-        morning = datetime.combine(now.follow_up.due_on - timedelta(days=1), datetime.min.time()).replace(hour=9)
-        due.append((Reminder.Kind.FOLLOW_UP, "", timezone.make_aware(morning)))
-    planned = {(str(kind), part_id, at) for kind, part_id, at in due}
+def plan_reminders(visit: Visit, now: Journey) -> None:
+    """Put down what is to be brought up later; the rows are unique, so planning again adds nothing."""
+    this_moment = timezone.now()
+    planned = {(str(due.kind), due.part_id, due.at) for due in reminders.plan(now, visit.start, this_moment)}
     for row in visit.reminders.filter(sent_at=None):
-        if (row.kind, row.part_id, row.due_at) not in planned:  # the visit moved, or this is no longer to be done
-            row.delete()
+        waits_for_beat = row.kind == Reminder.Kind.MEDICINE and row.due_at <= this_moment
+        if (row.kind, row.part_id, row.due_at) not in planned and not waits_for_beat:
+            row.delete()  # the visit moved, or this is no longer to be done
     for kind, part_id, at in planned:
-        if at > timezone.now():
+        if at > this_moment:
             Reminder.objects.get_or_create(visit=visit, kind=kind, part_id=part_id, due_at=at)
 
 
@@ -182,7 +181,9 @@ def on_place_offered(offer: PlaceOffered) -> None:
     log.info("place_offered", hospital=str(offer.hospital_id))
 
 
-def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData = None, *, key: str = "") -> Journey:
+def own_event(
+    visit_id: UUID | str, kind: OwnEvent, data: EventData | Travel | Choice = None, *, key: str = ""
+) -> Journey:
     """Record what the resident or this service did. ``key`` makes it once; without one it happens once a visit."""
     with transaction.atomic():
         visit = _locked(visit_id)

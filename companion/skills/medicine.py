@@ -57,6 +57,10 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
         yield scene.ask("next", (Option("药房怎么走", "药房怎么走"), Option("再说一遍", "再说一遍")))
         return
     yield Say("用药后不舒服,请马上告诉医生或药师。")
+    if scene.last and not sheet.reminding:
+        yield Say("要我到点提醒您用药吗?")
+        yield scene.ask("next", (Option("提醒我吃药", "提醒我吃药"), Option("不用了", "先不用")), then="提醒我吃药")
+        return
     async for event in scene.next_events(visit.visit_id):
         yield event
 

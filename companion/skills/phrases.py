@@ -1,6 +1,6 @@
 """How times, money and places are said to somebody who listens: whole, short and without symbols."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 from companion.visit_port import InvoiceView, QueueView, SlotOffer, VisitView
 
@@ -16,10 +16,22 @@ def day(on: date, today: date) -> str:
 def clock(at: datetime, now: datetime) -> str:
     """「明天上午9点半」."""
     local = at.astimezone(now.tzinfo)
-    part = "上午" if local.hour < 12 else "中午" if local.hour == 12 else "下午" if local.hour < 18 else "晚上"
-    hour = local.hour if local.hour <= 12 else local.hour - 12
-    minute = {0: "", 30: "半"}.get(local.minute, f"{local.minute}分")
-    return f"{day(local.date(), now.date())}{part}{hour}点{minute}"
+    return day(local.date(), now.date()) + hour(local.time())
+
+
+def hour(at: time) -> str:
+    """「上午9点半」."""
+    part = "上午" if at.hour < 12 else "中午" if at.hour == 12 else "下午" if at.hour < 18 else "晚上"
+    minute = {0: "", 30: "半"}.get(at.minute, f"{at.minute}分")
+    return f"{part}{at.hour if at.hour <= 12 else at.hour - 12}点{minute}"
+
+
+def length(minutes: int) -> str:
+    """40 → 「40分钟」, 90 → 「1个半小时」, 135 → 「2小时15分钟」."""
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        return f"{rest}分钟"
+    return {0: f"{hours}小时", 30: f"{hours}个半小时"}.get(rest, f"{hours}小时{rest}分钟")
 
 
 def yuan(fen: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from companion.exceptions import NotNow
+from companion.reminders import times_of_day
 from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
@@ -272,6 +273,17 @@ class Desk:
     async def medicines(self, visit_id):
         self.world.calls.append("medicines")
         return self.world.medicines.get(visit_id, MedicinesView())
+
+    async def travel_told(self, *, visit_id, minutes, key):
+        self.world.calls.append("travel_told")
+        leave = self.world.visits[visit_id].start - timedelta(minutes=30 + minutes)
+        return leave if leave > self.world.now else None
+
+    async def remind_of_medicine(self, *, visit_id, wanted, key):
+        self.world.calls.append("remind_of_medicine")
+        sheet = self.world.medicines.get(visit_id, MedicinesView())
+        self.world.medicines[visit_id] = replace(sheet, reminding=wanted)
+        return tuple((m.name, times_of_day(m.dosage)) for m in sheet.medicines)
 
     async def follow_up(self, visit_id):
         self.world.calls.append("follow_up")
