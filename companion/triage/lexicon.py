@@ -98,6 +98,9 @@ def _digest() -> str:
 
 def _words() -> dict[str, Entry]:
     words: dict[str, Entry] = {}
+    for row in rows("neutral.csv"):  # 里头, 小心, 影响: a part or a complaint only by its characters
+        for word in row["words"].split("|"):
+            words[word] = Entry("neutral", word, ())
     for row in rows("stems.csv"):
         found = weights(row["departments"])
         for stem in row["stems"].split("|"):
