@@ -2,7 +2,7 @@
 
 import re
 
-from companion.understanding.times import number
+from companion.understanding.numerals import number
 
 _N = "([0-9]{1,3}|[零一二两三四五六七八九十廿]{1,4})"
 _LONG = re.compile(rf"(?:{_N}\s*个?\s*(半)?\s*(?:多)?(?:小时|钟头))(半)?(?:\s*(?:又|零|加)?\s*{_N}\s*(?:来|多)?分)?")

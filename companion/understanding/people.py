@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from companion.understanding.times import number
+from companion.understanding.numerals import number
 
 
 @dataclass(frozen=True, slots=True)
