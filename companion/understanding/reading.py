@@ -11,16 +11,20 @@ from typing import Any
 import yaml
 
 from companion import triage
+from companion.understanding import examples
 from companion.understanding.intents import CONNECTIVES, FILLERS, RULES, SYMPTOMS, Scored, kind_of, scores
 from companion.understanding.names import DEPARTMENTS, find_practitioner, hospital_index
+from companion.understanding.numerals import number
 from companion.understanding.people import Person, find_person
 from companion.understanding.sounds import Lexicon
-from companion.understanding.times import When, find_when, number
+from companion.understanding.times import When, find_when
 from companion.visit_port import HospitalView
 
 _DATA = Path(__file__).parent.parent / "data" / "dialogue"
 UNKNOWN = "unknown"
 _MAX_WISHES = 3
+# How similar a sentence on file must be (companion.understanding.examples): four in five are right from there on, left one out.
+_ALIKE, _ALIKE_OVER_SYMPTOM = 0.4, 0.6
 _SHORT = 6  # characters; only short sentences are sooner a slip of the recogniser than a symptom
 
 
@@ -142,11 +146,16 @@ def understand(text: str, context: Context) -> Understanding:
     """What she wants, read from her words alone: no rows, no network, no clock but ``context.now``."""
     said = normalise(text)
     first = _read(said, context)
-    if first.intent != UNKNOWN and not (
-        first.intent == "triage" and not first.symptoms and not first.slots.departments
-    ):
+    nothing = first.intent == UNKNOWN or "names_person" in first.reasons  # only somebody was named
+    if not nothing and not (first.intent == "triage" and not first.symptoms and not first.slots.departments):
         return first
-    told = first.intent == UNKNOWN and not first.answer and _tells_a_symptom(said)
+    told = nothing and not first.answer and _tells_a_symptom(said)
+    like = examples.on_file().nearest(said) if nothing and not first.answer and not context.expecting else None
+    if like and like.similarity >= (_ALIKE_OVER_SYMPTOM if told else _ALIKE):
+        wish = Wish(like.intent, like.similarity, said, like.sentence)
+        return replace(first, wishes=(wish,), reasons=(*first.reasons, "by_example"))
+    if first.intent != UNKNOWN and nothing and not told:
+        return first
     meant = replace(first, wishes=(Wish("triage", 2.5, said, "symptom"),), symptoms=True) if told else first
     corrected = _terms().corrected(said)
     if corrected == said or (told and len(said) > _SHORT):

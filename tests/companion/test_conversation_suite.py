@@ -31,6 +31,18 @@ def test_intent(intent: str, words: str) -> None:
     assert understand(words, Context(NOW, HOSPITALS)).intent == intent
 
 
+def test_unprepared_sentences_are_mostly_understood() -> None:
+    cases = [(intent, words) for intent, sentences in _read("unprepared")["unprepared"].items() for words in sentences]
+    wrong = [(intent, words) for intent, words in cases if understand(words, Context(NOW, HOSPITALS)).intent != intent]
+    assert len(wrong) <= 0.15 * len(cases), wrong
+
+
+def test_words_no_pattern_knows_are_read_by_the_nearest_sentence_on_file() -> None:
+    by_example = understand("下来咋弄呢看完大夫了", Context(NOW, HOSPITALS))
+    assert by_example.intent == "next_step" and "by_example" in by_example.reasons
+    assert understand("把月亮摘下来炒一盘", Context(NOW, HOSPITALS)).intent == "unknown"
+
+
 @pytest.mark.parametrize("case", TIMES, ids=[c["say"] for c in TIMES])
 def test_when(case: dict[str, Any]) -> None:
     when = find_when(case["say"], NOW)
