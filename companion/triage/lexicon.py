@@ -21,6 +21,7 @@ from companion.triage.values import Mention
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "triage"
 Weights = tuple[tuple[str, float], ...]
+INSIDE = 0.5  # what a word counts that stands inside a phrase about something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +259,18 @@ def mentions(scope: Scope) -> tuple[Mention, ...]:
             )
         )
 
+    phrases = _phrase_hits(text, lexicon)
+
+    def spoken_of(start: int, end: int, entry: Entry) -> Weights:
+        """The departments of a word, less where it is only a piece of a phrase about something else (掉眼泪)."""
+        inside = any(
+            first <= start and end <= last and phrase.concept != entry.concept for first, last, phrase in phrases
+        )
+        return tuple((name, weight * INSIDE) for name, weight in entry.departments) if inside else entry.departments
+
     for start, end, entry in hits:
         if entry.kind in ("symptom", "disease"):
-            add(entry.concept, entry.kind, start, end, entry.departments, entry.level, entry.source)
+            add(entry.concept, entry.kind, start, end, spoken_of(start, end, entry), entry.level, entry.source)
             if entry.inner is not None:
                 add(entry.inner[0], entry.kind, start, end, (), entry.inner[1], entry.source)
         elif entry.kind == "complaint":
@@ -298,7 +308,7 @@ def mentions(scope: Scope) -> tuple[Mention, ...]:
                 "outpatient",
                 entry.source,
             )
-    for start, end, entry in _phrase_hits(text, lexicon):
+    for start, end, entry in phrases:
         add(entry.concept, entry.kind, start, end, entry.departments, entry.level, entry.source)
     for index, (start, end, entry) in enumerate(part_hits):
         if index not in used:
