@@ -75,7 +75,7 @@ def _locked(key: str) -> AuditChain:
     return found
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def record(
     action: str,
     *,

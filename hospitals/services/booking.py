@@ -5,13 +5,13 @@ again with the same key and answers the same.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
@@ -29,7 +29,7 @@ from hospitals.exceptions import (
     WrongState,
 )
 from hospitals.models import Appointment, Hospital, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
-from hospitals.services import inbox, outbox, waiting
+from hospitals.services import directory, inbox, outbox, waiting
 from hospitals.services.waiting import give_back
 
 State = Appointment.State
@@ -42,7 +42,7 @@ EXPIRED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class AppointmentInfo:
-    """``state``: Appointment.State; ``unsent``: commands the hospital has not answered yet."""
+    """``state``: Appointment.State; ``unsent``: commands the hospital has not answered yet; ``place``: of one just taken."""
 
     appointment_id: UUID
     hospital_id: UUID
@@ -50,6 +50,30 @@ class AppointmentInfo:
     start: datetime
     state: str
     unsent: tuple[str, ...] = ()
+    place: directory.SlotOffer | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What the rules look at of an appointment she has or had."""
+
+    idempotency_key: str
+    state: str
+    practitioner_id: UUID
+    department_id: UUID
+    start: datetime
+    half_day: tuple[date, str]
+
+
+_LOOKED_AT = (
+    "idempotency_key",
+    "state",
+    "slot__practitioner_id",
+    "slot__department_id",
+    "slot__start",
+    "slot__schedule__day",
+    "slot__schedule__period",
+)
 
 
 def _info(row: Appointment) -> AppointmentInfo:
@@ -72,11 +96,15 @@ def card_of(row: Appointment) -> PatientCard:
     return PatientCard(**{**row.card, "birth_date": date.fromisoformat(row.card["birth_date"])})
 
 
-def _slot(slot_id: UUID) -> Slot:
-    slot = Slot.objects.select_related("hospital", "schedule").filter(id=slot_id).first()
+def _slot(slot_id: UUID, subject: UUID) -> tuple[Slot, bool, bool]:
+    """The slot with all that belongs to it; whether she holds a place of it; whether she waits for one."""
+    held = SlotHold.objects.filter(slot=OuterRef("pk"), subject=subject, state=SlotHold.State.HELD)
+    line = WaitingEntry.objects.filter(department=OuterRef("department"), subject=subject, state__in=waiting.IN_LINE)
+    rows = Slot.objects.select_related("hospital", "schedule", "department", "practitioner")
+    slot = rows.annotate(hers=Exists(held), waits=Exists(line)).filter(id=slot_id).first()
     if slot is None:
         raise NotFound("没有找到这个号。")
-    return slot
+    return slot, slot.hers, slot.waits
 
 
 def _check_open(slot: Slot, now: datetime) -> None:
@@ -85,7 +113,7 @@ def _check_open(slot: Slot, now: datetime) -> None:
         raise SlotClosed
 
 
-def _check_rules(slot: Slot, before: Iterable[Appointment], now: datetime) -> None:
+def _check_rules(slot: Slot, before: Iterable[_Earlier], now: datetime) -> None:
     """One place a person, half day and department or practitioner, and the hospital's rule on no-shows.
 
     Raises ``AlreadyBooked``, ``BookingBarred`` (``extra["until"]``: when she may book again).
@@ -93,12 +121,11 @@ def _check_rules(slot: Slot, before: Iterable[Appointment], now: datetime) -> No
     rules, half_day = slot.hospital, (slot.schedule.day, slot.schedule.period)
     since, missed = now - timedelta(days=rules.no_show_days), []
     for row in before:
-        other = row.slot
-        if row.state in TAKEN and (other.schedule.day, other.schedule.period) == half_day:
-            if other.practitioner_id == slot.practitioner_id or other.department_id == slot.department_id:
+        if row.state in TAKEN and row.half_day == half_day:
+            if row.practitioner_id == slot.practitioner_id or row.department_id == slot.department_id:
                 raise AlreadyBooked
-        elif row.state == State.NO_SHOW and other.start >= since:
-            missed.append(other.start)
+        elif row.state == State.NO_SHOW and row.start >= since:
+            missed.append(row.start)
     if rules.no_show_limit and len(missed) >= rules.no_show_limit:
         until = sorted(missed)[-rules.no_show_limit] + timedelta(days=rules.no_show_days)
         day = timezone.localtime(until)
@@ -108,10 +135,10 @@ def _check_rules(slot: Slot, before: Iterable[Appointment], now: datetime) -> No
         )
 
 
-def _before(who: Q) -> list[Appointment]:
+def _before(who: Q) -> list[_Earlier]:
     """Her appointments with this hospital, newest first. In a scope."""
-    rows = Appointment.objects.filter(who).select_related("slot", "slot__schedule").defer("card")
-    return list(rows.order_by("-created_at")[:REMEMBERED])
+    rows = Appointment.objects.filter(who).order_by("-created_at").values_list(*_LOOKED_AT)[:REMEMBERED]
+    return [_Earlier(row[0], row[1], row[2], row[3], row[4], (row[5], row[6])) for row in rows]
 
 
 def book(
@@ -129,15 +156,17 @@ def book(
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
     now = now or timezone.now()
-    slot = _slot(slot_id)
+    with tenancy.service("slot to book"):
+        slot, hers, waits = _slot(slot_id, subject)
     person = vault.blind_index("id_number", patient.id_number)
     with tenancy.scope(slot.hospital_id):
         before = _before(Q(id_number_index=person) | Q(subject=subject) | Q(idempotency_key=idempotency_key))
-        same = next((row for row in before if row.idempotency_key == idempotency_key), None)
-        if same is not None:
-            return _answered(same, slot_id, subject)
+        if any(row.idempotency_key == idempotency_key for row in before):
+            return _answered(idempotency_key, slot_id, subject)
         _check_open(slot, now)
         _check_rules(slot, before, now)
+        if not slot.free and not hers:  # full: nothing is locked for it
+            raise SlotTaken
         row = Appointment(
             slot=slot,
             subject=subject,
@@ -150,30 +179,32 @@ def book(
         )
         try:
             with transaction.atomic():
-                _take(slot, subject, now)
+                _take(slot, subject, now, hers=hers)
                 row.save(force_insert=True)
-                waiting.satisfied(slot=slot, subject=subject)
+                if waits:
+                    waiting.satisfied(slot=slot, subject=subject)
                 outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
                 _audit(row, "appointment.book", actor)
         except IntegrityError as error:  # the same person or the same key at the same moment; the place is back
-            same = Appointment.objects.filter(idempotency_key=idempotency_key).select_related("slot").first()
-            if same is None:
+            if not Appointment.objects.filter(idempotency_key=idempotency_key).exists():
                 raise AlreadyBooked from error
-            return _answered(same, slot_id, subject)
-        return AppointmentInfo(row.id, row.hospital_id, slot.id, slot.start, row.state, ("book",))
+            return _answered(idempotency_key, slot_id, subject)
+        place = directory.offer_of(slot)
+        return AppointmentInfo(row.id, row.hospital_id, slot.id, slot.start, row.state, ("book",), place)
 
 
-def _answered(same: Appointment, slot_id: UUID, subject: UUID) -> AppointmentInfo:
+def _answered(idempotency_key: str, slot_id: UUID, subject: UUID) -> AppointmentInfo:
     """The answer that was given to this key before. Raises ``IdempotencyConflict`` when it was about something else."""
+    same = Appointment.objects.select_related("slot").get(idempotency_key=idempotency_key)
     if same.slot_id != slot_id or same.subject != subject:
         raise IdempotencyConflict
     return _info(same)
 
 
-def _take(slot: Slot, subject: UUID, now: datetime) -> None:
+def _take(slot: Slot, subject: UUID, now: datetime, *, hers: bool) -> None:
     """The place that is held for her, or one on sale. Raises ``SlotTaken``, ``SlotClosed``."""
     held = SlotHold.objects.filter(slot=slot, subject=subject, state=SlotHold.State.HELD, expires_at__gt=now)
-    if held.update(state=SlotHold.State.USED):
+    if hers and held.update(state=SlotHold.State.USED):
         # A clinic that is being stopped waits for this lock, so that it finds the appointment.
         if not Slot.objects.select_for_update(no_key=True).filter(id=slot.id, stopped=False).exists():
             raise SlotClosed
@@ -276,7 +307,8 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
     Raises ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``, ``BookingBarred``, ``NotFound``.
     """
     now = now or timezone.now()
-    slot = _slot(slot_id)
+    with tenancy.service("slot to hold"):
+        slot, _hers, _waits = _slot(slot_id, subject)
     with tenancy.scope(slot.hospital_id), transaction.atomic():
         mine = list(SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD))
         for row in mine:

@@ -105,7 +105,8 @@ def find_practitioners(*, surname: str, limit: int = 10) -> tuple[str, ...]:
     return tuple(rows.order_by("name").values_list("name", flat=True).distinct()[:limit])
 
 
-def _offer(row: Slot) -> SlotOffer:
+def offer_of(row: Slot) -> SlotOffer:
+    """The slot as residents see it; its hospital, department and practitioner should be loaded."""
     return SlotOffer(
         slot_id=row.id,
         hospital_id=row.hospital_id,
@@ -186,7 +187,7 @@ def search_slots(
                 half_day = (row.practitioner_id, local.date(), local.hour < 12)
                 if half_day not in seen and len(offers) < limit:
                     seen.add(half_day)
-                    offers.append(_offer(row))
+                    offers.append(offer_of(row))
     return offers
 
 
@@ -197,7 +198,7 @@ def slot(slot_id: UUID) -> SlotOffer | None:
         .select_related("hospital", "department", "practitioner")
         .first()
     )
-    return _offer(row) if row else None
+    return offer_of(row) if row else None
 
 
 def lexicon(*, hospital_id: UUID) -> tuple[tuple[str, str], ...]:
