@@ -12,8 +12,6 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
-from companion.llm.checks import language_models
-
 
 @register()
 def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -43,6 +41,9 @@ def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         except ImportError:
             hint = "BACKEND is the dotted path of a class."
             found.append(Error(f"{entry['BACKEND']} cannot be imported.", hint=hint, id="companion.E005"))
+    # Here, because it brings the gateway, which most processes do not need at their start.
+    from companion.llm.checks import language_models
+
     found += language_models()
     if production and not settings.PUBLIC_URL.startswith("https://"):
         hint = "Set COMPANION_PUBLIC_URL to the https address; browsers and mini-programs refuse sound and sockets without."

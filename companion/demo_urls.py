@@ -12,11 +12,11 @@ from companion import visits
 from companion.api import ResidentView, bearer
 from companion.exceptions import NotFound
 from companion.models import Visit
-from hospitals.connectors import sandbox
+from hospitals.connectors.sandbox import desk
 
 
 class StepSerializer(serializers.Serializer[Any]):
-    step = serializers.ChoiceField(choices=sandbox.STEPS)
+    step = serializers.ChoiceField(choices=desk.STEPS)
 
 
 class AdvanceView(ResidentView):
@@ -31,7 +31,7 @@ class AdvanceView(ResidentView):
         visit = visits.current(patients[0]["patient_id"]) if patients else None
         if visit is None:
             raise NotFound("还没有就诊。请先挂号。")
-        sandbox.advance(visit.id, given.validated_data["step"])
+        desk.advance(visit.id, given.validated_data["step"])
         return Response(status=202)
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from hospitals.connectors import sandbox
+from hospitals.connectors.sandbox import desk, sending
 from hospitals.services import booking, inbox, offering, outbox, polling, waiting
 
 
@@ -23,7 +23,7 @@ def sweep_outbox() -> None:
     """Both ways: commands that are due and events whose task was lost."""
     outbox.sweep()
     inbox.sweep()
-    sandbox.flush()
+    sending.flush()
 
 
 @shared_task(ignore_result=True)
@@ -39,12 +39,12 @@ def tell_of_place(hospital_id: str, entry_id: str) -> None:
 
 @shared_task(ignore_result=True)
 def send_sandbox_events(hospital_id: str) -> None:
-    sandbox.flush(UUID(hospital_id))
+    sending.flush(UUID(hospital_id))
 
 
 @shared_task(ignore_result=True)
 def sandbox_clock() -> None:
-    sandbox.tick_all()
+    desk.tick_all()
 
 
 @shared_task(ignore_result=True)

@@ -17,8 +17,9 @@ from django.utils import timezone
 
 from hospitals import tenancy
 from hospitals.audit import Actor
-from hospitals.connectors import codec, sandbox
+from hospitals.connectors import codec
 from hospitals.connectors.base import Command, CommandKind, EventType, HospitalEvent, Invoice, Reference
+from hospitals.connectors.sandbox import desk
 from hospitals.exceptions import Conflict, ConnectorRefused, ConnectorUnavailable, NotFound, WrongState
 from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent
 from hospitals.services import conformance_points, connecting, onboarding, rehearsal
@@ -207,4 +208,4 @@ def _let_the_sandbox_live(run: ConformanceRun, facts: Facts) -> None:
     if facts.came(E.ENCOUNTER_FINISHED) and len(paid) < len(facts.of(E.INVOICE_ISSUED)):
         return
     with suppress(WrongState):  # it is the patient's turn
-        sandbox.advance(run.record["visit"], "tick" if facts.came(E.ENCOUNTER_CALLED) else "call_mine")
+        desk.advance(run.record["visit"], "tick" if facts.came(E.ENCOUNTER_CALLED) else "call_mine")

@@ -19,7 +19,7 @@ KINDS = {
 }
 # settings.HOSPITALS_CONNECTORS_FILE and settings.HOSPITALS_CONNECTORS add to these or replace them, in the shape of Django's STORAGES.
 CONNECTORS = {
-    "sandbox": {"BACKEND": "hospitals.connectors.sandbox.SandboxConnector", "OPTIONS": {}},
+    "sandbox": {"BACKEND": "hospitals.connectors.sandbox.connector.SandboxConnector", "OPTIONS": {}},
 }
 
 

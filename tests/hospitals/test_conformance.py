@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from hospitals import seed, tenancy
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind
-from hospitals.connectors.sandbox import SandboxConnector
+from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.connectors.sandbox.models import SandboxSystem
 from hospitals.exceptions import Conflict, ConnectorUnavailable, Forbidden, NotFound
 from hospitals.models import Appointment, ConformanceRun, Hospital, Slot

@@ -9,7 +9,7 @@ import pytest
 from hospitals.checks import connectors_can_be_made
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.hl7v2 import Hl7v2Connector
-from hospitals.connectors.sandbox import SandboxConnector
+from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.models import Hospital
 from hospitals.services import connecting

@@ -14,7 +14,7 @@ import pytest
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, Connector, PatientCard
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.hl7v2 import Hl7v2Connector
-from hospitals.connectors.sandbox import SandboxConnector
+from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.connectors.sandbox.models import SandboxClinic, SandboxMessage, SandboxSystem, SandboxVisit
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing
