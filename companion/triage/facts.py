@@ -145,9 +145,14 @@ def _without_unborn(text: str) -> str:
     return _NO_CHILD_YET.sub(lambda match: "□" * len(match[0]), text)
 
 
+_OTHERS_PARENT = re.compile(
+    r"(?:孩子|孩儿|娃|宝宝|儿子|女儿)(?=(?:他|她)?(?:奶奶?|爷爷?|姥姥|姥爷|外公|外婆|爸爸?|妈妈?|爹|娘)(?!说))"
+)
+
+
 def _person(text: str, lexicon: Lexicon) -> dict[str, str] | None:
     """The person mentioned first; at one place the longest word wins. A child wished for or cared for is nobody ill."""
-    text = _without_unborn(text)
+    text = _OTHERS_PARENT.sub("□", _without_unborn(text))
     best: tuple[int, int] | None = None
     row = None
     for word, candidate in lexicon.people.items():
