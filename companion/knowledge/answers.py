@@ -12,7 +12,7 @@ import numpy as np
 
 from companion.knowledge.library import Library
 from companion.knowledge.medicines import cautions_for
-from companion.knowledge.retrieval import bigrams, folded
+from companion.knowledge.retrieval import bigrams
 from companion.knowledge.sections import COMPANIONS, DEFAULTS, aspect, aspect_words, range_words
 from companion.knowledge.values import Answer, LaboratoryItem, MedicineEntry, Passage
 
@@ -21,7 +21,9 @@ _LONGEST = 120
 # What no entry can know: chances, prices, people, places, and doses for one person.
 _BEYOND = re.compile(
     r"多少钱|价格|费用|贵不贵|能活|活多久|寿命|治愈率|存活率|几率|概率|哪个(?:医生|大夫|专家|医院|牌子)|哪家|最好的|谁看得好"
-    r"|第几代|新出的|进口的|国产的|偏方|祖传|根治|保证|绝对|百分之百|电话|地址|怎么走|几点(?:上班|开门|下班)|天气|股票|彩票|算命|基因编辑"
+    r"|第几代|新出的|进口的|国产的|偏方|祖传|根治|保证|绝对|百分之百|电话|地址|怎么走|几点(?:上班|开门|下班)|天气|股票|彩票|算命|基因编辑|量子|磁疗|石墨烯|能量水|蜂胶|酵素|保健品|干细胞|狗能|猫能|给(?:狗|猫)|我家(?:狗|猫)"
+    r"|(?:一次|每次|一天).{0,4}[一二两三四五六七八九十\d](?:片|粒|颗|袋|支|个?单位).{0,4}(?:可以|行|成|够)|(?:该|应该|得)(?:吃|打|用)(?:几|多少)(?:片|粒|颗|个?单位)"
+    r"|几个单位|我(?:这|是不是|会不会).{0,6}(?:癌|肿瘤)|良性|恶性|影子|靶向|生物制剂"
 )
 _EMPTY = re.compile(
     r"请问|我想问|想问|问一下|问问|您好|你好|医生|大夫|小岚|我|你|您|他|她|它|们|咱|的|了|吗|呢|啊|呀|吧|嘛|么|是|有|这|那|就|也|都|还|很|太|会|能|要"
@@ -32,7 +34,13 @@ _TWO = re.compile(r"一起|同时|同服|同吃|合用|一块|混着|搭配|还�
 _RANK = {"procedure": 4, "medicine": 3, "laboratory": 2, "examination": 2, "reason": 1}
 # How sure a name alone makes us. What is said of a reason or a step of a visit fits whatever else was asked; of a
 # medicine it may not.
-_NAMED = {"procedure": 0.52, "reason": 0.52, "medicine": 0.42, "laboratory": 0.42, "examination": 0.42}
+_NAMED = {"procedure": 0.52, "reason": 0.52, "medicine": 0.42, "laboratory": 0.5, "examination": 0.46}
+# A result is spoken of, not the taking of it.
+_VALUE = re.compile(
+    r"[\d一二三四五六七八九十百](?:点|\.)[\d一二三四五六七八九]|[一二三四五六七八九]百|高不高|低不低|算不算|偏高|偏低"
+)
+# A name in pieces counts less than one that is said.
+_IN_PIECES, _LESS_SURE = 1.5, 0.06
 _EXAMINING = re.compile(r"检查|空腹|做|照|拍|查|报告|结果")
 
 
@@ -45,16 +53,16 @@ def compose(
     sex: str | None = None,
 ) -> Answer | None:
     """See companion.knowledge.ask."""
-    plain = folded(question[:_LONGEST])
+    plain = library.spoken.plain(question[:_LONGEST])
     if not plain or _BEYOND.search(plain):
         return None
     named = library.lexicon.matches(plain)
     if not named and context:
-        plain = folded(f"{context} {question}"[:_LONGEST])
+        plain = library.spoken.plain(f"{context} {question}"[:_LONGEST])
         named = library.lexicon.matches(plain)
-    together = _together(library, plain, named)
-    if together is not None:
-        return together
+    pair = _pair(plain, named)
+    if pair is not None:  # of one of them alone was not asked
+        return _together(library, *pair)
     chosen = _choose(library, plain, named)
     if chosen is None:
         return None
@@ -71,20 +79,45 @@ def compose(
 def _choose(
     library: Library, plain: str, named: list[tuple[int, int, list[tuple[str, str]]]]
 ) -> tuple[str, str, float] | None:
-    scores = library.index.scores(plain)
+    """The entry that the question is most likely about, and how sure we are."""
     best: tuple[float, str, str, float] | None = None
+    spans = [(start, end) for start, end, _ in named]
     for start, end, entries in named:
         for kind, entry_id in entries:
-            asked = aspect(kind, plain)
-            cover = _cover(library, kind, entry_id, plain, [(start, end) for start, end, _ in named])
-            confidence = _NAMED[kind] + 0.18 * bool(asked) + 0.4 * cover
-            weight = (end - start) + 2.0 * bool(asked) + 1.5 * _RANK[kind] + 3 * cover - 0.01 * start
+            found = _weighed(library, kind, entry_id, plain, spans)
+            weight = found[0] + (end - start) - 0.01 * start
             if kind == "reason" and _EXAMINING.search(plain) and len(entries) > 1:
                 weight -= 1
             if best is None or weight > best[0]:
-                best = (weight, kind, entry_id, confidence)
+                best = (weight, kind, entry_id, found[1])
+    for near in library.pieces.near(plain):
+        for kind, entry_id in near.entries:
+            if kind == "medicine" and near.word not in plain:
+                continue  # a medicine is only spoken of when it is named
+            found = _weighed(library, kind, entry_id, plain, [(n, n + 1) for n in near.at])
+            weight = found[0] + len(near.word) * near.covered - _IN_PIECES
+            if best is None or weight > best[0]:
+                best = (weight, kind, entry_id, found[1] - _LESS_SURE)
     if best is not None:
         return best[1], best[2], min(0.99, best[3])
+    return _by_content(library, plain)
+
+
+def _weighed(
+    library: Library, kind: str, entry_id: str, plain: str, spans: list[tuple[int, int]]
+) -> tuple[float, float]:
+    """(how much speaks for this entry beside its name, how sure the name and the rest make us)."""
+    asked = aspect(kind, plain)
+    cover = _cover(library, kind, entry_id, plain, spans)
+    weight = (
+        2.0 * bool(asked) + 1.5 * _RANK[kind] + 3 * cover + 2.0 * (kind == "laboratory" and bool(_VALUE.search(plain)))
+    )
+    return weight, _NAMED[kind] + 0.18 * bool(asked) + 0.4 * cover
+
+
+def _by_content(library: Library, plain: str) -> tuple[str, str, float] | None:
+    """The entry whose passage is most alike, where the question names none."""
+    scores = library.index.scores(plain)
     at = int(scores.argmax()) if len(scores) else -1
     if at < 0 or scores[at] <= 0:
         return None
@@ -133,12 +166,15 @@ def _sections(
     return found
 
 
-def _together(library: Library, plain: str, named: list[tuple[int, int, list[tuple[str, str]]]]) -> Answer | None:
-    """Two medicines in one question: what is known of them together, or nothing."""
+def _pair(plain: str, named: list[tuple[int, int, list[tuple[str, str]]]]) -> tuple[str, str] | None:
+    """The two medicines that a question sets beside each other."""
     ids = list(dict.fromkeys(e for _, _, entries in named for kind, e in entries if kind == "medicine"))
-    if len(ids) != 2 or not _TWO.search(plain):
-        return None
-    one, other = (library.shelf.medicines[i] for i in ids)
+    return (ids[0], ids[1]) if len(ids) == 2 and _TWO.search(plain) else None
+
+
+def _together(library: Library, first: str, second: str) -> Answer | None:
+    """What is known of two medicines together, or nothing."""
+    one, other = library.shelf.medicines[first], library.shelf.medicines[second]
     found = _between(library, one, other)
     if not found:
         return None

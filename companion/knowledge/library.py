@@ -5,13 +5,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from companion.knowledge.loader import Shelf
-from companion.knowledge.retrieval import Index, Lexicon, bigrams, folded
+from companion.knowledge.loader import Shelf, spoken
+from companion.knowledge.retrieval import Index, Lexicon, Pieces, Spoken, bigrams, folded
 from companion.knowledge.sections import passages
 from companion.knowledge.values import EmbeddingEngine, Entry, LaboratoryItem, Passage
 
 T = TypeVar("T", bound=Entry)
 _SHORTEST_TYPO = 4
+# Of a name in pieces so much must be there; below, unlike things share characters.
+_LEAST_IN_PIECES = 0.8
 
 
 class Library:
@@ -20,9 +22,14 @@ class Library:
     def __init__(self, shelf: Shelf, engine: EmbeddingEngine | None = None) -> None:
         self.shelf = shelf
         self.entries: dict[tuple[str, str], Entry] = {(kind, entry.id): entry for kind, entry in shelf.entries()}
+        self.spoken = Spoken(spoken())
         self.lexicon = Lexicon(
-            (word, kind, entry.id) for kind, entry in shelf.entries() for word in (entry.name, *entry.words)
+            (said, kind, entry.id)
+            for kind, entry in shelf.entries()
+            for word in (entry.name, *entry.words)
+            for said in {word, self.spoken.plain(word)}
         )
+        self.pieces = Pieces(self.lexicon.names, _LEAST_IN_PIECES)
         self.passages: list[Passage] = [p for kind, entry in shelf.entries() for p in passages(kind, entry)]
         self.by_entry: dict[tuple[str, str], dict[str, Passage]] = {}
         for passage in self.passages:
@@ -30,7 +37,7 @@ class Library:
         texts = []
         for passage in self.passages:
             entry = self.entries[passage.kind, passage.entry_id]
-            texts.append(f"{passage.title} {' '.join(entry.words)} {passage.text}")
+            texts.append(self.spoken.plain(f"{passage.title} {' '.join(entry.words)} {passage.text}"))
         self.index = Index(texts, engine)
         self._codes = {item.loinc: item for item in shelf.laboratory.values() if item.loinc}
         self._grams: dict[tuple[str, str], np.ndarray] = {}
@@ -84,7 +91,7 @@ class Library:
         if key not in self._grams:
             text = " ".join(p.text for p in self.by_entry.get(key, {}).values())
             entry = self.entries[key]
-            self._grams[key] = np.unique(bigrams(folded(f"{entry.name} {' '.join(entry.words)} {text}")))
+            self._grams[key] = np.unique(bigrams(self.spoken.plain(f"{entry.name} {' '.join(entry.words)} {text}")))
         return self._grams[key]
 
 

@@ -299,6 +299,11 @@ def _files(folder: Path, stem: str) -> list[Path]:
     return [p for p in sorted(folder.glob(f"{stem}*.csv")) if stem != "laboratory" or "ranges" not in p.name]
 
 
+def spoken(folder: Path = DATA) -> dict[str, str]:
+    """What residents say for a word that the entries use: 「小便」 → 「尿」. Both stand in spoken.csv."""
+    return {row["said"]: row["means"] for path in _files(folder, "spoken") for _, row in _cells(path)}
+
+
 def _cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)

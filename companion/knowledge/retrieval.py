@@ -6,7 +6,9 @@ process has the index in a tenth of a second and needs no word list besides the 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,6 +45,10 @@ class Lexicon:
         self._longest = max(map(len, self._known), default=0)
         self._firsts = {word[0] for word in self._known if word}
 
+    @property
+    def names(self) -> Mapping[str, Iterable[tuple[str, str]]]:
+        return self._known
+
     def exact(self, text: str) -> list[tuple[str, str]]:
         return list(self._known.get(folded(text), {}))
 
@@ -76,6 +82,65 @@ def _inside_latin(text: str, start: int, end: int) -> bool:
     return (start > 0 and latin(text[start - 1]) and latin(text[start])) or (
         end < len(text) and latin(text[end]) and latin(text[end - 1])
     )
+
+
+class Spoken:
+    """Residents' words put into those of the entries, longest first, in questions and in entries' names alike."""
+
+    def __init__(self, means: Mapping[str, str]) -> None:
+        self._means = {folded(said): folded(word) for said, word in means.items()}
+        longest_first = sorted(self._means, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def plain(self, text: str) -> str:
+        """A folded text in the entries' words."""
+        text = folded(text)
+        return self._pattern.sub(lambda hit: self._means[hit.group()], text) if self._pattern else text
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """An entry's name found in pieces. ``covered``: how much of it, 0..1; ``at``: the question's characters it took."""
+
+    word: str
+    entries: tuple[tuple[str, str], ...]
+    covered: float
+    at: frozenset[int]
+
+
+class Pieces:
+    """Names whose characters stand in a question, though not side by side: 「病历复印」 in 「住院的病历怎么复印」.
+
+    A character counts whole where a neighbour of the name is beside it, half where it stands alone.
+    """
+
+    def __init__(self, names: Mapping[str, Iterable[tuple[str, str]]], least: float) -> None:
+        self._least = least
+        self._names = [(word, tuple(entries)) for word, entries in names.items() if len(word) >= 3]
+        self._with: dict[str, list[int]] = defaultdict(list)
+        for number, (word, _entries) in enumerate(self._names):
+            for at in range(len(word) - 1):
+                self._with[word[at : at + 2]].append(number)
+
+    def near(self, text: str) -> list[Near]:
+        pairs = {text[at : at + 2]: at for at in range(len(text) - 1)}
+        shared = {number for pair in pairs for number in self._with.get(pair, ())}
+        found = []
+        for number in shared:
+            word, entries = self._names[number]
+            whole: set[int] = set()
+            at: set[int] = set()
+            for n in range(len(word) - 1):
+                where = pairs.get(word[n : n + 2])
+                if where is not None:
+                    whole |= {n, n + 1}
+                    at |= {where, where + 1}
+            alone = {n for n in set(range(len(word))) - whole if word[n] in text}
+            covered = (len(whole) + 0.5 * len(alone)) / len(word)
+            if covered >= self._least:
+                at |= {text.index(word[n]) for n in alone}
+                found.append(Near(word, entries, covered, frozenset(at)))
+        return found
 
 
 class Index:
