@@ -130,6 +130,16 @@ def sold(web: Web, slots: list[str]) -> dict[str, tuple[int, int]]:
     return {slot: (free, count) for slot, free, count in rows}
 
 
+def leave_free(web: Web, slots: list[str], free: int) -> None:
+    """Set these slots' capacity so that so many places of each are free."""
+    with psycopg.connect(web.database.owner) as owner:
+        owner.execute(
+            "UPDATE hospitals_slot s SET free = %(free)s, capacity = %(free)s + (SELECT count(*)"
+            " FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state = 'pending') WHERE s.id = ANY(%(slots)s)",
+            {"free": free, "slots": slots},
+        )
+
+
 def _contention() -> Iterator[dict[str, Any]]:
     half_days = 50
     with web(NAME, residents=CLIENTS, hospitals=ROUNDS // half_days, half_days=half_days, capacity=PLACES) as served:
