@@ -9,6 +9,9 @@ REPEATED = 0.15  # what each further word for the same concept adds, up to three
 OPENING = 40  # characters at the start that hold what a resident came for
 OPENING_BONUS = 1.25
 TEMPERATURE = 1.5
+GENERAL = frozenset({"中医科", "普通内科", "康复疼痛科"})  # named as a wish or a complaint beside almost any illness
+GENERAL_BESIDE = 0.6  # what such a word counts where a word leads elsewhere
+LEADS = 2.4
 MODEL_WEIGHT = 0.25
 MODEL_FLOOR = -7.0
 CHILD_BONUS = 4.2
@@ -17,14 +20,23 @@ _CHILDREN_GO_TOO = {"眼科", "口腔科"}
 _ADULT_ONLY = {"产科", "妇科", "生殖医学科", "男科"}
 
 
+def _leads(mention: Mention) -> str | None:
+    """The department that a mention speaks for most, if it does so clearly."""
+    name, weight = max(mention.departments, key=lambda item: item[1], default=("", 0.0))
+    return name if weight >= LEADS or name in GENERAL else None
+
+
 def knowledge_scores(mentions: tuple[Mention, ...], facts: Facts) -> dict[str, float]:
     """Evidence for each department from what was mentioned; not yet shares."""
     scores: dict[str, float] = {}
     times: dict[str, int] = {}
+    led = any(_leads(mention) not in (None, *GENERAL) for mention in mentions if mention.counts)
     for mention in mentions:
         factor = mention.counts
         if factor == 0.0:
             continue
+        if led and _leads(mention) in GENERAL:
+            factor *= GENERAL_BESIDE
         seen = times.get(mention.concept, 0)
         times[mention.concept] = seen + 1
         if seen:
