@@ -14,7 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
 
 app = Celery("companion")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+# A worker of one queue need not load what the others' tasks bring: a speech worker only needs the avatar's.
+only = os.environ.get("COMPANION_TASKS", "")
+app.autodiscover_tasks(only.split(",") if only else None)
 
 QUEUE_NAMES = ("speech", "default", "batch")
 

@@ -67,7 +67,7 @@ class Command(BaseCommand):
             self.stdout.write("Preparing the database and the demo province ...")
             call_command("migrate", verbosity=0, interactive=False)
             self._start_web(port)
-            self._start_worker("speech", "-Q", "speech", "-c", "2")
+            self._start_worker("speech", "-Q", "speech", "-c", "2", tasks="avatar")
             self.check()
             call_command("seed_demo", verbosity=0)
             connection.close()
@@ -104,9 +104,10 @@ class Command(BaseCommand):
             ],
         )
 
-    def _start_worker(self, name: str, *options: str) -> None:
+    def _start_worker(self, name: str, *options: str, tasks: str = "") -> None:
         # This process has made the checks that each worker would make again.
-        celery = [sys.executable, "-m", "celery", "-A", "companion", "--quiet", "--skip-checks", "worker"]
+        python = ["env", f"COMPANION_TASKS={tasks}", sys.executable]
+        celery = [*python, "-m", "celery", "-A", "companion", "--quiet", "--skip-checks", "worker"]
         self._spawn(name, [*celery, "-n", f"{name}@%h", "--without-mingle", *options])
 
     def _spawn(self, name: str, command: list[str]) -> None:
