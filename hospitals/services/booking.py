@@ -4,14 +4,13 @@ No place is sold twice: it is taken by one conditional UPDATE, whose row count i
 again with the same key and answers the same.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db.models import F, Max
 from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
@@ -19,24 +18,22 @@ from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
 from hospitals.exceptions import (
     AlreadyBooked,
-    BookingBarred,
     IdempotencyConflict,
-    NotFound,
     SlotClosed,
     SlotTaken,
     TooLate,
     UnknownAppointment,
     WrongState,
 )
-from hospitals.models import Appointment, Hospital, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
+from hospitals.models import Appointment, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
+from hospitals.services import booking_rules as rules
 from hospitals.services import directory, inbox, outbox, waiting
+from hospitals.services.booking_rules import TAKEN
 from hospitals.services.waiting import give_back
 
 State = Appointment.State
-TAKEN = (State.PENDING, State.BOOKED, State.CHECKED_IN)
 CANCELLABLE = (State.PENDING, State.BOOKED)
 RESIDENT = Actor("resident")
-REMEMBERED = 200  # of her appointments that the rules look at
 EXPIRED_AT_ONCE = 500
 
 
@@ -51,29 +48,6 @@ class AppointmentInfo:
     state: str
     unsent: tuple[str, ...] = ()
     place: directory.SlotOffer | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """What the rules look at of an appointment she has or had."""
-
-    idempotency_key: str
-    state: str
-    practitioner_id: UUID
-    department_id: UUID
-    start: datetime
-    half_day: tuple[date, str]
-
-
-_LOOKED_AT = (
-    "idempotency_key",
-    "state",
-    "slot__practitioner_id",
-    "slot__department_id",
-    "slot__start",
-    "slot__schedule__day",
-    "slot__schedule__period",
-)
 
 
 def _info(row: Appointment) -> AppointmentInfo:
@@ -96,51 +70,6 @@ def card_of(row: Appointment) -> PatientCard:
     return PatientCard(**{**row.card, "birth_date": date.fromisoformat(row.card["birth_date"])})
 
 
-def _slot(slot_id: UUID, subject: UUID) -> tuple[Slot, bool, bool]:
-    """The slot with all that belongs to it; whether she holds a place of it; whether she waits for one."""
-    held = SlotHold.objects.filter(slot=OuterRef("pk"), subject=subject, state=SlotHold.State.HELD)
-    line = WaitingEntry.objects.filter(department=OuterRef("department"), subject=subject, state__in=waiting.IN_LINE)
-    rows = Slot.objects.select_related("hospital", "schedule", "department", "practitioner")
-    slot = rows.annotate(hers=Exists(held), waits=Exists(line)).filter(id=slot_id).first()
-    if slot is None:
-        raise NotFound("没有找到这个号。")
-    return slot, slot.hers, slot.waits
-
-
-def _check_open(slot: Slot, now: datetime) -> None:
-    """Raises ``SlotClosed``."""
-    if slot.hospital.state != Hospital.State.LIVE or slot.stopped or slot.end <= now:
-        raise SlotClosed
-
-
-def _check_rules(slot: Slot, before: Iterable[_Earlier], now: datetime) -> None:
-    """One place a person, half day and department or practitioner, and the hospital's rule on no-shows.
-
-    Raises ``AlreadyBooked``, ``BookingBarred`` (``extra["until"]``: when she may book again).
-    """
-    rules, half_day = slot.hospital, (slot.schedule.day, slot.schedule.period)
-    since, missed = now - timedelta(days=rules.no_show_days), []
-    for row in before:
-        if row.state in TAKEN and row.half_day == half_day:
-            if row.practitioner_id == slot.practitioner_id or row.department_id == slot.department_id:
-                raise AlreadyBooked
-        elif row.state == State.NO_SHOW and row.start >= since:
-            missed.append(row.start)
-    if rules.no_show_limit and len(missed) >= rules.no_show_limit:
-        until = sorted(missed)[-rules.no_show_limit] + timedelta(days=rules.no_show_days)
-        day = timezone.localtime(until)
-        raise BookingBarred(
-            f"{rules.no_show_days}天内有{len(missed)}次约了没来,这家医院规定{day.month}月{day.day}日以前不能线上预约。",
-            until=until.isoformat(),
-        )
-
-
-def _before(who: Q) -> list[_Earlier]:
-    """Her appointments with this hospital, newest first. In a scope."""
-    rows = Appointment.objects.filter(who).order_by("-created_at").values_list(*_LOOKED_AT)[:REMEMBERED]
-    return [_Earlier(row[0], row[1], row[2], row[3], row[4], (row[5], row[6])) for row in rows]
-
-
 def book(
     *,
     slot_id: UUID,
@@ -156,19 +85,18 @@ def book(
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
     now = now or timezone.now()
-    with tenancy.service("slot to book"):
-        slot, hers, waits = _slot(slot_id, subject)
+    slot = rules.wanted(slot_id, subject)
     person = vault.blind_index("id_number", patient.id_number)
     with tenancy.scope(slot.hospital_id):
-        before = _before(Q(id_number_index=person) | Q(subject=subject) | Q(idempotency_key=idempotency_key))
+        before = rules.earlier(person=person, subject=subject, key=idempotency_key)
         if any(row.idempotency_key == idempotency_key for row in before):
             return _answered(idempotency_key, slot_id, subject)
-        _check_open(slot, now)
-        _check_rules(slot, before, now)
-        if not slot.free and not hers:  # full: nothing is locked for it
+        rules.check_open(slot, now)
+        rules.check(slot, before, now)
+        if not slot.free and not slot.hers:  # full: nothing is locked for it
             raise SlotTaken
         row = Appointment(
-            slot=slot,
+            slot_id=slot_id,
             subject=subject,
             card=card_data(patient),
             id_number_index=person,
@@ -179,18 +107,17 @@ def book(
         )
         try:
             with transaction.atomic():
-                _take(slot, subject, now, hers=hers)
+                _take(slot, subject, now)
                 row.save(force_insert=True)
-                if waits:
-                    waiting.satisfied(slot=slot, subject=subject)
+                if slot.waits:
+                    waiting.satisfied(department_id=slot.department_id, subject=subject)
                 outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
                 _audit(row, "appointment.book", actor)
         except IntegrityError as error:  # the same person or the same key at the same moment; the place is back
             if not Appointment.objects.filter(idempotency_key=idempotency_key).exists():
                 raise AlreadyBooked from error
             return _answered(idempotency_key, slot_id, subject)
-        place = directory.offer_of(slot)
-        return AppointmentInfo(row.id, row.hospital_id, slot.id, slot.start, row.state, ("book",), place)
+        return AppointmentInfo(row.id, row.hospital_id, slot_id, slot.start, row.state, ("book",), slot.offer())
 
 
 def _answered(idempotency_key: str, slot_id: UUID, subject: UUID) -> AppointmentInfo:
@@ -201,14 +128,14 @@ def _answered(idempotency_key: str, slot_id: UUID, subject: UUID) -> Appointment
     return _info(same)
 
 
-def _take(slot: Slot, subject: UUID, now: datetime, *, hers: bool) -> None:
+def _take(slot: rules.Wanted, subject: UUID, now: datetime) -> None:
     """The place that is held for her, or one on sale. Raises ``SlotTaken``, ``SlotClosed``."""
-    held = SlotHold.objects.filter(slot=slot, subject=subject, state=SlotHold.State.HELD, expires_at__gt=now)
-    if hers and held.update(state=SlotHold.State.USED):
+    held = SlotHold.objects.filter(slot_id=slot.slot_id, subject=subject, state=SlotHold.State.HELD, expires_at__gt=now)
+    if slot.hers and held.update(state=SlotHold.State.USED):
         # A clinic that is being stopped waits for this lock, so that it finds the appointment.
-        if not Slot.objects.select_for_update(no_key=True).filter(id=slot.id, stopped=False).exists():
+        if not Slot.objects.select_for_update(no_key=True).filter(id=slot.slot_id, stopped=False).exists():
             raise SlotClosed
-    elif not waiting.take(slot.id):
+    elif not waiting.take(slot.slot_id):
         raise SlotTaken
 
 
@@ -307,8 +234,7 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
     Raises ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``, ``BookingBarred``, ``NotFound``.
     """
     now = now or timezone.now()
-    with tenancy.service("slot to hold"):
-        slot, _hers, _waits = _slot(slot_id, subject)
+    slot = rules.wanted(slot_id, subject)
     with tenancy.scope(slot.hospital_id), transaction.atomic():
         mine = list(SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD))
         for row in mine:
@@ -316,17 +242,17 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
                 return row.expires_at
             if row.slot_id == slot_id:
                 waiting.release(row.id, now=now)
-        _check_open(slot, now)
-        _check_rules(slot, _before(Q(subject=subject)), now)
+        rules.check_open(slot, now)
+        rules.check(slot, rules.earlier(subject=subject), now)
         offered = set(WaitingEntry.objects.filter(subject=subject, hold__in=mine).values_list("hold_id", flat=True))
         if any(row.expires_at > now and row.id not in offered for row in mine):
             raise AlreadyBooked("您还有一个号正在填写,请先办完那一个。", code="holding_another")
         if not waiting.take(slot_id):
             raise SlotTaken
-        expires = min(now + timedelta(minutes=slot.hospital.hold_min), slot.end)
+        expires = min(now + timedelta(minutes=slot.hold_min), slot.end)
         try:
             with transaction.atomic():
-                SlotHold.objects.create(slot=slot, subject=subject, expires_at=expires, created_at=now)
+                SlotHold.objects.create(slot_id=slot_id, subject=subject, expires_at=expires, created_at=now)
         except IntegrityError as error:  # she asked twice at the same moment: the other one stands
             raise SlotTaken from error
         return expires

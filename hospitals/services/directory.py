@@ -126,9 +126,17 @@ def offer_of(row: Slot) -> SlotOffer:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Department:
+    id: UUID
+    standard_name: str
+    national_code: str
+    city: str
+
+
 def _departments(
     names: tuple[str, ...], codes: tuple[str, ...], hospital_id: UUID | None, city: str | None
-) -> list[Department]:
+) -> list[_Department]:
     """The bookable departments that these standard names or national codes mean; small beside the slots."""
     rows = Department.objects.filter(withdrawn_at=None, bookable=True, hospital__state=BOOKABLE)
     if names:
@@ -139,13 +147,13 @@ def _departments(
         rows = rows.filter(hospital_id=hospital_id)
     if city:
         rows = rows.filter(hospital__city=city)
-    return list(rows.select_related("hospital").only("id", "standard_name", "national_code", "hospital__city"))
+    return [_Department(*row) for row in rows.values_list("id", "standard_name", "national_code", "hospital__city")]
 
 
 def _free_slots(departments: Iterable[UUID], start: datetime, end: datetime) -> QuerySet[Slot]:
     return Slot.objects.filter(
         department_id__in=list(departments), start__gte=start, start__lt=end, free__gt=0, stopped=False
-    )
+    ).order_by("start", "id")
 
 
 def search_slots(
@@ -169,26 +177,30 @@ def search_slots(
     known = _departments(departments, department_codes, hospital_id, city)
     order = [*departments, *department_codes]
     wanted = [name for name in order if any(name in (d.standard_name, d.national_code) for d in known)]
-    offers: list[SlotOffer] = []
+    chosen: list[UUID] = []
     seen: set[tuple[UUID, object, bool]] = set()
     for name in wanted or [""]:
         mine = [d for d in known if name in ("", d.standard_name, d.national_code)]
-        near = [d.id for d in mine if d.hospital.city == near_city]
-        far = [d.id for d in mine if d.hospital.city != near_city]
+        near = [d.id for d in mine if d.city == near_city]
+        far = [d.id for d in mine if d.city != near_city]
         for group in (near, far):
-            if not group or len(offers) >= limit:
+            if not group or len(chosen) >= limit:
                 continue
             rows = _free_slots(group, start, end)
             if practitioner_name:
                 rows = rows.filter(practitioner__name__startswith=practitioner_name)
-            rows = rows.select_related("hospital", "department", "practitioner").order_by("start", "id")
-            for row in rows[: limit * _SLOTS_AN_OFFER]:
-                local = timezone.localtime(row.start)
-                half_day = (row.practitioner_id, local.date(), local.hour < 12)
-                if half_day not in seen and len(offers) < limit:
+            # Only what choosing needs: a province has thousands of free slots for the few that are offered.
+            for slot_id, practitioner_id, at in rows.values_list("id", "practitioner_id", "start")[
+                : limit * _SLOTS_AN_OFFER
+            ]:
+                local = timezone.localtime(at)
+                half_day = (practitioner_id, local.date(), local.hour < 12)
+                if half_day not in seen and len(chosen) < limit:
                     seen.add(half_day)
-                    offers.append(offer_of(row))
-    return offers
+                    chosen.append(slot_id)
+    rows = Slot.objects.filter(id__in=chosen).select_related("hospital", "department", "practitioner")
+    found = {row.id: offer_of(row) for row in rows}
+    return [found[slot_id] for slot_id in chosen if slot_id in found]
 
 
 def slot(slot_id: UUID) -> SlotOffer | None:

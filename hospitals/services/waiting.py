@@ -152,11 +152,14 @@ def _until(slot: Slot, now: datetime) -> datetime:
     return min(now + timedelta(minutes=3 * slot.hospital.hold_min), slot.start)
 
 
-def satisfied(*, slot: Slot, subject: UUID) -> None:
+def in_line() -> "models.QuerySet[WaitingEntry]":
+    """Everybody who waits or has a place held for her."""
+    return WaitingEntry.objects.filter(state__in=IN_LINE)
+
+
+def satisfied(*, department_id: UUID, subject: UUID) -> None:
     """She has a place with this department now. In a scope."""
-    WaitingEntry.objects.filter(department_id=slot.department_id, subject=subject, state__in=IN_LINE).update(
-        state=State.BOOKED
-    )
+    in_line().filter(department_id=department_id, subject=subject).update(state=State.BOOKED)
 
 
 def back_in_line(hold_ids: list[UUID]) -> None:

@@ -144,7 +144,9 @@ class TestOnePlaceAPersonAndHalfDay:
         half_day, subject = clinic.schedule(), uuid4()
         clinic.book(clinic.slot(of=half_day), subject)
         slot = clinic.slot(of=half_day, start=MORNING + timedelta(hours=1))
-        monkeypatch.setattr(booking, "_before", lambda who: [])  # the other one was not committed when she looked
+        monkeypatch.setattr(
+            booking.rules, "earlier", lambda **who: []
+        )  # the other one was not committed when she looked
         with pytest.raises(AlreadyBooked):
             clinic.book(slot, subject)
         assert clinic.balance(slot) == (1, 0, 0)
@@ -154,7 +156,7 @@ class TestOnePlaceAPersonAndHalfDay:
     ) -> None:
         slot, subject = clinic.slot(capacity=2), uuid4()
         first = clinic.book(slot, subject, key="k")
-        monkeypatch.setattr(booking, "_before", lambda who: [])
+        monkeypatch.setattr(booking.rules, "earlier", lambda **who: [])
         assert clinic.book(slot, subject, key="k") == first
         assert clinic.balance(slot) == (1, 0, 1)
 
