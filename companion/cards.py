@@ -112,7 +112,7 @@ def is_critical(report: DiagnosticReport) -> bool:
 def report_sentence(visit: Visit, report: DiagnosticReport) -> str:
     """One sentence on the whole report; what is urgent is sent to the doctor, not explained."""
     if is_critical(report):
-        return "里面有结果需要医生马上看,请现在就拿给医生,或者找护士站。"
+        return "里面有结果需要医生马上看,请现在就拿给医生,或者找护士站。已经回家的,请马上去急诊。"
     lines = knowledge.explain_report(report, age_years=age_of(visit.patient), sex=visit.patient.sex)
     marked = [line.name for line in lines if line.mark != "normal"]
     if not lines:

@@ -25,7 +25,6 @@ from companion.exceptions import NotAllowed, NotFound
 from companion.journey import next_step
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
 from companion.port import VisitDesk
-from companion.wording import PROMPTS
 from hospitals.services import directory, waiting
 
 REMEMBERED_TURNS = 50
@@ -274,43 +273,41 @@ def visit_frame(session: Session, visit_id: UUID) -> dict[str, Any] | None:
 GOES_BEFORE = {("invoice", "examination"), ("invoice", "medicine"), ("report", "medicine")}
 
 
-def _quiet_now(resident: Resident) -> bool:
-    now, start, end = timezone.localtime().time(), resident.quiet_from, resident.quiet_until
-    return start <= now < end if start <= end else now >= start or now < end
-
-
 def due_prompts(session: Session) -> list[Event]:
     """What is to be said now without being asked, each prompt once; then what to do next."""
     resident = Resident.objects.get(id=session.resident_id)
-    quiet = _quiet_now(resident)
+    now = timezone.now()
+    quiet = prompts.in_quiet_hours(resident, now)
 
     def allowed(row: VisitPrompt) -> bool:
-        return not (quiet and PROMPTS[row.name].quiet)
+        return not quiet or not prompts.waits_for_morning(
+            row.visit, visits.journey_of(row.visit), row.name, row.part_id, resident.quiet_until, now
+        )
 
     said: list[Event] = []
-    last: Visit | None = None
+    spoken_of: list[Visit] = []
     for row in visits.claim_prompts(session.resident_id, allowed=allowed):
         journey = visits.journey_of(row.visit)
-        if not reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, timezone.now()):
+        if not reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, now):
             continue
-        words = prompts.events(row.visit, journey, row.name, row.part_id, row.due_at)
-        if row.visit.patient_id != session.patient_id:  # a family member's visit: say whose it is
-            words = [
-                replace(event, text=f"{row.visit.patient.name}的就诊:{event.text}") if isinstance(event, Say) else event
-                for event in words
-            ]
-        said += words
-        last = row.visit
-    if last is not None:
-        journey = visits.journey_of(last)
+        said += _to_listener(session, row.visit, prompts.events(row.visit, journey, row.name, row.part_id, row.due_at))
+        spoken_of.append(row.visit)
+    if spoken_of:
+        # what to do next is said of one visit: of the patient this conversation is about, if hers is among them
+        visit = next((v for v in reversed(spoken_of) if v.patient_id == session.patient_id), spoken_of[-1])
+        journey = visits.journey_of(visit)
         shown = [event.kind for event in said if isinstance(event, ShowCard)]
-        first = cards.main_card(last, journey)
+        first = cards.main_card(visit, journey)
         if first and (len(shown) > 1 or (shown and (first.kind, shown[0]) in GOES_BEFORE)):
             # a bill and an examination come together or a moment apart: the card is the one the next step is about
             said = [event for event in said if not isinstance(event, ShowCard)] + [first]
-        said += prompts.next_events(last, journey)
+        said += _to_listener(session, visit, prompts.next_events(visit, journey))
     said += _offered_places(session)
     return _label(session) + said if said else []
+
+
+def _to_listener(session: Session, visit: Visit, said: list[Event]) -> list[Event]:
+    return said if visit.patient_id == session.patient_id else prompts.about(visit.patient, said)
 
 
 @transaction.atomic

@@ -3,20 +3,27 @@
 The words stand in data/journey/prompts.yaml; this module only fills their placeholders.
 """
 
-from dataclasses import asdict
-from datetime import date, datetime
+import re
+from dataclasses import asdict, replace
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from companion import cards, reminders
 from companion.events import Ask, Event, Option, Say
-from companion.journey import Journey, NextStep, next_step
-from companion.models import Visit
+from companion.journey import AT_THE_DOOR, Journey, NextStep, VisitState, next_step
+from companion.models import Patient, Resident, Visit
 from companion.wording import NEXT, PROMPTS
 from hospitals.connectors.base import QueuePosition
 
 WEEKDAYS = "一二三四五六日"
+# A day at a hospital is over by then, whatever it still says of the visit.
+_A_DAY_THERE = timedelta(hours=12)
+# What a clock brings up, not the hospital: being there is no reason to hear it at night.
+_OF_THE_CLOCK = frozenset({"reminded", "fasting", "medicine_due", "follow_up_due"})
+# 「您」 after these is the one who listens; elsewhere, in words about a visit, it is the patient.
+_THE_PATIENT = re.compile(r"(?<!帮)(?<!提醒)(?<!告诉)(?<!叫)您")
 
 
 def yuan(fen: int) -> str:
@@ -90,6 +97,8 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
             exam = part.examination
             preparation = ("检查前要空腹,不要吃东西。" if exam.fasting else "") + _sentence(exam.preparation)
             found |= {"name": exam.name, "place": exam.place, "room": exam.room_name, "preparation": preparation}
+            tonight = due_at is None or timezone.localdate() == timezone.localtime(due_at).date()
+            found["fast_from"] = "今晚十点以后不要吃东西" if tonight else "早饭先不要吃"
     for report in journey.reports:
         if report.report.id == part_id:
             found |= {"name": report.report.name, "report_sentence": cards.report_sentence(visit, report.report)}
@@ -127,6 +136,43 @@ def events(visit: Visit, journey: Journey, name: str, part_id: str = "", due_at:
         if card is not None:
             result.append(card)
     return result
+
+
+def in_quiet_hours(resident: Resident, now: datetime) -> bool:
+    clock, start, end = timezone.localtime(now).time(), resident.quiet_from, resident.quiet_until
+    return start <= clock < end if start <= end else clock >= start or clock < end
+
+
+def waits_for_morning(visit: Visit, journey: Journey, name: str, part_id: str, until: time, now: datetime) -> bool:
+    """Whether a prompt that came up in the quiet hours, which end at ``until``, is better said after them."""
+    if not PROMPTS[name].quiet or name in _OF_THE_CLOCK:
+        return PROMPTS[name].quiet
+    inside = journey.state in AT_THE_DOOR or journey.state is VisitState.IN_CONSULTATION
+    if inside or (journey.state is VisitState.CONSULTED and abs(now - visit.start) < _A_DAY_THERE):
+        return False  # she is at the hospital and waits for it
+    if name == "report_issued":
+        return not any(p.report.id == part_id and cards.is_critical(p.report) for p in journey.reports)
+    if name in ("stopped", "refused"):
+        return reminders.leave_at(journey, visit.start) > _next(until, now)  # else she would set out for nothing
+    return True
+
+
+def _next(clock: time, now: datetime) -> datetime:
+    local = timezone.localtime(now)
+    at = timezone.make_aware(datetime.combine(local.date(), clock))
+    return at if at > now else at + timedelta(days=1)
+
+
+def about(patient: Patient, said: list[Event]) -> list[Event]:
+    """The same words about a family member, to whoever looks after the visit: whose it is, and no button of hers."""
+    pronoun = "她" if patient.sex == Patient.Sex.FEMALE else "他"
+    return [
+        replace(event, text=f"{patient.name}的就诊:{_THE_PATIENT.sub(pronoun, event.text)}")
+        if isinstance(event, Say)
+        else event
+        for event in said
+        if not isinstance(event, Ask)  # a button acts for the one this conversation is about
+    ]
 
 
 def next_events(visit: Visit, journey: Journey) -> list[Event]:

@@ -1,6 +1,6 @@
 """What the companion does in the background: reminders that have come due. Due times live in rows, never in task ETAs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 # A reminder that could not be sent for this long has missed its point.
 TOO_LATE = timedelta(hours=6)
+# Longer than beat's pace, so that no end of quiet hours falls between two runs.
+JUST_NOW = timedelta(minutes=2)
 _PROMPT_OF = {
     Reminder.Kind.FASTING: "fasting",
     Reminder.Kind.FOLLOW_UP: "follow_up_due",
@@ -35,8 +37,25 @@ def send_due_reminders() -> int:
                 sent += _send(row)
             if row.kind == Reminder.Kind.MEDICINE:
                 visits.plan_reminders(row.visit, visits.journey_of(row.visit))  # the next dose
+    _wake(now)
     log.info("reminders_sent", count=sent)
     return sent
+
+
+def _wake(now: datetime) -> None:
+    """Where quiet hours have just ended, the open pages look what waited for the morning."""
+    ended, local = timezone.localtime(now - JUST_NOW), timezone.localtime(now)
+    if ended.date() != local.date():  # nobody's quiet hours end at midnight sharp
+        return
+    waiting = VisitPrompt.objects.filter(
+        said_at=None,
+        obsolete=False,
+        by_itself=True,
+        visit__resident__quiet_until__gt=ended.time(),
+        visit__resident__quiet_until__lte=local.time(),
+    )
+    for resident_id, visit_id in waiting.values_list("visit__resident_id", "visit_id").distinct():
+        visits.notify(resident_id, visit_id)
 
 
 def _send(row: Reminder) -> int:
