@@ -74,6 +74,15 @@ def from_knowledge() -> Iterator[Row]:
             for name, weight in entry.departments:
                 if weight >= 0.4 * best:
                     yield Row(text, name, KNOWLEDGE_SHARE * weight / best)
+    for row in knowledge.rows("phrases.csv"):
+        firsts, seconds = row["first"].split("|"), row["second"].split("|")
+        found = knowledge.weights(row["departments"])
+        best = max(weight for _, weight in found)
+        for second in seconds:
+            text = prepared(firsts[int(random.integers(len(firsts)))] + second)
+            for name, weight in found:
+                if weight >= 0.4 * best:
+                    yield Row(text, name, KNOWLEDGE_SHARE * weight / best)
 
 
 def from_facts(path: Path, table: Path) -> Iterator[Row]:
