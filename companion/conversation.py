@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from companion import llm, safety
+from companion import llm, pace, safety
 from companion.events import Ask, Event, Say
 from companion.exceptions import CompanionError
 from companion.fluency import Allowed, Fluency
@@ -44,7 +44,8 @@ class Turn:
     """One thing the resident said (``text``) or tapped (``action``: {"kind", ...}).
 
     ``now``: aware datetime in the province's zone. ``memory`` is changed in place. ``hospital_id`` names the tenant
-    whose budget a language model spends; it comes from the session, never from anybody's words.
+    whose budget a language model spends; it comes from the session, never from anybody's words. ``short``: one thought a
+    sentence, for somebody who listens slowly.
     """
 
     session_id: str
@@ -57,19 +58,22 @@ class Turn:
     text: str = ""
     action: dict[str, Any] | None = None
     hospital_id: str = ""
+    short: bool = False
 
 
 async def reply(turn: Turn) -> AsyncGenerator[Event, None]:
     """What is said and shown, in order. The memory is complete after each event, so the turn may be cut off anywhere."""
     memory = turn.memory
     heard: list[str] = []
-    keep = True
     async for event in _answered(turn):
         if isinstance(event, Say):
             event = await _guarded(turn, event)
-            if keep:
-                heard.append(event.text)
-                memory.said = heard
+            heard.append(event.text)
+            memory.said = heard
+            if turn.short or memory.rate < 1.0:
+                for sentence in pace.sentences(event.text):
+                    yield replace(event, text=sentence)
+                continue
         if isinstance(event, Ask) and memory.expecting and memory.expecting.get("name") == event.slot:
             memory.expecting.setdefault("words", heard[-1] if heard else "")
         yield event
@@ -334,6 +338,8 @@ async def _run(scene: Scene, skill: ModuleType, wish: Wish) -> AsyncIterator[Eve
     scene.wish = wish
     memory.last_understood["skill"] = _name(skill)
     memory.last_understood.setdefault("intent", wish.intent)
+    if wish.intent != "repeat":
+        memory.repeated = 0
     if kind_of(wish.intent) == "task" and wish.intent != UNKNOWN:
         memory.last_intent = wish.intent
         if not scene.answers(*registry.contract(skill).expects):

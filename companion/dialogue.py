@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, conversation, prompts, reminders, visits
+from companion import cards, conversation, pace, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -30,6 +30,7 @@ from hospitals.services import directory, waiting
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
 RESUME_WITHIN = timedelta(hours=12)
+ELDER_YEARS = 70
 SELF = {FamilyLink.Relation.SELF: "本人"}
 
 
@@ -46,8 +47,14 @@ class Session:
     rate: float
     turns: int
     resumed: bool
+    elder: bool = False
     lexicon: tuple[tuple[str, str], ...] = ()
     recent_turns: list[str] = field(default_factory=list)
+
+    @property
+    def short(self) -> bool:
+        """Whether one thought a sentence suits her: she is old, or has asked for slow speech."""
+        return self.elder or self.rate < 1.0
 
     def remember(self, turn_id: str) -> None:
         self.recent_turns = [*self.recent_turns[-REMEMBERED_TURNS:], turn_id]
@@ -78,6 +85,7 @@ def open_session(resident_id: UUID, conversation_id: UUID | None) -> Session:
         rate=resident.speech_rate,
         turns=row.turns_count,
         resumed=resumed and row.turns_count > 0,
+        elder=(cards.age_of(_own_card(resident)) or 0) >= ELDER_YEARS,
         lexicon=_lexicon(patient.id),
         recent_turns=list(row.memory.get("turn_ids", [])),
     )
@@ -170,6 +178,7 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
     loaded = await in_thread(_load, session)
     started = time.perf_counter()
     memory = DialogueMemory.from_dict(loaded.memory.get("dialogue", {}))
+    memory.rate = session.rate  # she may have set it on the page
     asked = conversation.Turn(
         session_id=str(session.id),
         turn_id=turn_id,
@@ -181,6 +190,7 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
         memory=memory,
         visits=VisitDesk(session.resident_id, session.patient_id, session.id),
         hospital_id=loaded.hospital_id,
+        short=session.short,
     )
     answered: list[Event] = []
     whole = False
@@ -303,7 +313,15 @@ def due_prompts(session: Session) -> list[Event]:
             said = [event for event in said if not isinstance(event, ShowCard)] + [first]
         said += _to_listener(session, visit, prompts.next_events(visit, journey))
     said += _offered_places(session)
-    return _label(session) + said if said else []
+    said = _label(session) + said if said else []
+    return _bite_by_bite(said) if session.short else said
+
+
+def _bite_by_bite(said: list[Event]) -> list[Event]:
+    result: list[Event] = []
+    for event in said:
+        result += [replace(event, text=s) for s in pace.sentences(event.text)] if isinstance(event, Say) else [event]
+    return result
 
 
 def _to_listener(session: Session, visit: Visit, said: list[Event]) -> list[Event]:

@@ -10,13 +10,14 @@ class DialogueMemory:
 
     ``expecting``: the question that is open, {"name", "skill", ...}; ``offers``: the slots shown last, as card data;
     ``triage``: the running assessment; ``person``: somebody the talk is about who has no card here;
-    ``last_understood``: what the quality loop keeps of the turn.
+    ``last_understood``: what the quality loop keeps of the turn; ``repeated``: how often in a row she asked to hear it again.
     """
 
     last_understood: dict[str, Any] = field(default_factory=dict)
     last_intent: str = ""
     last_text: str = ""
     said: list[str] = field(default_factory=list)
+    repeated: int = 0
     expecting: dict[str, Any] = field(default_factory=dict)
     triage: dict[str, Any] = field(default_factory=dict)
     departments: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ CONTRACT = Contract(
     actions=("book", "book_again"),
     expects=("offer", "confirm_book", "department", "confirm_double"),
     needs=("department", "slot"),
-    asks={"department": "您哪里不舒服?或者告诉我想挂哪个科。", "slot": "您想约哪家医院、什么时候?"},
+    asks={"department": "您哪里不舒服?或者告诉我想挂哪个科。", "slot": "您想约哪一家?"},
     does=("hospitals", "practitioners", "offers", "offer", "book", "upcoming", "next_step"),
     says="names one concrete slot before booking it, shows the others, and says so when it was taken meanwhile",
 )
@@ -144,7 +144,7 @@ async def show(scene: Scene, when: When | None, *, concrete: bool) -> AsyncItera
     memory.offers = as_card(found)
     if not concrete:
         yield slots_card(scene, found, when)
-        yield Say(f"这几家有{_department(scene, found)}的号。您想约哪家医院、什么时候?")
+        yield Say(f"这几家有{_department(scene, found)}的号。您想约哪一家?")
         yield scene.ask("offer", _day_options())
         return
     if len(found) == 1:

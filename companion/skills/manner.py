@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from companion import pace
 from companion.events import Adjust, Event, Say
 from companion.skills.scene import Contract, Scene
 
@@ -22,8 +23,10 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
             yield Adjust("stop")
         case "repeat":
             yield Adjust("repeat")
+            memory.repeated += 1
             for words in before or ["我还没有说过话。"]:
-                yield Say(words)
+                for sentence in pace.sentences(words) if memory.repeated > 1 else [words]:
+                    yield Say(sentence)  # not understood twice: in smaller bites
         case "slower" | "faster":
             step = -0.15 if scene.wish.intent == "slower" else 0.15
             memory.rate = round(min(_FASTEST, max(_SLOWEST, memory.rate + step)), 2)

@@ -14,7 +14,7 @@ CONTRACT = Contract(
     intents=("triage",),
     expects=("triage",),
     needs=("symptom",),
-    asks={"symptom": "哪里不舒服?怎么个不舒服法?"},
+    asks={"symptom": "您哪里不舒服?"},
     does=(*book.CONTRACT.does, "nearest_emergency", "report_incident", "request_human"),
     says="how urgent it is with a deadline and what to do, the department with its reason, and free slots for it",
 )
@@ -92,7 +92,7 @@ def why(assessed: triage.Assessment) -> str:
         for m in assessed.mentions
         if m.counts == 1.0 and any(name == best and weight > 0 for name, weight in m.departments)
     ]
-    words = list(dict.fromkeys(words))[:3]
+    words = [w for w in dict.fromkeys(words) if not any(w != other and w in other for other in words)][:2]
     about = next((r.text for r in assessed.reasons if r.direction == "about"), "")
     if about:
         return f"{about}。"
@@ -111,7 +111,8 @@ async def advise(scene: Scene, assessed: triage.Assessment) -> AsyncIterator[Eve
     raised = next((r for r in assessed.reasons if r.direction == "raises"), None)
     if raised:
         yield Say(f"{raised.text}。", sources=(raised.source,) if raised.source else ())
-    yield Say(f"{assessed.title},{assessed.deadline}。{assessed.action}")
+    told = assessed.deadline in assessed.action or assessed.title[:4] in assessed.deadline
+    yield Say(f"{assessed.title}{'' if told else f',{assessed.deadline}'}。{assessed.action}")
     yield ShowCard("departments", departments_card(assessed))
     if assessed.watch_for:
         yield Say(f"如果{assessed.watch_for[0]},要马上再告诉我或者去医院。")
