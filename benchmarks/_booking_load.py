@@ -1,6 +1,6 @@
 """Many clients on kept connections, in a process of their own; reads a plan from standard input and prints what came.
 
-Plan: {"host", "port", "connections", "waves": [[[token, slot, key], ...], ...], "together"}. ``together``: each wave is
+Plan: {"host", "port", "connections", "waves": [[[token, patient, slot, key], ...], ...], "together"}. ``together``: each wave is
 sent at one moment, one request a connection, and the next waits for it; else a wave is worked off, one request at a time
 on each connection. Raw protocols rather than an HTTP client: the load should cost little beside what it loads.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-Wish = tuple[str, str, str]
+Wish = tuple[str, str, str, str]
 
 
 class Client(asyncio.Protocol):
@@ -45,8 +45,8 @@ class Client(asyncio.Protocol):
 
     async def ask(self, wish: Wish) -> tuple[int, float]:
         """(status, milliseconds)."""
-        token, slot, key = wish
-        body = json.dumps({"slot": slot, "key": key})
+        token, patient, slot, key = wish
+        body = json.dumps({"patient": patient, "slot": slot, "key": key})
         self.answered = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
         self.transport.write(

@@ -1,8 +1,8 @@
 """The door that the booking benchmark knocks at: a resident's booking over HTTP, as the websocket makes it.
 
 The service itself takes bookings by the websocket's turns only; this is the same work without the conversation around
-it: her token is verified, consent is looked up, the place is taken, the visit recorded. POST {"slot", "key"} with a
-bearer token; 201, or a problem document with the error's own status. Seeding: ``python -m benchmarks._booking_web``.
+it: her token is verified, consent is looked up, the place is taken, the visit recorded. POST {"patient", "slot", "key"} with
+a bearer token; 201, or a problem document with the error's own status. Seeding: ``python -m benchmarks._booking_web``.
 """
 
 import json
@@ -23,17 +23,12 @@ from companion.models import FamilyLink  # noqa: E402
 from companion.port import VisitDesk  # noqa: E402
 
 
-def _desk(token: str) -> VisitDesk:
-    """Her own card's desk. A socket does this once, when it opens."""
-    resident = signin.verify(token).resident_id
-    patient = FamilyLink.objects.filter(resident_id=resident, relation="self").values_list("patient_id", flat=True)[0]
-    return VisitDesk(resident, patient, UUID(int=0))
-
-
 async def _book(headers: dict[bytes, bytes], body: bytes) -> tuple[int, dict[str, Any]]:
     try:
         wish = json.loads(body)
-        desk = await in_thread(_desk, headers.get(b"authorization", b"").decode().removeprefix("Bearer "))
+        token = headers.get(b"authorization", b"").decode().removeprefix("Bearer ")
+        resident_id = (await in_thread(signin.verify, token)).resident_id
+        desk = VisitDesk(resident_id, UUID(wish["patient"]), resident_id)
         visit = await desk.book(slot_id=wish["slot"], key=wish["key"])
     except CompanionError as error:
         return error.status_code, {"code": error.code, "detail": error.detail, "status": error.status_code}
@@ -67,7 +62,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
     from companion.models import Patient, Resident
     from hospitals.models import Department, Hospital, Practitioner, Schedule, Slot
 
-    tokens = []
+    signed_in: list[list[str]] = []
     for number in range(residents):
         token, who = signin.open_session(Identity("bench", "app", f"resident-{number}"))
         resident = Resident.objects.get(id=who.resident_id)
@@ -80,7 +75,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
             sex="female",
         )
         FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=timezone.now())
-        tokens.append(token)
+        signed_in.append([token, str(patient.id)])
     morning = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=2)
     slots: list[list[str]] = []
     for number in range(hospitals):
@@ -111,7 +106,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
             )
         Slot.objects.bulk_create(made)
         slots.append([str(slot.id) for slot in made])
-    return {"tokens": tokens, "slots": slots}
+    return {"residents": signed_in, "slots": slots}
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Web:
 
     port: int
     database: Database
-    tokens: list[str]
+    residents: list[list[str]]  # token, patient
     slots: list[list[str]]
 
 
@@ -64,7 +64,7 @@ def web(name: str, *, processes: int = WEB_PROCESSES, **rows: int) -> Iterator[W
                 port = probe.getsockname()[1]
             log = Path(folder) / "web.log"
             with log.open("w") as written, _serving(port, processes, service, written):
-                yield Web(port, made, seeded["tokens"], seeded["slots"])
+                yield Web(port, made, seeded["residents"], seeded["slots"])
         finally:
             redis.stop()
 
@@ -114,7 +114,7 @@ def load(web: Web, waves: list[list[list[str]]], *, connections: int, together: 
 
 def rush(web: Web, slots: list[str]) -> list[dict[str, Any]]:
     """A wave a slot: every client wants it at the same moment."""
-    waves = [[[token, slot, f"rush-{slot}"] for token in web.tokens[:CLIENTS]] for slot in slots]
+    waves = [[[*resident, slot, f"rush-{slot}"] for resident in web.residents[:CLIENTS]] for slot in slots]
     return load(web, waves, connections=CLIENTS, together=True)
 
 
@@ -163,7 +163,7 @@ def _spread() -> Iterator[dict[str, Any]]:
         for n in range(SPREAD_WAVES * SPREAD_WISHES):
             turn, resident = divmod(n, RESIDENTS)
             slot = served.slots[(resident * 7 + turn) % HOSPITALS][turn % HALF_DAYS]
-            waves[n // SPREAD_WISHES].append([served.tokens[resident], slot, f"spread-{n}"])
+            waves[n // SPREAD_WISHES].append([*served.residents[resident], slot, f"spread-{n}"])
         came = load(served, waves, connections=SPREAD_CONNECTIONS, together=False)
         statement = list(_statement(served))
     failed = sum(1 for wave in came for status, _ms in wave["answers"] if status != 201)

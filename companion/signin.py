@@ -15,8 +15,12 @@ from companion.exceptions import NotSignedIn
 from companion.identity.base import Identity
 from companion.models import ExternalIdentity, Resident, ResidentSession
 from hospitals import vault
+from hospitals.services.compiled import Compiled
 
 SALT = "companion.resident"
+_sessions = Compiled(  # every request of a resident begins with it
+    lambda session: ResidentSession.objects.filter(id=session).values_list("resident_id", "expires_at", "revoked_at")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,13 @@ def verify(token: str) -> SignedIn:
         raise NotSignedIn(code="token_expired") from error
     except (signing.BadSignature, KeyError, ValueError, TypeError) as error:
         raise NotSignedIn from error
-    session = ResidentSession.objects.filter(id=session_id).first()
-    if session is None or session.revoked_at:
+    found = _sessions.rows(session=session_id)
+    if not found or found[0][2]:
         raise NotSignedIn(code="token_revoked")
-    if session.expires_at <= timezone.now():
+    resident_id, expires_at, _revoked_at = found[0]
+    if expires_at <= timezone.now():
         raise NotSignedIn(code="token_expired")
-    return SignedIn(session.resident_id, session.id, session.expires_at)
+    return SignedIn(resident_id, session_id, expires_at)
 
 
 def revoke(session_id: UUID) -> None:

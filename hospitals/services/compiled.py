@@ -43,13 +43,14 @@ class Compiled:
         compiler, sql, params, places, converters = self._ready
         sent = list(params)
         for at, name in places.items():
-            sent[at] = self._adapted(parts[name])
+            sent[at] = adapted(parts[name])
         with connection.cursor() as cursor:
             cursor.execute(sql, sent)
             found = cursor.fetchall()
         return [tuple(row) for row in compiler.apply_converters(found, converters)] if converters else found
 
-    @staticmethod
-    def _adapted(part: Part) -> Part:
-        native = isinstance(part, str) or connection.features.has_native_uuid_field
-        return part if native else part.hex  # type: ignore[union-attr]
+
+def adapted(part: Part) -> Part:
+    """As this database keeps it: SQLite has no UUIDs."""
+    native = isinstance(part, str) or connection.features.has_native_uuid_field
+    return part if native else part.hex  # type: ignore[union-attr]

@@ -30,7 +30,7 @@ def test_two_hundred_after_one_half_day_of_fifty_places(served: Web) -> None:
 def test_two_hundred_after_fifty_slots_of_one_place(served: Web) -> None:
     slots = served.slots[0][1:]
     booking.leave_free(served, slots, 1)
-    wishes = [[token, slots[n % PLACES], f"k-{n}"] for n, token in enumerate(served.tokens)]
+    wishes = [[*resident, slots[n % PLACES], f"k-{n}"] for n, resident in enumerate(served.residents)]
     (wave,) = booking.load(served, [wishes], connections=CLIENTS, together=True)
     assert Counter(status for status, _ms in wave["answers"]) == {201: PLACES, 409: CLIENTS - PLACES}
     assert booking.sold(served, slots) == dict.fromkeys(slots, (0, 1))
@@ -40,7 +40,7 @@ def test_the_same_request_sent_ten_times_at_once_books_once(served: Web) -> None
     slot = served.slots[0][1]
     booking.leave_free(served, [slot], 10)
     before = booking.sold(served, [slot])[slot]
-    wishes = [[served.tokens[7], slot, "again"]] * 10
+    wishes = [[*served.residents[7], slot, "again"]] * 10
     (wave,) = booking.load(served, [wishes], connections=10, together=True)
     free, sold = booking.sold(served, [slot])[slot]
     assert {status for status, _ms in wave["answers"]} == {201}
