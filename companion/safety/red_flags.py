@@ -5,7 +5,7 @@ The facts (words, kinds, what to do, sources) are in companion/data/safety/red_f
 
 import re
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ class _Rule:
     id: str
     kind: str
     level: str
-    when: tuple[tuple[re.Pattern[str], ...], ...]
-    unless: re.Pattern[str] | None
+    when: tuple[tuple[str, ...], ...]
+    unless: str
     within: int
     knowledge: bool
     settled: bool
@@ -66,20 +66,20 @@ def read_yaml(path: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def load() -> RedFlagRules:
-    """Read and compile the rules once a process (about 0.1 s)."""
+    """Read the rules once a process; a pattern is compiled when a text first reaches it."""
     data = read_yaml(DATA / "red_flags.yaml")
     sets = data["sets"]
 
-    def compiled(pattern: str) -> re.Pattern[str]:
-        return re.compile(re.sub(r"\{([a-z_]+)\}", lambda name: f"(?:{sets[name[1]]})", pattern.strip()))
+    def filled(pattern: str) -> str:
+        return re.sub(r"\{([a-z_]+)\}", lambda name: f"(?:{sets[name[1]]})", pattern.strip())
 
     rules = tuple(
         _Rule(
             id=row["id"],
             kind=row["kind"],
             level=row["level"],
-            when=tuple(tuple(compiled(part) for part in way.split(" & ")) for way in row["when"]),
-            unless=compiled(row["unless"]) if row.get("unless") else None,
+            when=tuple(tuple(filled(part) for part in way.split(" & ")) for way in row["when"]),
+            unless=filled(row["unless"]) if row.get("unless") else "",
             within=row.get("within", 40),
             knowledge=row.get("knowledge", False),
             settled=row.get("settled", False),
@@ -96,9 +96,14 @@ def prepared(text: str) -> str:
     return mend(normalise(text), load().slips)
 
 
-def _spans(pattern: re.Pattern[str], scope: Scope) -> list[tuple[int, int]]:
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _spans(pattern: str, scope: Scope) -> list[tuple[int, int]]:
     found = []
-    for hit in pattern.finditer(scope.text):
+    for hit in _compiled(pattern).finditer(scope.text):
         if hit.start() == hit.end():
             continue
         if scope.asserted(*hit.span()):
@@ -135,7 +140,7 @@ def _fires(rule: _Rule, scope: Scope) -> tuple[int, int] | None:
             met = _meet(groups, rule.within)
             if met is None:
                 continue
-            if rule.unless and rule.unless.search(scope.text):
+            if rule.unless and _compiled(rule.unless).search(scope.text):
                 return None
             return met
     return None

@@ -7,6 +7,8 @@ from companion.triage.values import Facts, Mention, Reason, Urgency, more_urgent
 HIGH_FEVER_C = 39.0
 LONG_FEVER_DAYS = 3
 _MINOR_DAYS = 7
+_INJURY_DAYS = 14  # an injury older than this, or already a scar, is no longer today's
+_INJURIES = frozenset({"trauma", "fracture", "burn", "wound", "animal_bite"})
 
 
 def _hidden_by(mention: Mention, now: list[Mention], minor: frozenset[str]) -> bool:
@@ -40,8 +42,13 @@ def decide(
     slight = facts.severity != "severe" and (
         facts.severity == "mild" or (facts.duration_days is not None and facts.duration_days <= lexicon.minor["days"])
     )
+    healed = any(mention.concept in ("scar", "fracture_care") for mention in now) or (
+        facts.duration_days is not None and facts.duration_days > _INJURY_DAYS
+    )
     for mention in now:
         own = mention.level
+        if healed and mention.concept in _INJURIES and own == "within_24h":
+            own = "outpatient"
         if slight and own == "outpatient" and (mention.concept in minor or _hidden_by(mention, now, minor)):
             own = "self_care"
         if facts.course == "long" and own == "within_24h":
