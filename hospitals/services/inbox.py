@@ -41,6 +41,8 @@ _APPOINTMENT: dict[EventType, tuple[tuple[str, ...], str]] = {
     EventType.ENCOUNTER_CHECKED_IN: ((A.PENDING, A.BOOKED, A.NO_SHOW), A.CHECKED_IN),
     EventType.ENCOUNTER_FINISHED: ((A.PENDING, A.BOOKED, A.CHECKED_IN), A.FINISHED),
 }
+# The place was given back: nothing that comes late takes it again.
+_ENDED = frozenset({A.REFUSED, A.CANCELLED, A.STOPPED})
 _GIVES_BACK = frozenset({EventType.APPOINTMENT_REFUSED, EventType.APPOINTMENT_CANCELLED, EventType.SCHEDULE_STOPPED})
 
 
@@ -89,6 +91,8 @@ def store(event: HospitalEvent) -> Receipt:
             with transaction.atomic():
                 row.save(force_insert=True)
         except IntegrityError:  # the same event, at the same moment
+            if not known:
+                raise UnknownAppointment from None
             return Receipt(event.event_id)
     elif known and row.state == State.DEAD and row.reason == UnknownAppointment.code:
         # sent again after the appointment became known: it is no dead letter any more
@@ -154,8 +158,12 @@ def _apply(event: HospitalEvent) -> Appointment:
         raise UnknownAppointment
     if event.type not in _APPOINTMENT:
         return row
-    sources, target = _APPOINTMENT[event.type]
-    moved = Appointment.objects.filter(id=row.id, state__in=sources).update(state=target, changed_at=timezone.now())
+    # Held, so that two events of one appointment are folded one after the other.
+    Appointment.objects.select_for_update().filter(id=row.id).values_list("id").first()
+    row.refresh_from_db(fields=["state"])
+    state, moved = _state_after(event), 0
+    if row.state not in _ENDED and state != row.state:
+        moved = Appointment.objects.filter(id=row.id, state=row.state).update(state=state, changed_at=timezone.now())
     if event.type in _GIVES_BACK:
         from hospitals.services import booking  # booking writes commands and events, so it stands above
 
@@ -164,6 +172,19 @@ def _apply(event: HospitalEvent) -> Appointment:
         if moved:
             booking.give_back(row.slot)
     return row
+
+
+def _state_after(event: HospitalEvent) -> str:
+    """Where the hospital's events put this appointment, in the hospital's order, however they came."""
+    moving = [kind.value for kind in _APPOINTMENT]
+    heard = InboxEvent.objects.filter(appointment_key=event.appointment_id, type__in=moving, state=State.DONE)
+    told = {*heard.values_list("sequence", "event_id", "type"), (event.sequence, event.event_id, event.type.value)}
+    state: str = A.PENDING
+    for _sequence, _event_id, kind in sorted(told):
+        sources, target = _APPOINTMENT[EventType(kind)]
+        if state in sources:
+            state = target
+    return state
 
 
 def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:

@@ -34,8 +34,6 @@ class SandboxConnector:
             return Acknowledgement(accepted=False, reason=error.detail)
         if command.idempotency_key in visit.commands:
             return Acknowledgement(accepted=True, reference=str(visit.ticket or ""))
-        visit.commands = [*visit.commands, command.idempotency_key]
-        visit.save(update_fields=["commands"])
         try:
             if command.kind is CommandKind.CHECK_IN:
                 desk.require(visit, Stage.BOOKED, Stage.OFF, Stage.MISSED, because="已经取过号了。")
@@ -46,7 +44,9 @@ class SandboxConnector:
             elif command.kind is CommandKind.PAY:
                 self._pay(visit, str(command.data.get("invoice_id", "")))
         except WrongState as error:
-            return Acknowledgement(accepted=False, reason=error.detail)
+            return Acknowledgement(accepted=False, reason=error.detail)  # not remembered: asked again it is refused again
+        visit.commands = [*visit.commands, command.idempotency_key]
+        visit.save(update_fields=["commands"])
         return Acknowledgement(accepted=True, reference=visit.appointment_id.hex[:12])
 
     def _book(self, system: SandboxSystem, command: Command) -> Acknowledgement:
