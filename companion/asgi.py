@@ -16,7 +16,10 @@ from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from companion.checks import refuse_to_start  # noqa: E402
 from companion.consumers import CompanionConsumer  # noqa: E402
+
+refuse_to_start()
 
 application = ProtocolTypeRouter(
     {

@@ -4,12 +4,14 @@ companion.E001 no secret in production    companion.E002 unknown speech engine  
 companion.E004 development sign-in in production    companion.E005 a backend that cannot be imported
 companion.E006, companion.W002 language models (companion.llm.checks)
 companion.W001 a public address without TLS in production
+companion.E007 debugging in production    companion.E008 any host name in production
 """
 
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 
@@ -49,3 +51,25 @@ def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = "Set COMPANION_PUBLIC_URL to the https address; browsers and mini-programs refuse sound and sockets without."
         found.append(Warning("The public address has no TLS.", hint=hint, id="companion.W001"))
     return found
+
+
+@register()
+def production_is_closed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Nothing of development is left open in production."""
+    if settings.MODE != "production":
+        return []
+    found: list[CheckMessage] = []
+    if settings.DEBUG:
+        found.append(Error("Debugging is on.", hint="Take COMPANION_DEBUG away.", id="companion.E007"))
+    if not settings.ALLOWED_HOSTS or any(host.startswith("*") for host in settings.ALLOWED_HOSTS):
+        hint = "Name the hosts in COMPANION_ALLOWED_HOSTS."
+        found.append(Error("Any host name is answered.", hint=hint, id="companion.E008"))
+    return found
+
+
+def refuse_to_start() -> None:
+    """For the web process, whose server runs no checks by itself. Raises ``ImproperlyConfigured`` in production."""
+    if settings.MODE == "production":
+        wrong = [message for message in run_checks() if message.is_serious()]
+        if wrong:
+            raise ImproperlyConfigured("\n".join(str(message) for message in wrong))

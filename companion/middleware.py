@@ -1,32 +1,68 @@
-"""Headers every answer carries, and one log line a request: method, route's name, status, duration; never a path."""
+"""Headers every answer carries, the end of staff's sessions, and one log line a request that never holds a path."""
 
 import time
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, logout
 from django.http import HttpRequest, HttpResponse
 
 log = structlog.get_logger(__name__)
 
-# The page loads nothing from anywhere else. blob: and data: are the player's decoded pictures.
+SOCKETS = " ".join(origin.replace("http", "ws", 1) for origin in settings.WEBSOCKET_ORIGINS)
+# The page loads nothing from anywhere else. blob: and data: are the player's decoded pictures. Browsers of some years
+# ago do not count sockets among 'self', so the socket's address is named.
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
         "img-src 'self' data: blob:",
         "media-src 'self' blob:",
-        "connect-src 'self' ws: wss:",
-        "style-src 'self' 'unsafe-inline'",
+        f"connect-src 'self' {SOCKETS}".strip(),
+        "style-src 'self'",
         "script-src 'self'",
-        "frame-ancestors 'self'",
+        "object-src 'none'",
+        "frame-ancestors 'none'",
         "base-uri 'none'",
         "form-action 'self'",
     ]
 )
-# The admin's theme evaluates Alpine expressions, and the API page's viewer starts from an inline script.
-LOOSER = CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'")
+# The API page's viewer starts from an inline script and brings its styles along.
+VIEWER = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "script-src 'self'", "script-src 'self' 'unsafe-inline'"
+)
+# The admin's theme evaluates Alpine expressions besides.
+ADMIN = VIEWER.replace("script-src 'self' 'unsafe-inline'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'")
+PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"  # the page asks for none of them
+SIGNED_IN_AT = "signed_in_at"
 
 
 class SecurityHeadersMiddleware:
+    """Outermost, so that files, redirects and refusals of other middlewares carry the headers as well."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        match = request.resolver_match
+        policy = CONTENT_SECURITY_POLICY
+        if match is not None and match.app_name == "admin":
+            policy = ADMIN
+        elif match is not None and match.url_name == "api-docs":
+            policy = VIEWER
+        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        response.headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path_info.startswith("/api/"):  # personal unless a view says otherwise
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class RequestLogMiddleware:
+    """One line a request: method, the route's name, status, duration."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
@@ -34,9 +70,6 @@ class SecurityHeadersMiddleware:
         started = time.perf_counter()
         response = self.get_response(request)
         match = request.resolver_match
-        looser = match is not None and (match.app_name == "admin" or match.url_name in {"api-docs"})
-        response.headers.setdefault("Content-Security-Policy", LOOSER if looser else CONTENT_SECURITY_POLICY)
-        response.headers.setdefault("Permissions-Policy", "camera=(self), microphone=(self), geolocation=(self)")
         if match is not None and match.url_name != "health":
             log.info(
                 "request",
@@ -46,3 +79,18 @@ class SecurityHeadersMiddleware:
                 duration_ms=round((time.perf_counter() - started) * 1000),
             )
         return response
+
+
+class StaffSessionMiddleware:
+    """Signs staff out some hours after they signed in, however busy they are; idle ones end by the cookie's age."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # only where sessions are used: looking into one makes an answer vary by cookie
+        if request.path_info.startswith("/admin/") and SESSION_KEY in request.session:
+            since = request.session.setdefault(SIGNED_IN_AT, time.time())
+            if not 0 <= time.time() - since < settings.STAFF_SESSION_LONGEST_S:
+                logout(request)
+        return self.get_response(request)

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "companion.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -89,7 +90,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "companion.middleware.SecurityHeadersMiddleware",
+    "companion.middleware.StaffSessionMiddleware",
+    "companion.middleware.RequestLogMiddleware",
     "hospitals.middleware.TenantMiddleware",
 ]
 
@@ -203,6 +205,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # plain modules, no build step: served from where they stand
 
 # --- swappable backends (one instance a process; a dotted path and its options) ---------------------------
@@ -295,10 +298,25 @@ WEBSOCKET_MAX_TEXT_BYTES = 64 * 1024
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-SESSION_COOKIE_HTTPONLY = True
+# Cookies are the admin's alone. __Host-: sent by this host only, over TLS only; the demo has no TLS.
+_COOKIE = "__Host-" if MODE == "production" else ""
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_COOKIE}sessionid", f"{_COOKIE}csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MODE == "production"
+SESSION_COOKIE_AGE, SESSION_SAVE_EVERY_REQUEST = 1800, True  # idle for half an hour: signed out
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+STAFF_SESSION_LONGEST_S = 12 * 3600
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "companion.staff.WordsOfThisPlace"},
+]
+UNFOLD = {"LOGIN": {"form": "companion.staff.SignInForm"}}
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if MODE == "production" else None
 SECURE_HSTS_SECONDS = 31_536_000 if MODE == "production" else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 from companion.observability import LOGGING  # noqa: E402,F401  (needs no settings; kept in its own room)
