@@ -203,6 +203,8 @@ async def _spoken(scene: Scene, text: str, helper: Fluency | None) -> AsyncItera
         yield event
         if memory.last_understood.get("skill") == "people":
             return
+    if scene.understood is not understood:  # a correction of whom it is about brings the wish before it back
+        memory.last_understood = scene.understood.to_log()
     async for event in _dispatch(scene, context, helper):
         yield event
 
@@ -249,7 +251,7 @@ async def _turn_to(scene: Scene, person: Person, matches: tuple[PersonView, ...]
         if understood.correction and intent in ("switch_person", UNKNOWN) and last_text:
             memory.departments, memory.hospital_id, memory.hospital_name, memory.when = wanted
             scene.expecting = {}
-            again = last_text if last_intent != "triage" or not before else ",".join(before)
+            again = last_text if last_intent != "triage" or not before else ",".join(text for text, _question in before)
             scene.understood = replace(understood, text=again, wishes=(Wish(last_intent, 3.0, again, "again"),))
         return
     if len(matches) > 1:

@@ -53,6 +53,7 @@ __all__ = [
     "library",
     "medicine",
     "medicine_cautions",
+    "names_medicine",
     "procedure",
     "reason",
 ]
@@ -98,6 +99,14 @@ def reason(text: str) -> ReasonEntry | None:
 def medicine(name: str) -> MedicineEntry | None:
     """The medicine that this name or text names: generic name, brand word or everyday word."""
     return library().find(name, "medicine", MedicineEntry)
+
+
+def names_medicine(text: str) -> bool:
+    """Whether the text holds the name of a medicine or of a class of them."""
+    known = library()
+    return any(
+        kind == "medicine" for _, _, named in known.lexicon.matches(known.spoken.plain(text)) for kind, _ in named
+    )
 
 
 def examination(name: str) -> ExaminationEntry | None:

@@ -71,7 +71,7 @@ def find_days(text: str, today: date, found: list[tuple[int, str]]) -> tuple[dat
         if not kept or entry[0] >= kept[-1][1]:
             kept.append(entry)
     chosen = kept[0]
-    if len(kept) > 1 and re.search(r"不是|不要|改成|改到|换成|换到|还是|不对|说错", text[: kept[-1][0]]):
+    if len(kept) > 1 and re.search(r"不是|不要|去不了|去不成|来不了|没空|改|换|还是|不对|说错", text[: kept[-1][0]]):
         chosen = kept[-1]
     elif len(kept) > 1 and re.search(r"^(?:到|至|或者?|和|跟|、)", text[chosen[1] : kept[1][0]] or "、"):
         chosen = (chosen[0], kept[1][1], min(chosen[2], kept[1][2]), max(chosen[3], kept[1][3]))

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from companion import triage
+from companion import knowledge, triage
 from companion.understanding import examples
-from companion.understanding.intents import CONNECTIVES, FILLERS, RULES, SYMPTOMS, Scored, kind_of, scores
+from companion.understanding.intents import CONNECTIVES, FILLERS, RULES, STRONG, SYMPTOMS, Scored, kind_of, scores
 from companion.understanding.names import DEPARTMENTS, find_practitioner, hospital_index
 from companion.understanding.numerals import number
 from companion.understanding.people import Person, find_person
@@ -107,6 +107,10 @@ class Understanding:
 _CORRECTION = re.compile(
     r"^(?:不是(?:的)?|不对|错了|说错了|搞错了|弄错了|我说错了|我是说|我说的是|应该是|不不|不,)(?:的|啦|了|呀|哦|,|,|。|、|\s)*(?:是|我是说|应该是|我要|要|我说)?"
 )
+# 「不是市一院,是中医院」: what is named first is what she does not mean.
+_NOT_THIS = re.compile(
+    r"^(?:不(?:是|要|去|看|挂|约))[^,\uff0c。]{1,10}(?<!了)[,\uff0c、](?:我)?(?:就)?(?:是|要|想|去|看|挂|约|换|改)+(?:成|到)?"
+)
 _MIDWAY = re.compile(r"(?:哦|噢|呃|等等)?(?:不对|说错了|错了|我说错了|不是|哦不)[,,、 ]+(?:是|应该是|我是说)?")
 _LIFT = re.compile(
     r"电梯|轮椅|推(?:着)?车|走不(?:动|了)|爬不动|腿脚不|腿(?:不好|疼)|不(?:想|能|愿)(?:走|爬)楼|拄拐|婴儿车|担架"
@@ -138,8 +142,9 @@ def normalise(text: str) -> str:
         text = text.replace(half, full)
     text = re.sub(r"\s+(?=[一-龥])|(?<=[一-龥])\s+", "", text)
     text = re.sub(r"(.)\1{3,}", r"\1", text)
+    text = re.sub(r"[啦咯喽]", "了", text)
     shorter = FILLERS.sub("", text)
-    return shorter or text
+    return shorter if re.search(r"\w", shorter) else text
 
 
 def understand(text: str, context: Context) -> Understanding:
@@ -150,6 +155,11 @@ def understand(text: str, context: Context) -> Understanding:
     if not nothing and not (first.intent == "triage" and not first.symptoms and not first.slots.departments):
         return first
     told = nothing and not first.answer and _tells_a_symptom(said)
+    corrected = _terms().corrected(said)
+    if nothing and not told and corrected != said:
+        second = _read(corrected, context)
+        if second.intent != UNKNOWN:
+            return replace(second, heard_as=corrected, reasons=(*second.reasons, "by_sound"))
     like = examples.on_file().nearest(said) if nothing and not first.answer and not context.expecting else None
     if like and like.similarity >= (_ALIKE_OVER_SYMPTOM if told else _ALIKE):
         wish = Wish(like.intent, like.similarity, said, like.sentence)
@@ -157,7 +167,6 @@ def understand(text: str, context: Context) -> Understanding:
     if first.intent != UNKNOWN and nothing and not told:
         return first
     meant = replace(first, wishes=(Wish("triage", 2.5, said, "symptom"),), symptoms=True) if told else first
-    corrected = _terms().corrected(said)
     if corrected == said or (told and len(said) > _SHORT):
         return meant
     second = _read(corrected, context)
@@ -177,7 +186,7 @@ def _tells_a_symptom(text: str) -> bool:
 def _read(said: str, context: Context) -> Understanding:
     reasons: list[str] = []
     correction = False
-    match = _CORRECTION.match(said)
+    match = _NOT_THIS.match(said) or _CORRECTION.match(said)
     rest = said
     if match and match.end() < len(said):
         correction, rest = True, said[match.end() :]
@@ -275,6 +284,14 @@ def _wishes(text: str, context: Context, slots: Slots, symptoms: bool, reasons: 
     return tuple(found[:_MAX_WISHES])
 
 
+_ASKING = re.compile(r"吗|么|不$|没$|什么|啥|怎么|咋|多久|几|能|可以|会|好不好|要不要")
+
+
+def _asks_of_medicine(clause: str) -> bool:
+    """Whether a medicine is named and something is asked of it: 「阿司匹林啥时候吃」 is no complaint."""
+    return bool(_ASKING.search(clause)) and knowledge.names_medicine(clause)
+
+
 def _best(clause: str, context: Context) -> Scored | None:
     ranked = [s for s in scores(clause) if s.kind != "answer"]
     symptoms = bool(SYMPTOMS.search(clause))
@@ -294,6 +311,8 @@ def _best(clause: str, context: Context) -> Scored | None:
                 ranked = [
                     Scored(s.intent, s.kind, s.score + 0.4, s.because) if s.intent == "triage" else s for s in ranked
                 ]
+    elif _asks_of_medicine(clause) and not any(s.intent == "medicine" and s.score >= STRONG for s in ranked):
+        ranked.append(Scored("health_question", "task", 3.4, clause[:8]))
     elif teach and not any(s.intent in ("examination", "medicine", "report") for s in ranked):
         ranked.append(Scored("health_question", "task", 3.4, teach.group()))
     if not ranked:
