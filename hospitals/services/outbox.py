@@ -61,6 +61,11 @@ def deliver(hospital_id: UUID, command_id: UUID) -> bool:
             return False
         except ConnectorRefused as error:
             answer = Acknowledgement(accepted=False, reason=error.detail)
+        except Exception:  # noqa: BLE001  a connector's own bug: the command waits, and other hospitals' go on
+            log.exception("connector_failed", hospital=str(hospital_id), event_type=row.kind)
+            circuit.failed(hospital_id, ConnectorUnavailable(code="connector_failed"))
+            _later(row, "connector_failed")
+            return False
         circuit.succeeded(hospital_id)
         _done(row, answer)
         return True

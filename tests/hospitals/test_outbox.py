@@ -1,0 +1,235 @@
+"""What residents did reaches their hospital once, in order, whatever its system does; and another hospital never notices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from unittest.mock import patch
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hospitals import tenancy
+from hospitals.connectors.base import Acknowledgement, Command, CommandKind
+from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
+from hospitals.models import Appointment, Circuit, OutboxCommand
+from hospitals.services import circuit, outbox
+from tests.hospitals.clinics import NOW, Clinic, a_clinic
+
+FAULTS = ("down", "silent", "broken")
+State = OutboxCommand.State
+
+
+@dataclass
+class HospitalSystem:
+    """A hospital's system with a script of what each call meets; afterwards it is well. It knows a key it has seen."""
+
+    script: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    done: list[tuple[CommandKind, str]] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def execute(self, command: Command) -> Acknowledgement:
+        meets = self.script.pop(0) if self.script else "well"
+        self.calls.append(meets)
+        if meets == "down":
+            raise ConnectorUnavailable
+        if meets == "refuse":
+            return Acknowledgement(accepted=False, reason="号源已满")
+        if meets == "refuse by error":
+            raise ConnectorRefused
+        if command.idempotency_key not in self.keys:
+            self.keys.add(command.idempotency_key)
+            self.done.append((command.kind, command.appointment_id))
+        if meets == "silent":
+            raise OutcomeUnknown
+        if meets == "broken":
+            raise RuntimeError("a bug in the connector")
+        return Acknowledgement(accepted=True, reference="R1")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now: datetime = timezone.now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def on(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
+
+
+@contextmanager
+def systems(**by_code: HospitalSystem) -> Iterator[Clock]:
+    """These systems behind the connectors, and a clock that moves by hand; the jitter is the middle of its range."""
+    clock = Clock()
+    with (
+        patch.object(outbox.connecting, "connector", lambda hospital: by_code[hospital.code]),
+        patch.object(timezone, "now", clock),
+        patch.object(outbox._jitter, "uniform", lambda low, high: (low + high) / 2),
+    ):
+        yield clock
+
+
+def booked(clinic: Clinic) -> Appointment:
+    made = clinic.book(clinic.slot(of=clinic.schedule()), number=1, now=NOW)
+    with tenancy.scope(clinic.hospital.id):
+        return Appointment.objects.get(id=made.appointment_id)
+
+
+def command(row: Appointment, kind: CommandKind, key: str) -> None:
+    with tenancy.scope(row.hospital_id):
+        outbox.put(row, kind, key=key, data={"invoice_id": "i1"} if kind is CommandKind.PAY else {})
+
+
+def commands(clinic: Clinic) -> list[OutboxCommand]:
+    with tenancy.scope(clinic.hospital.id):
+        return list(OutboxCommand.objects.order_by("created_at"))
+
+
+def settle(clock: Clock, rounds: int = 60) -> None:
+    """Beat after beat, until nothing is due for a long time."""
+    for _ in range(rounds):
+        clock.on(seconds=400)
+        outbox.sweep()
+
+
+@pytest.mark.django_db()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+@given(script=st.lists(st.sampled_from(["well", *FAULTS]), max_size=12), pays=st.integers(0, 2))
+def test_every_deed_is_done_once_and_in_order_whatever_the_system_meets(script: list[str], pays: int) -> None:
+    with transaction.atomic():
+        clinic, system = a_clinic(), HospitalSystem(script)
+        with systems(lake=system) as clock:
+            row = booked(clinic)
+            clock.on(seconds=1)
+            command(row, CommandKind.CHECK_IN, "check-in")
+            for number in range(pays):
+                clock.on(seconds=1)
+                command(row, CommandKind.PAY, f"pay:{number}")
+            settle(clock)
+            kinds = [kind for kind, _appointment in system.done]
+            assert kinds == [CommandKind.BOOK, CommandKind.CHECK_IN, *[CommandKind.PAY] * pays]
+            assert [row.state for row in commands(clinic)] == [State.ACCEPTED] * (2 + pays)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.django_db()
+def test_the_same_deed_put_twice_is_one_command() -> None:
+    clinic = a_clinic()
+    with systems(lake=HospitalSystem()):
+        row = booked(clinic)
+        for _ in range(3):
+            command(row, CommandKind.CHECK_IN, "check-in")
+    assert [c.kind for c in commands(clinic)] == ["book", "check_in"]
+
+
+@pytest.mark.django_db()
+def test_waiting_doubles_up_to_five_minutes_and_ends_after_a_day_for_a_person_to_look_at() -> None:
+    clinic, system = a_clinic(), HospitalSystem(["down"] * 10_000)
+    with systems(lake=system) as clock, patch.object(circuit, "check"):
+        booked(clinic)
+        waits = []
+        for _ in range(10):
+            (row,) = commands(clinic)
+            clock.now = max(clock.now, row.next_attempt_at)
+            outbox.sweep()
+            (row,) = commands(clinic)
+            waits.append((row.next_attempt_at - clock.now).total_seconds())
+        assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+        clock.on(hours=25)
+        outbox.sweep()
+        (row,) = commands(clinic)
+        assert row.state == State.GIVEN_UP
+        system.script.clear()
+        assert outbox.replay(clinic.hospital.id, row.id)
+        outbox.sweep()
+        assert commands(clinic)[0].state == State.ACCEPTED
+
+
+@pytest.mark.django_db()
+@pytest.mark.parametrize("how", ["refuse", "refuse by error"])
+def test_a_booking_the_hospital_will_not_have_is_told_and_its_place_given_back(how: str) -> None:
+    clinic = a_clinic()
+    with systems(lake=HospitalSystem([how])) as clock, patch("companion.visits.on_hospital_event") as told:
+        row = booked(clinic)
+        clock.on(seconds=1)
+        outbox.sweep()
+        clinic.settle()
+        (event,) = [call.args[0] for call in told.call_args_list]
+    assert event.type == "appointment.refused" and event.appointment_id == str(row.id)
+    assert commands(clinic)[0].state == State.REFUSED
+    assert clinic.states() == ["refused"]
+    assert clinic.balance(row.slot)[0] == row.slot.capacity
+
+
+@pytest.mark.django_db()
+def test_a_system_that_is_down_costs_a_few_calls_and_another_hospital_nothing() -> None:
+    ill, well = a_clinic("lake"), a_clinic("river")
+    sick, sound = HospitalSystem(["down"] * 10_000), HospitalSystem()
+    with systems(lake=sick, river=sound) as clock:
+        for _ in range(30):
+            booked_one = ill.book(ill.slot(of=ill.schedule()), uuid4(), number=len(commands(ill)) + 1, now=NOW)
+            assert booked_one.appointment_id
+        clock.on(seconds=1)
+        outbox.sweep()
+        assert len(sick.calls) == circuit.OPENS_AFTER, "the rest wait without a call"
+        booked(well)
+        clock.on(seconds=1)
+        outbox.sweep()
+        assert sound.done and [row.state for row in commands(well)] == [State.ACCEPTED]
+        calls = len(sick.calls)
+        clock.on(seconds=circuit.FIRST_REST_S + 1)
+        outbox.sweep()
+        assert len(sick.calls) == calls + 1, "one call looks whether it is well again"
+        sick.script.clear()
+        settle(clock)
+        assert {row.state for row in commands(ill)} == {State.ACCEPTED}
+        assert len(sick.done) == 30
+    with tenancy.scope(well.hospital.id):
+        assert not Circuit.objects.filter(hospital_id=well.hospital.id, failures__gt=0).exists()
+
+
+@pytest.mark.django_db()
+def test_a_connector_with_a_bug_does_not_stop_the_sweep_for_others() -> None:
+    ill, well = a_clinic("lake"), a_clinic("river")
+    with systems(lake=HospitalSystem(["broken"] * 9), river=HospitalSystem()) as clock:
+        booked(ill)
+        booked(well)
+        clock.on(seconds=1)
+        outbox.sweep()
+        assert [row.state for row in commands(well)] == [State.ACCEPTED]
+        assert [(row.state, row.reason) for row in commands(ill)] == [(State.WAITING, "connector_failed")]
+
+
+@pytest.mark.django_db()
+def test_a_command_that_is_being_sent_is_not_sent_by_another_worker_too() -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system) as clock:
+        booked(clinic)
+        (row,) = commands(clinic)
+        clock.on(seconds=1)
+        with tenancy.scope(clinic.hospital.id):
+            assert outbox._claim(row.id) is not None
+        assert not outbox.deliver(clinic.hospital.id, row.id)
+        assert system.calls == []
+        clock.on(seconds=outbox.CLAIM_S + 1)  # that worker died
+        assert outbox.deliver(clinic.hospital.id, row.id)
+        assert not outbox.deliver(clinic.hospital.id, row.id)
+    assert len(system.done) == 1
+
+
+@pytest.mark.django_db()
+def test_while_it_waits_the_truth_is_that_the_hospital_has_not_answered() -> None:
+    clinic = a_clinic()
+    with systems(lake=HospitalSystem(["down"])) as clock:
+        row = booked(clinic)
+        clock.on(seconds=1)
+        outbox.sweep()
+        with tenancy.scope(clinic.hospital.id):
+            assert outbox.unsent(row.id) == ("book",)
+            assert Appointment.objects.get(id=row.id).state == Appointment.State.PENDING
