@@ -9,6 +9,7 @@ import struct
 import time
 from collections import OrderedDict
 
+from avatar.seal import Unreadable, opened, sealed
 from avatar.streams import Slice, Utterance, client
 
 # An announcement is kept once it has been asked for twice: what is said to one resident alone is never stored.
@@ -94,13 +95,17 @@ def announcement_key(u: Utterance, rig: str, voice: str) -> str:
 async def recall(key: str) -> list[Slice] | None:
     """The announcement's slices, addressed to generation 0 and index 0; None where it is not kept."""
     stored = await client().get(key)
-    if stored is None:
+    try:
+        plain = opened(stored) if stored is not None else None
+    except Unreadable:
+        plain = None
+    if plain is None:
         return None
     pipe = client().pipeline(transaction=False)
     pipe.zadd("hc:said", {key: time.time()})
     pipe.expire(key, ANNOUNCEMENT_TTL_S)
     await pipe.execute()
-    return _unpack(stored)
+    return _unpack(plain)
 
 
 async def worth_keeping(key: str) -> bool:
@@ -110,7 +115,7 @@ async def worth_keeping(key: str) -> bool:
 
 async def keep(key: str, slices: list[Slice]) -> None:
     """Keep a whole announcement; the least recently used beyond ``ANNOUNCEMENTS`` go."""
-    stored = _pack(slices)
+    stored = sealed(_pack(slices))
     if len(stored) > ANNOUNCEMENT_BYTES:
         return
     pipe = client().pipeline(transaction=False)

@@ -21,7 +21,7 @@ _senders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="speech-send")
 
 async def ask(u: Utterance, *, attempt: int) -> None:
     """Ask for one attempt at ``u``; asked twice is no harm. A broker that is away is no error: the feed asks again."""
-    record, plan = u.to_json(), plan_key(u.session, u.generation)
+    record, plan = u.to_record(), plan_key(u.session, u.generation)
     pipe = client().pipeline(transaction=False)
     pipe.set(record_key(u.session, u.generation, u.index), record, ex=SPEECH_TTL_S)
     pipe.xadd(plan, {"record": record}, maxlen=PLAN_ENTRIES, approximate=True)

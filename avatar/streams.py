@@ -28,6 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from avatar.protocol import Fallback, encode
+from avatar.seal import opened, sealed
 
 DEFAULT_AVATAR = "xiaolan"
 STATE_TTL_S = 86_400
@@ -57,12 +58,13 @@ class Utterance:
     mood: str = "neutral"
     lexicon: tuple[tuple[str, str], ...] = ()
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+    def to_record(self) -> bytes:
+        return sealed(json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode())
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Utterance":
-        value: dict[str, Any] = json.loads(text)
+    def from_record(cls, record: bytes) -> "Utterance":
+        """Raises ``avatar.seal.Unreadable``."""
+        value: dict[str, Any] = json.loads(opened(record))
         value["lexicon"] = tuple((written, said) for written, said in value["lexicon"])
         return cls(**value)
 
@@ -90,7 +92,7 @@ class Slice:
     def fields(self) -> dict[bytes, bytes]:
         entry = {b"t": _SPAN.pack(self.start_ms, self.end_ms, self.said, self.last)}
         if self.heard:
-            entry[b"h"] = self.heard
+            entry[b"h"] = sealed(self.heard)
         if self.seen:
             entry[b"s"] = self.seen
         if self.states:
@@ -104,7 +106,7 @@ class Slice:
         return cls(
             start_ms=start_ms,
             end_ms=end_ms,
-            heard=entry.get(b"h", b""),
+            heard=opened(entry[b"h"]) if b"h" in entry else b"",
             seen=entry.get(b"s", b""),
             states=struct.unpack(f"<{len(states) // 4}I", states),
             said=said,

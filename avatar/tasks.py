@@ -106,7 +106,7 @@ async def perform(session: str, generation: int, index: int, attempt: int) -> No
         # The other attempt may only have been waiting in the queue: under load, nobody makes the same speech twice.
         if latest and now_s - int(latest[0][0].split(b"-")[0]) / 1000 < ALIVE_S:
             return
-        u = Utterance.from_json(record)
+        u = Utterance.from_record(record)
         out = Publisher(u, attempt)
         work = asyncio.create_task(_make(u, out))
         try:
