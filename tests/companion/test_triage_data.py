@@ -1,6 +1,8 @@
 """The knowledge of triage: every entry has a source that is listed and a review state, and leads to a known department."""
 
 import csv
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from companion.safety.red_flags import read_yaml
 from companion.triage import lexicon, ranker
 from companion.triage.lexicon import DATA
 
+red_flags = import_module("companion.safety.red_flags")  # the package gives the function of that name
 STATES = {"draft", "reviewed"}
 TABLES = sorted(DATA.glob("*.csv"))
 LISTS = [DATA / name for name in ("departments.yaml", "questions.yaml", "urgency.yaml")]
@@ -52,6 +55,22 @@ def test_no_word_is_said_twice(name: str) -> None:
     column = "name" if name == "diseases.csv" else "words"
     words = [word for row in lexicon.rows(name) for word in row[column].split("|")]
     assert sorted({word for word in words if words.count(word) > 1}) == []
+
+
+def test_every_phrase_has_two_halves_and_a_reach() -> None:
+    known = lexicon.load()
+    assert len(known.phrases) >= 250
+    for row in lexicon.rows("phrases.csv"):
+        assert row["level"] in known.levels and 0 < int(row["gap"]) <= 24
+        for side in ("first", "second"):
+            words = row[side].split("|")
+            assert all(words) and len(words) == len(set(words))
+
+
+def test_every_pattern_of_the_red_flags_compiles() -> None:
+    for rule in red_flags.load().rules:
+        for pattern in (rule.unless, *(part for way in rule.when for part in way)):
+            re.compile(pattern)
 
 
 def test_raising_pairs_name_known_risks_and_concepts() -> None:
