@@ -366,6 +366,15 @@ def test_the_page_keeps_no_words_in_the_browser() -> None:
     assert kept == {"token", "conversation"}
 
 
+def test_every_locked_package_has_a_licence_on_file_and_no_other_is_named() -> None:
+    locked = set(re.findall(r"^([a-z0-9][a-z0-9-]*)==", (ROOT / "deploy" / "locks" / "run.txt").read_text(), re.M))
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", page, re.M))
+    assert set(rows) == locked
+    known = re.compile(r"BSD|MIT|Apache|PSF|MPL-2.0|L?GPL-3.0")
+    assert not [name for name, licence in rows.items() if not known.search(licence)]
+
+
 def test_the_image_holds_no_source_control_data() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "deploy" / "Dockerfile").read_text(), re.M)
     names = {name for line in copied for name in line.split()}

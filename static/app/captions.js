@@ -49,6 +49,7 @@ export class Captions {
   hear({ kind, id, text, start, length }) {
     const say = this.says.find((candidate) => candidate.starts.has(id));
     if (say && say !== this.now) this.take(say);
+    if (!this.now) return; // sound of a session before this page was opened
     const from = say?.starts.get(id) ?? 0;
     if (kind === 'word') this.lit = Math.max(this.lit, from + start + length);
     // No voice could be had in time: the words stay, fully lit, so that nothing is lost.
