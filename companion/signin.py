@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from companion.exceptions import NotSignedIn
 from companion.identity.base import Identity
-from companion.models import ExternalIdentity, Resident, ResidentSession
+from companion.models import ExternalIdentity, Reminder, Resident, ResidentSession
 from hospitals import vault
 from hospitals.services.compiled import Compiled
 
@@ -73,6 +73,17 @@ def verify(token: str) -> SignedIn:
 
 def revoke(session_id: UUID) -> None:
     ResidentSession.objects.filter(id=session_id, revoked_at=None).update(revoked_at=timezone.now())
+
+
+@transaction.atomic
+def forget(resident_id: UUID) -> None:
+    """She was erased: her sessions end at once, no super-app leads to her any more, and nothing is brought up to her.
+
+    Who comes again with the same super-app is somebody new.
+    """
+    ResidentSession.objects.filter(resident_id=resident_id, revoked_at=None).update(revoked_at=timezone.now())
+    ExternalIdentity.objects.filter(resident_id=resident_id).delete()
+    Reminder.objects.filter(visit__resident_id=resident_id, sent_at=None).delete()
 
 
 def issue_ticket(session_id: UUID) -> str:

@@ -2,12 +2,15 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from hospitals import audit, vault
 from hospitals.audit import Actor
 from hospitals.exceptions import InvalidInput, NotFound, UnknownHospital, WrongState
 from hospitals.models import DataKey, Hospital
+from hospitals.services import onboarding
 
 
 def _because(reason: str) -> str:
@@ -34,14 +37,26 @@ def erase_hospital(hospital_id: UUID, *, actor: Actor, reason: str) -> int:
 
 
 @transaction.atomic
-def erase_resident(resident_id: UUID, *, actor: Actor, reason: str) -> int:
-    """Destroy the keys of a resident who asked; returns how many, 0 when it was done before.
+def leave_and_erase(hospital_id: UUID, *, actor: Actor, reason: str) -> int:
+    """A hospital goes and takes its data along, in one step or not at all; returns how many keys were destroyed.
 
+    Raises as ``onboarding.leave`` and ``erase_hospital``.
+    """
+    onboarding.leave(hospital_id=hospital_id, actor=actor, reason=reason)
+    return erase_hospital(hospital_id, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def erase_resident(resident_id: UUID, *, actor: Actor, reason: str) -> int:
+    """Destroy the keys of a resident who asked, and have settings.HOSPITALS_ERASURE_SINK end what hangs on her.
+
+    Returns how many keys, 0 when it was done before.
     Raises ``NotFound`` for somebody who never had a key, ``InvalidInput`` without a reason.
     """
     why = _because(reason)
     if not DataKey.objects.filter(owner_kind="resident", owner_id=str(resident_id)).exists():
         raise NotFound
     count = vault.erase("resident", resident_id)
+    import_string(settings.HOSPITALS_ERASURE_SINK)(resident_id)
     audit.record("erased", actor=actor, entity="resident", entity_id=resident_id, subject=resident_id, why=why)
     return count

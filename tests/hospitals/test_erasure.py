@@ -5,11 +5,14 @@ import uuid
 import pytest
 from django.core.management import CommandError, call_command
 
-from companion.models import Resident
+from companion import signin
+from companion.exceptions import NotSignedIn
+from companion.identity.base import Identity
+from companion.models import ExternalIdentity, Resident
 from hospitals import vault
 from hospitals.audit import SERVICE
 from hospitals.exceptions import InvalidInput, KeyDestroyed, NotFound, WrongState
-from hospitals.models import AuditEvent, HospitalApplication
+from hospitals.models import AuditEvent, Hospital, HospitalApplication
 from hospitals.services import erasure, onboarding
 from hospitals.tenancy import scope
 
@@ -50,3 +53,55 @@ def test_a_reason_and_somebody_known_are_needed() -> None:
         erasure.erase_resident(uuid.uuid4(), actor=SERVICE, reason="本人申请")
     with pytest.raises(CommandError):
         call_command("erase", "resident", "nobody", by="li", reason="x")
+
+
+def test_an_erased_resident_is_signed_out_and_her_super_app_leads_to_somebody_new() -> None:
+    who, other = Identity("alipay", "app", "open-id"), Identity("alipay", "app", "somebody-else")
+    token, signed_in = signin.open_session(who)
+    second, _again = signin.open_session(who)
+    others, _other = signin.open_session(other)
+    ticket = signin.issue_ticket(signed_in.session_id)
+    signin.redeem_ticket(ticket)
+    erasure.erase_resident(signed_in.resident_id, actor=SERVICE, reason="本人申请")
+    for ended in (token, second):
+        with pytest.raises(NotSignedIn) as raised:
+            signin.verify(ended)
+        assert raised.value.code == "token_revoked"
+    assert not ExternalIdentity.objects.filter(resident_id=signed_in.resident_id).exists()
+    assert signin.verify(others)
+    _token, anew = signin.open_session(who)
+    assert anew.resident_id != signed_in.resident_id
+
+
+def test_when_the_erasure_fails_nothing_of_it_has_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, signed_in = signin.open_session(Identity("alipay", "app", "open-id"))
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
+        patched.setattr(signin, "forget", broken)
+        erasure.erase_resident(signed_in.resident_id, actor=SERVICE, reason="本人申请")
+    assert signin.verify(token).resident_id == signed_in.resident_id
+    assert Resident.objects.get(id=signed_in.resident_id).name == ""
+    assert not AuditEvent.objects.filter(action="erased").exists()
+
+
+def broken(_resident_id: object) -> None:
+    raise RuntimeError
+
+
+def test_a_hospital_leaves_and_is_erased_in_one_step() -> None:
+    contact = onboarding.Contact("沈一帆", "0571-1", "a@example.org")
+    made = onboarding.apply(code="h1", name="甲医院", city="杭州", licence_number="L", contact=contact)
+    onboarding.verify(hospital_id=made.hospital_id, actor=SERVICE, reason="核验")
+    call_command("erase", "hospital", "h1", "--leave", by="li", reason="退出并清除")
+    assert Hospital.objects.get(id=made.hospital_id).state == Hospital.State.LEFT
+    vault.forget()
+    with scope(made.hospital_id), pytest.raises(KeyDestroyed):
+        _ = HospitalApplication.objects.get().contact
+    assert [step.reason for step in onboarding.history(made.hospital_id)][-1] == "退出并清除"
+
+
+def test_without_a_reason_it_neither_leaves_nor_is_erased() -> None:
+    contact = onboarding.Contact("沈一帆", "0571-1", "a@example.org")
+    made = onboarding.apply(code="h1", name="甲医院", city="杭州", licence_number="L", contact=contact)
+    with pytest.raises(InvalidInput):
+        erasure.leave_and_erase(made.hospital_id, actor=SERVICE, reason=" ")
+    assert Hospital.objects.get(id=made.hospital_id).state == Hospital.State.APPLIED

@@ -19,6 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("name", help="医院代码,或居民的编号")
         parser.add_argument("--by", required=True, help="经办人的账号")
         parser.add_argument("--reason", required=True, help="理由")
+        parser.add_argument("--leave", action="store_true", help="医院同时退出")
 
     def handle(self, *args: Any, **options: Any) -> None:
         actor, reason = Actor("commission", options["by"]), options["reason"]
@@ -27,7 +28,8 @@ class Command(BaseCommand):
                 hospital = Hospital.objects.filter(code=options["name"]).first()
                 if hospital is None:
                     raise CommandError("没有这家医院。")
-                count = erasure.erase_hospital(hospital.id, actor=actor, reason=reason)
+                erase = erasure.leave_and_erase if options["leave"] else erasure.erase_hospital
+                count = erase(hospital.id, actor=actor, reason=reason)
             else:
                 count = erasure.erase_resident(UUID(options["name"]), actor=actor, reason=reason)
         except ValueError as error:
