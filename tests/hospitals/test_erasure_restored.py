@@ -1,0 +1,122 @@
+"""A real dump, loaded elsewhere: unreadable without the master key, identical with it, and erased stays erased."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from companion.models import Patient, Resident
+from hospitals.audit import SERVICE
+from hospitals.services import erasure
+
+pytestmark = pytest.mark.django_db(transaction=True)
+COPY = "hc_restored"
+READ = """
+import django, json
+django.setup()
+from companion.models import Patient, Resident
+told = []
+for row in [*Resident.objects.order_by("id"), *Patient.objects.order_by("id")]:
+    try:
+        told.append(row.name)
+    except Exception as error:
+        told.append(type(error).__name__)
+print(json.dumps(told))
+"""
+Restore = Callable[[], str]
+
+
+def postgres(*command: str, feed: bytes | None = None) -> bytes:
+    chosen = connection.settings_dict
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} here")
+    environment = {"PGPASSWORD": chosen["PASSWORD"] or "", "PATH": os.environ["PATH"]}
+    where = ["-h", chosen["HOST"], "-p", str(chosen["PORT"]), "-U", chosen["USER"]]
+    done = subprocess.run(
+        [command[0], *where, *command[1:]], env=environment, input=feed, capture_output=True, timeout=120
+    )
+    if b"version mismatch" in done.stderr:
+        pytest.skip("pg_dump does not fit this server")
+    assert done.returncode == 0, done.stderr.decode()[-1000:]
+    return done.stdout
+
+
+@pytest.fixture()
+def restore(tmp_path: Path) -> Iterator[Restore]:
+    """Dumps this database and loads the dump into an empty one; returns that one's address."""
+
+    def sqlite() -> str:
+        import sqlite3
+
+        connection.ensure_connection()
+        with sqlite3.connect(tmp_path / "copy.sqlite3") as copy:
+            copy.executescript("\n".join(connection.connection.iterdump()))
+        return f"sqlite:///{tmp_path / 'copy.sqlite3'}"
+
+    def server() -> str:
+        chosen = connection.settings_dict
+        dumped = postgres("pg_dump", chosen["NAME"])
+        postgres("psql", "-d", "postgres", "-c", f"DROP DATABASE IF EXISTS {COPY} WITH (FORCE)")
+        postgres("psql", "-d", "postgres", "-c", f"CREATE DATABASE {COPY}")
+        postgres("psql", "-q", "-d", COPY, feed=dumped)
+        return f"postgres://{chosen['USER']}:{chosen['PASSWORD']}@{chosen['HOST']}:{chosen['PORT']}/{COPY}"
+
+    yield sqlite if connection.vendor == "sqlite" else server
+    if connection.vendor == "postgresql":
+        postgres("psql", "-d", "postgres", "-c", f"DROP DATABASE IF EXISTS {COPY} WITH (FORCE)")
+
+
+def read(address: str, folder: Path) -> list[str]:
+    """What another machine reads there, whose master key is in this folder."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": address,
+        "COMPANION_DATA_DIR": str(folder),
+        "DJANGO_SETTINGS_MODULE": "companion.settings",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", READ], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    told: list[str] = json.loads(done.stdout)
+    return told
+
+
+def people() -> list[str]:
+    return [row.name for row in [*Resident.objects.order_by("id"), *Patient.objects.order_by("id")]]
+
+
+def somebody(name: str) -> Resident:
+    row = Resident.objects.create(name=name, phone="13900000001")
+    Patient.objects.create(keeper=row, name=name, id_number="1", phone="1", birth_date="1950-01-01", sex="female")
+    return row
+
+
+def test_a_restored_dump_opens_with_the_master_key_and_without_it_tells_nothing(
+    restore: Restore, tmp_path: Path
+) -> None:
+    for name in ("林小棠", "周岚", "沈一帆"):
+        somebody(name)
+    before = people()
+    address = restore()
+    assert read(address, Path(settings.DATA_DIR)) == before
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    told = read(address, stranger)
+    assert len(told) == len(before) and not set(told) & set(before)
+    assert all(word.isascii() for word in told)  # names of errors, nothing else
+
+
+def test_what_was_erased_before_the_dump_stays_erased_with_the_master_key(restore: Restore) -> None:
+    gone = somebody("林小棠")
+    somebody("周岚")
+    erasure.erase_resident(gone.id, actor=SERVICE, reason="本人申请")
+    told = read(restore(), Path(settings.DATA_DIR))
+    assert sorted(told) == sorted(["KeyDestroyed", "周岚"] * 2)
