@@ -81,8 +81,7 @@ def parse_event(hospital_id: UUID, body: bytes) -> HospitalEvent:
         envelope = _Envelope.model_validate(raw)
         data = parse_data(envelope.type, envelope.data)
     except ValidationError as error:
-        places = [{"pointer": "/" + "/".join(map(str, e["loc"])), "code": e["type"]} for e in error.errors()[:10]]
-        raise BadEvent("事件的内容不符合规定。", errors=places) from error
+        raise BadEvent("事件的内容不符合规定。", errors=_places(error)) from error
     return HospitalEvent(
         event_id=envelope.event_id,
         type=envelope.type,
@@ -92,6 +91,17 @@ def parse_event(hospital_id: UUID, body: bytes) -> HospitalEvent:
         occurred_at=envelope.occurred_at,
         data=data,
     )
+
+
+def _places(error: ValidationError) -> list[dict[str, str]]:
+    """Where it is wrong and by which rule. A member that the contract does not know is not named: its name is input."""
+    return [
+        {
+            "pointer": "/" + "/".join(map(str, e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"])),
+            "code": e["type"],
+        }
+        for e in error.errors()[:10]
+    ]
 
 
 def parse_data(kind: EventType, raw: Any) -> EventData:
