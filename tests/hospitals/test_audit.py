@@ -1,11 +1,15 @@
 """The audit log holds, and whatever is done to it is found: a byte changed, a row out, in, or cut off at the end."""
 
+from datetime import timedelta
 from io import StringIO
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from hospitals import audit
 from hospitals.audit import Actor
@@ -62,6 +66,60 @@ def test_one_changed_byte_in_any_column_is_found(column: str) -> None:
     assert any(what == "altered" for _number, what in found())
     with pytest.raises(CommandError, match="break"):
         call_command("verify_audit", stderr=StringIO())
+
+
+# Every column of a row and of the chain's end. Characters the digest is made from; a time and a number move by little.
+TEXTS = ["action", "actor_kind", "actor", "entity", "entity_id", "why", "previous", "digest"]
+IDENTIFIERS = ["id", "subject", "hospital_id"]
+
+
+def test_no_column_is_left_out() -> None:
+    columns = {field.attname for field in AuditEvent._meta.concrete_fields}
+    assert columns == {*TEXTS, *IDENTIFIERS, "at", "number", "chain_id"}
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    number=st.integers(1, 3),
+    column=st.sampled_from([*TEXTS, *IDENTIFIERS, "at", "number", "chain_id"]),
+    position=st.integers(0, 100),
+    byte=st.characters(min_codepoint=32, max_codepoint=0x9FFF, exclude_characters="\x7f"),
+)
+def test_whichever_byte_of_whichever_row_changes_it_is_found(
+    number: int, column: str, position: int, byte: str
+) -> None:
+    with transaction.atomic():
+        row = AuditEvent.objects.get(chain_id=CHAIN, number=number)
+        before = getattr(row, column)
+        changed: Any
+        if column in TEXTS:
+            room = AuditEvent._meta.get_field(column).max_length
+            at = position % (len(before) + 1)
+            changed = (before[:at] + byte + before[at + 1 :])[:room]
+        elif column in IDENTIFIERS:
+            changed = UUID(int=before.int ^ (1 << position))
+        elif column == "at":
+            changed = before + timedelta(microseconds=position + 1)
+        elif column == "number":
+            changed = 1000 + position
+        else:
+            AuditChain.objects.create(key=f"other-{position}", length=0, head=audit.GENESIS)
+            changed = f"other-{position}"
+        assume(changed != before)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DROP TRIGGER IF EXISTS audit_event_append_only"
+                + (" ON hospitals_auditevent" if connection.vendor == "postgresql" else "")
+            )
+        AuditEvent.objects.filter(pk=row.pk).update(**{column: changed})
+        assert found()
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("changed", [{"length": 2}, {"length": 4}, {"head": "0" * 63 + "1"}])
+def test_a_changed_end_of_the_chain_is_found(changed: dict[str, Any]) -> None:
+    AuditChain.objects.filter(key=CHAIN).update(**changed)
+    assert found()
 
 
 def test_a_row_taken_out_is_found() -> None:
