@@ -56,6 +56,7 @@ __all__ = [
     "names_medicine",
     "procedure",
     "reason",
+    "spoken_plain",
 ]
 
 _configured: dict[str, Any] = {"folders": (), "states": REVIEW_STATES, "embedding": "", "options": {}}
@@ -99,6 +100,11 @@ def reason(text: str) -> ReasonEntry | None:
 def medicine(name: str) -> MedicineEntry | None:
     """The medicine that this name or text names: generic name, brand word or everyday word."""
     return library().find(name, "medicine", MedicineEntry)
+
+
+def spoken_plain(text: str) -> str:
+    """The text with residents' words put into those of the entries: 「咋」 is 「怎么」."""
+    return library().spoken.plain(text)
 
 
 def names_medicine(text: str) -> bool:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from companion import knowledge
+
+_NEIGHBOURS = 4
 _DATA = Path(__file__).parent.parent / "data" / "dialogue" / "examples.yaml"
 
 
@@ -40,7 +43,10 @@ class Examples:
                 self._postings[piece].append((number, self._weight[piece] / length))
 
     def nearest(self, text: str) -> Nearest | None:
-        """The most similar sentence; None where none shares anything."""
+        """The most similar sentence; None where none shares anything.
+
+        The next ones lend their weight: an intent with several sentences nearly as like goes before a lone one.
+        """
         asked = _pieces(text)
         length = self._length(asked)
         scores: Counter[int] = Counter()
@@ -49,16 +55,20 @@ class Examples:
                 scores[number] += weight * self._weight[piece] / length  # type: ignore[assignment]
         if not scores:
             return None
-        number = max(scores, key=lambda n: (scores[n], -n))
-        intent, sentence = self.sentences[number]
-        return Nearest(intent, float(scores[number]), sentence)
+        near = sorted(scores, key=lambda n: (-scores[n], n))[:_NEIGHBOURS]
+        votes: Counter[str] = Counter()
+        for number in near:
+            votes[self.sentences[number][0]] += scores[number]
+        intent = max(votes, key=lambda name: votes[name])
+        number = next(n for n in near if self.sentences[n][0] == intent)
+        return Nearest(intent, float(scores[number]), self.sentences[number][1])
 
     def _length(self, pieces: frozenset[str]) -> float:
         return math.sqrt(sum(self._weight.get(piece, self._unknown) ** 2 for piece in pieces)) or 1.0
 
 
 def _pieces(text: str) -> frozenset[str]:
-    letters = [c for c in text if c.isalnum()]
+    letters = [c for c in knowledge.spoken_plain(text) if c.isalnum()]
     return frozenset(letters) | {a + b for a, b in zip(letters, letters[1:], strict=False)}
 
 

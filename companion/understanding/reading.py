@@ -109,7 +109,8 @@ _CORRECTION = re.compile(
 )
 # 「不是市一院,是中医院」: what is named first is what she does not mean.
 _NOT_THIS = re.compile(
-    r"^(?:不(?:是|要|去|看|挂|约))[^,\uff0c。]{1,10}(?<!了)[,\uff0c、](?:我)?(?:就)?(?:是|要|想|去|看|挂|约|换|改)+(?:成|到)?"
+    r"^(?:不(?:是|要|去|看|挂|约))[^,\uff0c。]{1,10}"
+    r"(?:(?<!了)[,\uff0c、](?:我)?(?:就)?(?:是|要|想|去|看|挂|约|换|改)+(?:成|到)?|(?<=了)[,\uff0c、](?:我)?(?=看|挂|约|换|改))"
 )
 _MIDWAY = re.compile(r"(?:哦|噢|呃|等等)?(?:不对|说错了|错了|我说错了|不是|哦不)[,,、 ]+(?:是|应该是|我是说)?")
 _LIFT = re.compile(
@@ -118,6 +119,7 @@ _LIFT = re.compile(
 _CHOICE = re.compile(r"第([一二三四五六两1-6])(?:个|家|位|条|项)?|选?项?([1-6])$")
 _SPLIT = re.compile(r"[,。;!?,;!?\n]+")
 _TEACH_ME = re.compile(
+    r"不能(?:碰|吃|喝|做|沾)(?:哪些|什么|啥)|会不会(?:传|遗传|复发|变|自己好)|吃(?:点|些)(?:什么|啥)(?!药)|前.{0,4}(?:吃|喝)(?:什么|啥)|能不能预防|忌(?:什么|啥|哪些)|要准备(?:什么|啥)|打.{0,5}针(?:好|行|可以)|"
     r"什么(?:是|叫|病|意思)|(?:是|算)(?:个)?(?:什么|啥)(?:病|意思|检查|东西|药)|预防|传染|遗传|正常值|参考(?:值|范围)|并发症|区别|疫苗|"
     r"有(?:哪些|什么|啥)(?:症状|表现|危害)|(?:能|可以|能不能|可不可以)(?:吃|喝|打|运动|怀孕|喂奶|游泳|跑步|洗)|多少(?:算|才)|"
     r"忌口|饮食|(?:多)?吃(?:点)?(?:什么|啥)(?:好|水果|东西|比较)|注意(?:些|点)?(?:什么|啥|哪些|事项)|护理|为(?:什么|啥)(?:会|要)|科普|知识"
@@ -155,11 +157,8 @@ def understand(text: str, context: Context) -> Understanding:
     if not nothing and not (first.intent == "triage" and not first.symptoms and not first.slots.departments):
         return first
     told = nothing and not first.answer and _tells_a_symptom(said)
-    corrected = _terms().corrected(said)
-    if nothing and not told and corrected != said:
-        second = _read(corrected, context)
-        if second.intent != UNKNOWN:
-            return replace(second, heard_as=corrected, reasons=(*second.reasons, "by_sound"))
+    if nothing and not told and (second := _by_sound(said, context)) is not None:
+        return second
     like = examples.on_file().nearest(said) if nothing and not first.answer and not context.expecting else None
     if like and like.similarity >= (_ALIKE_OVER_SYMPTOM if told else _ALIKE):
         wish = Wish(like.intent, like.similarity, said, like.sentence)
@@ -167,12 +166,18 @@ def understand(text: str, context: Context) -> Understanding:
     if first.intent != UNKNOWN and nothing and not told:
         return first
     meant = replace(first, wishes=(Wish("triage", 2.5, said, "symptom"),), symptoms=True) if told else first
-    if corrected == said or (told and len(said) > _SHORT):
+    if (nothing and not told) or (told and len(said) > _SHORT):
         return meant
+    return _by_sound(said, context) or meant
+
+
+def _by_sound(said: str, context: Context) -> Understanding | None:
+    """What the sentence says once its terms are written as they were meant; None where that says nothing either."""
+    corrected = _terms().corrected(said)
+    if corrected == said:
+        return None
     second = _read(corrected, context)
-    if second.intent == UNKNOWN:
-        return meant
-    return replace(second, heard_as=corrected, reasons=(*second.reasons, "by_sound"))
+    return replace(second, heard_as=corrected, reasons=(*second.reasons, "by_sound")) if second.wishes else None
 
 
 def _tells_a_symptom(text: str) -> bool:
@@ -203,7 +208,14 @@ def _read(said: str, context: Context) -> Understanding:
     wishes = _wishes(rest, context, slots, symptoms, reasons)
     if slots.lift_only and (context.last_intent == "route" or context.expecting == "start"):
         wishes = (Wish("route", 2.5, rest, "lift"),)
-    if answer and not wishes and not context.expecting and not (correction and (person or slots.when)):
+    names_wish = bool(slots.departments or slots.hospitals)  # 「明天最早的消化科」 chooses nothing
+    if (
+        answer
+        and not wishes
+        and not names_wish
+        and not context.expecting
+        and not (correction and (person or slots.when))
+    ):
         wishes = (Wish(answer, 2.0, said, said),)
     if not wishes:
         wishes = _ellipsis(said, context, slots, person, correction, reasons)
@@ -287,15 +299,11 @@ def _wishes(text: str, context: Context, slots: Slots, symptoms: bool, reasons: 
 _ASKING = re.compile(r"吗|么|不$|没$|什么|啥|怎么|咋|多久|几|能|可以|会|好不好|要不要")
 
 
-def _asks_of_medicine(clause: str) -> bool:
-    """Whether a medicine is named and something is asked of it: 「阿司匹林啥时候吃」 is no complaint."""
-    return bool(_ASKING.search(clause)) and knowledge.names_medicine(clause)
-
-
 def _best(clause: str, context: Context) -> Scored | None:
     ranked = [s for s in scores(clause) if s.kind != "answer"]
     symptoms = bool(SYMPTOMS.search(clause))
     teach = _TEACH_ME.search(clause)
+    asks_of_medicine = _ASKING.search(clause) and knowledge.names_medicine(clause)  # no complaint
     if symptoms:
         asks = next((s for s in ranked if s.intent == "health_question"), None)
         if teach and not (_OWN.search(clause) and not re.search("吗|么|什么|怎么|哪些|为啥|多少|啥", clause)):
@@ -311,7 +319,7 @@ def _best(clause: str, context: Context) -> Scored | None:
                 ranked = [
                     Scored(s.intent, s.kind, s.score + 0.4, s.because) if s.intent == "triage" else s for s in ranked
                 ]
-    elif _asks_of_medicine(clause) and not any(s.intent == "medicine" and s.score >= STRONG for s in ranked):
+    elif asks_of_medicine and not any(s.intent == "medicine" and s.score >= STRONG for s in ranked):
         ranked.append(Scored("health_question", "task", 3.4, clause[:8]))
     elif teach and not any(s.intent in ("examination", "medicine", "report") for s in ranked):
         ranked.append(Scored("health_question", "task", 3.4, teach.group()))

@@ -146,11 +146,11 @@ def _find_times(text: str, found: list[tuple[int, str]]) -> tuple[time | None, t
         found.append((part_at, _PART.match(text[part_at:]).group()))  # type: ignore[union-attr]
     lower, upper = _PARTS[part] if part else (None, None)
     for match in _CLOCK.finditer(text):
-        read = _clock(match, part, text)
+        until = _UNTIL.match(text[match.end() :])
+        read = _clock(match, part, text, spans=until is not None)
         if read is None:
             continue
         at, side = read
-        until = _UNTIL.match(text[match.end() :])
         found.append((match.start(), match.group() + (until.group() if until else "")))
         if until:
             end = _clock(_CLOCK.match(until["clock"]), part or ("下午" if at.hour >= 12 else ""), "")  # type: ignore[arg-type]
@@ -166,11 +166,11 @@ def _find_times(text: str, found: list[tuple[int, str]]) -> tuple[time | None, t
     return lower, upper
 
 
-def _clock(match: re.Match[str], part: str, text: str) -> tuple[time, str] | None:
+def _clock(match: re.Match[str], part: str, text: str, *, spans: bool = False) -> tuple[time, str] | None:
     """The time a clock expression means, with its side word; None where 「点」 is no o'clock (「慢一点」, 「有两点」)."""
     side = match["side"] or ""
     hour = number(match["hour"])
-    exact = match["minute"] or match["digital"] or "钟" in match.group() or "整" in match.group()
+    exact = spans or match["minute"] or match["digital"] or "钟" in match.group() or "整" in match.group()
     before = text[: match.start()]
     plain_point = match["hour"] in ("一", "两", "1") and not (exact or side or part)
     plain_point = plain_point or (match["hour"] in ("一", "两") and not exact and before.endswith(("早", "晚")))
