@@ -7,6 +7,7 @@ feed are tasks that belong to the socket, and ``interrupt`` overtakes both. docs
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,24 +24,31 @@ from companion.background import in_thread
 from companion.dialogue import Session
 from companion.events import Adjust, Event, Say, SwitchPatient, to_frame
 from companion.exceptions import BadFrame, CompanionError, NotSignedIn
+from companion.fanout import fanout
 from companion.signin import redeem_ticket, verify
-from companion.visits import group_of
 
 log = structlog.get_logger(__name__)
 
 HELLO_WITHIN_S = 10
 SEND_WITHIN_S = 10
+CLOSE_WITHIN_S = 5
 TEXT_MAX_CHARS = 500
 CLOSE_NOT_SIGNED_IN = 4401
 CLOSE_NO_HELLO = 4408
 CLOSE_TOO_SLOW = 4409
 CLOSE_ELSEWHERE = 4410
+CLOSE_TOO_MANY_PAGES = 4411
+CLOSE_TOO_MANY_MESSAGES = 4429
+MESSAGES_AT_ONCE = 60
+MESSAGES_A_SECOND = 20
+RECONNECT_WITHIN_MS = 8000  # over this time pages spread their return after a restart
 
 
 class CompanionConsumer(AsyncWebsocketConsumer):
     """One open page. ``needs_ticket``: for sockets that send no Origin."""
 
     needs_ticket = False
+    channel_layer_alias = ""  # companion.fanout tells what happens; a layer would read Redis for each socket
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,22 +60,58 @@ class CompanionConsumer(AsyncWebsocketConsumer):
         self.feed: sessions.Feed | None = None
         self.voice = asyncio.Lock()  # a turn and a prompt never speak into each other
         self.send_lock = asyncio.Lock()
+        self.gone = False
+        self.dropped = False
+        self.receiving: asyncio.Task[Any] | None = None
+        self.no_hello: asyncio.TimerHandle | None = None
+        self.to_say = False
+        self.changed: dict[str, dict[str, Any]] = {}  # by visit: the newest that is not shown yet
+        self.shown: dict[str, int] = {}  # by visit: the number of events of the newest frame
+        self.refreshing: asyncio.Task[None] | None = None
+        self.prompting: asyncio.Task[None] | None = None
+        self.may_send = float(MESSAGES_AT_ONCE)
+        self.counted_at = time.monotonic()
 
     # --- opening and closing ------------------------------------------------------------------------------
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def next_message() -> Any:
+            self.receiving = asyncio.current_task()
+            try:
+                return await receive() if not self.dropped else {"type": "websocket.disconnect", "code": CLOSE_TOO_SLOW}
+            except asyncio.CancelledError:
+                if not self.dropped:
+                    raise
+                return {"type": "websocket.disconnect", "code": CLOSE_TOO_SLOW}
+
+        await super().__call__(scope, next_message, send)
+
+    def _drop(self) -> None:
+        """Let go of a client that takes nothing. The close frame, too, waits for it to read, but not for long."""
+        self.dropped = True
+        log.info("client_too_slow")
+        self._own(self.close(CLOSE_TOO_SLOW))
+        asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._stop_receiving)
+
+    def _stop_receiving(self) -> None:
+        if self.receiving is not None:
+            self.receiving.cancel()
+
     async def connect(self) -> None:
         await self.accept()
-        self._own(self._expect_hello())
+        self.no_hello = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._expect_hello)
 
-    async def _expect_hello(self) -> None:
-        await asyncio.sleep(HELLO_WITHIN_S)
+    def _expect_hello(self) -> None:
         if self.session is None:
-            await self.close(CLOSE_NO_HELLO)
+            self._own(self.close(CLOSE_NO_HELLO))
 
     async def disconnect(self, code: int) -> None:
+        self.gone = True
+        if self.no_hello is not None:
+            self.no_hello.cancel()
         for task in [*self.owned, *([self.turn] if self.turn else [])]:
             task.cancel()
         if self.session is not None:
-            await self.channel_layer.group_discard(group_of(self.session.resident_id), self.channel_name)
+            fanout().leave(self.session.resident_id, self)
             with contextlib.suppress(AvatarError, OSError):
                 # nobody hears the rest: stop making it, unless another page has taken the conversation over
                 await sessions.interrupt(str(self.session.id), expected=self.generation)
@@ -86,6 +130,9 @@ class CompanionConsumer(AsyncWebsocketConsumer):
 
     # --- in -----------------------------------------------------------------------------------------------
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self._within_rate():
+            await self.close(CLOSE_TOO_MANY_MESSAGES)
+            return
         try:
             message = parse(text_data)
             kind = message["type"]
@@ -98,23 +145,34 @@ class CompanionConsumer(AsyncWebsocketConsumer):
         except CompanionError as error:
             await self._frame(error.as_frame() | {"status": error.status_code})
 
+    def _within_rate(self) -> bool:
+        now = time.monotonic()
+        self.may_send = min(MESSAGES_AT_ONCE, self.may_send + MESSAGES_A_SECOND * (now - self.counted_at))
+        self.counted_at = now
+        self.may_send -= 1
+        return self.may_send >= 0
+
     async def on_hello(self, message: dict[str, Any]) -> None:
         if self.session is not None:
             raise BadFrame(code="hello_twice")
         if self.needs_ticket:
             await in_thread(redeem_ticket, message.get("ticket", ""))
+        known = message.get("known_patches", [])
+        if not isinstance(known, list) or len(known) > 4000:
+            raise BadFrame(code="bad_field")
         signed_in = await in_thread(verify, message.get("token", ""))
         session = await in_thread(dialogue.open_session, signed_in.resident_id, _uuid(message.get("conversation")))
         self.generation = await sessions.interrupt(str(session.id))
         self.session = session
-        known = message.get("known_patches", [])
-        if not isinstance(known, list) or len(known) > 4000:
-            raise BadFrame(code="bad_field")
-        await self.channel_layer.group_add(group_of(session.resident_id), self.channel_name)
+        await fanout().join(session.resident_id, self)
         ready = await in_thread(dialogue.ready_frame, session)
-        await self._frame(ready | {"type": "ready", "generation": self.generation})
+        ready |= {"type": "ready", "generation": self.generation, "reconnect_within_ms": RECONNECT_WITHIN_MS}
+        await self._frame(ready)
         self._own(self._pump([int(k) for k in known if isinstance(k, int)]))
-        self.turn = asyncio.ensure_future(self._take_turn(str(uuid4()), "", dialogue.opening_action(session)))
+        if message.get("quietly") is True and session.resumed:  # only the line was lost: she knows who speaks
+            self._prompt()
+        else:
+            self.turn = asyncio.ensure_future(self._take_turn(str(uuid4()), "", dialogue.opening_action(session)))
 
     async def on_text(self, message: dict[str, Any]) -> None:
         text = message.get("text")
@@ -240,14 +298,47 @@ class CompanionConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_ELSEWHERE)
 
     # --- what happens by itself ---------------------------------------------------------------------------
-    async def visit_changed(self, event: dict[str, Any]) -> None:
-        """A hospital event changed a visit: refresh what is on the screen, and speak up if it is worth it."""
-        if self.session is None:
+    def heard(self, message: dict[str, Any] | None) -> None:
+        """A visit changed (None: one may have, unheard). For a slow page only the newest of each visit waits."""
+        if message is None:
+            self._prompt()
             return
-        frame = await in_thread(dialogue.visit_frame, self.session, UUID(event["visit"]))
-        if frame is not None:
-            await self._frame(frame | {"type": "visit"})
-        self._own(self._speak_prompts())
+        visit, number = message["visit"], message.get("number", 0)
+        if number and number <= max(self.shown.get(visit, 0), self.changed.get(visit, {}).get("number", 0)):
+            return  # overtaken by a newer one
+        self.changed[visit] = message
+        if self.refreshing is None or self.refreshing.done():
+            self.refreshing = self._own(self._refresh())
+
+    async def _refresh(self) -> None:
+        """Show what changed, and speak up if something waits to be said."""
+        assert self.session is not None
+        while self.changed:
+            visit, message = next(iter(self.changed.items()))
+            del self.changed[visit]
+            if message.get("frame") is None:
+                frame = await in_thread(dialogue.visit_frame, self.session, UUID(visit))
+            else:
+                self.shown[visit] = message["number"]
+                frame = message["frame"] if message["patient"] == str(self.session.patient_id) else None
+            if frame is not None:
+                await self._frame(frame | {"type": "visit"})
+            if message.get("say", True):
+                self._prompt()
+
+    def make_room(self) -> None:
+        self._own(self.close(CLOSE_TOO_MANY_PAGES))
+
+    def _prompt(self) -> None:
+        """Say what is due, after whatever is being said."""
+        self.to_say = True
+        if not self.gone and (self.prompting is None or self.prompting.done()):
+            self.prompting = self._own(self._say_due())
+
+    async def _say_due(self) -> None:
+        while self.to_say:
+            self.to_say = False
+            await self._speak_prompts()
 
     async def _speak_prompts(self) -> None:
         assert self.session is not None
@@ -262,12 +353,13 @@ class CompanionConsumer(AsyncWebsocketConsumer):
     async def _send_within(self, **data: Any) -> None:
         """One write at a time, each within a limit: a client that never reads must not hold a process."""
         async with self.send_lock:
+            if self.dropped:
+                return
             try:
                 async with asyncio.timeout(SEND_WITHIN_S):
                     await self.send(**data)
             except TimeoutError:
-                log.info("client_too_slow")
-                await self.close(CLOSE_TOO_SLOW)
+                self._drop()
 
 
 HANDLERS: dict[str, Callable[[CompanionConsumer, dict[str, Any]], Awaitable[None]]] = {

@@ -22,7 +22,6 @@ from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
 from companion.exceptions import NotAllowed, NotFound
-from companion.journey import next_step
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
 from companion.port import VisitDesk
 from hospitals.services import directory, waiting
@@ -269,14 +268,7 @@ def visit_frame(session: Session, visit_id: UUID) -> dict[str, Any] | None:
     visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=session.resident_id).first()
     if visit is None or visit.patient_id != session.patient_id:
         return None
-    journey = visits.journey_of(visit)
-    card = cards.main_card(visit, journey)
-    return {
-        "visit": str(visit.id),
-        "state": journey.state.value,
-        "card": asdict(card) if card else None,
-        "next": prompts.options_frame(next_step(journey)),
-    }
+    return visits.frame(visit, visits.journey_of(visit))
 
 
 # Cards that stay on the screen although something later has come in: paid before examined, read before fetched.

@@ -6,20 +6,20 @@ synchronous and atomic; async callers go through companion.port.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
+from redis import RedisError
 
-from companion import cards, journey, reminders
+from companion import cards, fanout, journey, prompts, reminders
 from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnEvent, Travel, VisitState
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
@@ -91,12 +91,27 @@ def _record(
         occurred_at=occurred_at,
         received_at=timezone.now(),
     )
-    _project(visit, journey_of(visit))
-    transaction.on_commit(partial(notify, visit.resident_id, visit.id))
+    events = [happened(row) for row in visit.events.all()]
+    now = journey.fold(events)
+    to_say = _project(visit, now)
+    changed = {"patient": str(visit.patient_id), "number": len(events), "say": to_say, "frame": frame(visit, now)}
+    transaction.on_commit(partial(notify, visit.resident_id, visit.id, changed))
     return True
 
 
-def _project(visit: Visit, now: Journey) -> None:
+def frame(visit: Visit, now: Journey) -> dict[str, Any]:
+    """What a page refreshes when this visit changed."""
+    card = cards.main_card(visit, now)
+    return {
+        "visit": str(visit.id),
+        "state": now.state.value,
+        "card": asdict(card) if card else None,
+        "next": prompts.options_frame(journey.next_step(now)),
+    }
+
+
+def _project(visit: Visit, now: Journey) -> bool:
+    """Write the rows that follow from the journey. Returns whether something of this visit waits to be said."""
     visit.state = now.state.value
     visit.queue_as_of = now.queue.as_of if now.queue else None
     if now.queue:
@@ -104,6 +119,7 @@ def _project(visit: Visit, now: Journey) -> None:
     visit.save(update_fields=["state", "queue_as_of", "place", "room_code", "changed_at"])
     worth_saying = {prompt.key: prompt for prompt in now.prompts}
     known = {row.key: row for row in visit.prompts.all()}
+    to_say = any(PROMPTS[p.name].by_itself for key, p in worth_saying.items() if key not in known)
     for key, prompt in worth_saying.items():
         if key not in known:
             VisitPrompt.objects.create(
@@ -121,6 +137,7 @@ def _project(visit: Visit, now: Journey) -> None:
             row.obsolete = key not in worth_saying
             row.save(update_fields=["obsolete"])
     plan_reminders(visit, now)
+    return to_say or any(row.by_itself and row.said_at is None and not row.obsolete for row in known.values())
 
 
 def plan_reminders(visit: Visit, now: Journey) -> None:
@@ -136,17 +153,16 @@ def plan_reminders(visit: Visit, now: Journey) -> None:
             Reminder.objects.get_or_create(visit=visit, kind=kind, part_id=part_id, due_at=at)
 
 
-def notify(resident_id: UUID, visit_id: UUID) -> None:
-    """Tell the resident's open pages that a visit changed: ids only, the pages read the rest from the database."""
-    layer = get_channel_layer()
+def notify(resident_id: UUID, visit_id: UUID, changed: dict[str, Any] | None = None) -> None:
+    """Tell the resident's open pages that a visit changed.
+
+    ``changed`` says to what, so that no page has to read it: "patient", "number" (of events, so that an older one that
+    comes later is known), "say" (whether something waits to be said), "frame". Without it the pages look themselves.
+    """
     try:
-        async_to_sync(layer.group_send)(group_of(resident_id), {"type": "visit.changed", "visit": str(visit_id)})
-    except OSError:  # Redis is away: pages catch up when they reconnect
+        fanout.publish(resident_id, {"visit": str(visit_id)} | (changed or {}))
+    except (RedisError, OSError):  # Redis is away: pages look when it is back
         log.warning("notify_failed", visit=str(visit_id))
-
-
-def group_of(resident_id: UUID) -> str:
-    return f"resident.{resident_id.hex}"
 
 
 @transaction.atomic

@@ -1,0 +1,142 @@
+"""What happened to a resident, to every open page of hers: one subscription a process, however many sockets it has.
+
+Every web process hears every change in the province and drops, by a look into a dictionary, what none of its sockets is
+for. So nobody subscribes when a page opens, and no event can fall between a subscription and the first look. Messages
+are encrypted with a key made from the service's secret, since Redis may be shared.
+"""
+
+import asyncio
+import contextlib
+import json
+from base64 import urlsafe_b64encode
+from functools import cache
+from hashlib import sha256
+from typing import Any, Protocol
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import redis
+import structlog
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_S = 0.2
+SOCKETS_A_RESIDENT = 8
+PREFIX = "hc:changed:"
+
+
+class Listener(Protocol):
+    """A socket. Neither method may wait."""
+
+    def heard(self, message: dict[str, Any] | None) -> None:
+        """Something happened; None: something may have, unheard, so look again."""
+
+    def make_room(self) -> None:
+        """The resident has opened too many others since."""
+
+
+@cache
+def _cipher() -> Fernet:
+    return Fernet(urlsafe_b64encode(sha256(b"companion.fanout:" + settings.SECRET_KEY.encode()).digest()))
+
+
+@cache
+def _publisher(url: str) -> redis.Redis:
+    """This process's connections for publishing from threads, kept open between events."""
+    return redis.Redis.from_url(url, socket_timeout=5)
+
+
+def publish(resident_id: UUID, message: dict[str, Any]) -> None:
+    """Tell her open pages, whichever process holds them. Raises ``redis.RedisError``."""
+    sealed = _cipher().encrypt(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
+    _publisher(settings.REDIS_URL).publish(PREFIX + resident_id.hex, sealed)
+
+
+class Fanout:
+    """The sockets of this event loop, by resident."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[bytes, list[Listener]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._listeners.values()))
+
+    async def join(self, resident_id: UUID, listener: Listener) -> None:
+        """From now on ``listener`` hears what happens to her; the oldest makes room where there are too many."""
+        mine = self._listeners.setdefault((PREFIX + resident_id.hex).encode(), [])
+        mine.append(listener)
+        if len(mine) > SOCKETS_A_RESIDENT:
+            mine.pop(0).make_room()
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="fanout")
+        if not self._ready.is_set():  # Redis may be away: it is looked again when it is back
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await self._ready.wait()
+
+    def leave(self, resident_id: UUID, listener: Listener) -> None:
+        channel = (PREFIX + resident_id.hex).encode()
+        mine = self._listeners.get(channel, [])
+        if listener in mine:
+            mine.remove(listener)
+        if not mine:
+            self._listeners.pop(channel, None)
+        if not self._listeners and self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._ready.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            client = Redis.from_url(settings.REDIS_URL, socket_timeout=None, retry=Retry(NoBackoff(), 0))
+            pubsub = client.pubsub()
+            try:
+                await pubsub.psubscribe(PREFIX + "*")
+                while True:
+                    heard = await pubsub.get_message(timeout=None)
+                    if heard is not None and heard["type"] == "pmessage":
+                        self._tell(heard["channel"], heard["data"])
+                    elif heard is not None and heard["type"] == "psubscribe":
+                        self._ready.set()
+                        self._look_again()
+            except (redis.RedisError, OSError):
+                self._ready.clear()
+                await asyncio.sleep(RECONNECT_S)
+            finally:
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await pubsub.aclose()
+                    await client.aclose()
+
+    def _tell(self, channel: bytes, sealed: bytes) -> None:
+        mine = self._listeners.get(channel)
+        if not mine:
+            return
+        try:
+            message = json.loads(_cipher().decrypt(sealed))
+        except (InvalidToken, ValueError):
+            log.warning("fanout_unreadable")
+            return
+        for listener in list(mine):
+            listener.heard(message)
+
+    def _look_again(self) -> None:
+        for mine in list(self._listeners.values()):
+            for listener in list(mine):
+                listener.heard(None)
+
+
+_fanouts: WeakKeyDictionary[asyncio.AbstractEventLoop, Fanout] = WeakKeyDictionary()
+
+
+def fanout() -> Fanout:
+    loop = asyncio.get_running_loop()
+    if loop not in _fanouts:
+        _fanouts[loop] = Fanout()
+    return _fanouts[loop]
