@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from companion import identity, signin
+from companion import identity, looks, signin
 from companion.exceptions import CompanionError, NotSignedIn
 
 
@@ -149,6 +149,23 @@ class TicketView(ResidentView):
         ticket = signin.issue_ticket(bearer(request).session_id)
         body = {"ticket": ticket, "expires_in_s": settings.WEBSOCKET_TICKET_TTL_S}
         return Response(body, status=status.HTTP_201_CREATED)
+
+
+class LookSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    by = serializers.ChoiceField(choices=["resident", "hospital", "commission", "service"])
+    hospital = serializers.CharField(help_text="The hospital's name, or empty.")
+    action = serializers.CharField()
+    why = serializers.CharField()
+
+
+class LooksView(ResidentView):
+    """Who looked at her data or changed them, newest first: hers and of those who agreed that she acts for them."""
+
+    @extend_schema(responses={200: LookSerializer(many=True)})
+    def get(self, request: Request) -> Response:
+        found = looks.about_her(bearer(request).resident_id)
+        return Response(LookSerializer(found, many=True).data)
 
 
 @require_GET

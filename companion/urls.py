@@ -14,6 +14,7 @@ urlpatterns = [
     path("manifest.webmanifest", api.web_manifest, name="web-manifest"),
     path("api/session/", api.SessionView.as_view(), name="session"),
     path("api/session/ticket/", api.TicketView.as_view(), name="session-ticket"),
+    path("api/session/looks/", api.LooksView.as_view(), name="session-looks"),
     path("api/avatar/", include("avatar.urls")),
     path("api/hospitals/", include("hospitals.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),

@@ -1,0 +1,75 @@
+"""A resident reads who looked at her and at those who agreed that she acts for them; nobody else does."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from companion import signin
+from companion.identity.base import Identity
+from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, Visit
+from hospitals import audit, vault
+from hospitals.audit import Actor
+from hospitals.models import Hospital
+
+pytestmark = pytest.mark.django_db
+
+
+def token_of(resident: Resident, open_id: str) -> str:
+    index = vault.blind_index("identity:alipay:app", open_id)
+    ExternalIdentity.objects.create(resident=resident, provider="alipay", app_id="app", open_id_index=index)
+    return signin.open_session(Identity("alipay", "app", open_id))[0]
+
+
+def looks(client: Client, token: str) -> list[dict]:
+    answer = client.get("/api/session/looks/", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 200 and "no-store" in answer["Cache-Control"]
+    return answer.json()
+
+
+def test_she_sees_by_whom_when_and_why_and_no_account_s_name(
+    client: Client, resident: Resident, patient: Patient
+) -> None:
+    hospital = Hospital.objects.create(code="h1", name="甲医院", city="岚州市")
+    token = token_of(resident, "hers")
+    who = Actor("hospital", "client-of-h1")
+    audit.record("report.read", actor=who, hospital_id=hospital.id, subject=patient.id, why="复诊")
+    (look,) = looks(client, token)
+    assert (look["by"], look["hospital"], look["action"], look["why"]) == ("hospital", "甲医院", "report.read", "复诊")
+    assert "client-of-h1" not in str(look)
+
+
+def test_what_staff_open_is_on_record(client: Client, resident: Resident, patient: Patient, visit: Visit) -> None:
+    talk = Conversation.objects.create(resident=resident, patient=patient, last_seen_at=timezone.now())
+    turn = Turn.objects.create(
+        conversation=talk, resident_id=resident.id, number=1, said="您好", answered=["您好"], intent="greeting"
+    )
+    client.force_login(User.objects.create_superuser("officer", password="a-long-password"))
+    for model, key in (("conversation", talk.pk), ("turn", turn.pk), ("visit", visit.pk)):
+        assert client.get(reverse(f"admin:companion_{model}_change", args=[key])).status_code == 200
+    found = looks(client, token_of(resident, "hers"))
+    assert [(look["by"], look["action"]) for look in found] == [("commission", "staff.look")] * 3
+
+
+def test_an_account_without_the_permission_sees_nothing_and_leaves_no_look(
+    client: Client, resident: Resident, visit: Visit
+) -> None:
+    client.force_login(User.objects.create_user("clerk", password="a-long-password", is_staff=True))
+    assert client.get(reverse("admin:companion_visit_change", args=[visit.pk])).status_code == 403
+    assert looks(client, token_of(resident, "hers")) == []
+
+
+def test_family_s_only_while_the_consent_holds(client: Client, resident: Resident, patient: Patient) -> None:
+    other = Resident.objects.create(name="周岚")
+    link = FamilyLink.objects.create(resident=other, patient=patient, relation="child", consented_at=timezone.now())
+    audit.record("report.read", actor=Actor("hospital"), subject=patient.id)
+    token = token_of(other, "others")
+    assert len(looks(client, token)) == 1
+    link.withdrawn_at = timezone.now()
+    link.save()
+    assert looks(client, token) == []
+
+
+def test_nobody_else(client: Client) -> None:
+    assert client.get("/api/session/looks/").status_code == 401
