@@ -74,6 +74,13 @@ _AGAIN_NOW = re.compile(
     r"|(?:今天|今早|今晚|今儿|昨晚|昨夜|早上|上午|中午|下午|晚上|夜里|现在|刚)[^,。]{0,10}(?:晕倒|昏倒|晕过|昏过|倒[在地了下]|抽[搐起筋得了]|栽|没了?意识|不省|昏迷)"
 )
 
+_HISTORY = re.compile(
+    r"以前|平时|平常|一直吃|长期吃|多年|前年|去年|年前|做过|得过|患过|既往|病史|放了|放过|开过刀|老毛病|小时候|生下来|早些年|十几年|几十年|[有患](?:高血压|糖尿病|冠心病|脂肪肝|乙肝)"
+)
+_THIS_TIME = re.compile(
+    r"这次|这回|主要(?:是|想)|(?:这|近)(?:一|两|几|半|三)?个?多?(?:月|周|星期|礼拜|阵子?|段时间|年)|最近|近来|近期|近半年"
+)
+
 
 @dataclass
 class Scope:
@@ -136,6 +143,13 @@ class Scope:
         """Is the clause about former times, with no word that it goes on?"""
         clause = self.clause_text(at)
         return bool(_PAST.search(clause)) and not _STILL.search(clause)
+
+    def present_from(self) -> int:
+        """Where a story turns from what its teller has long had to what they came for; 0 where it does not."""
+        for turn in _THIS_TIME.finditer(self.text, 40):
+            if _HISTORY.search(self.text, 0, turn.start()):
+                return turn.start()
+        return 0
 
     def supposed(self, at: int) -> bool:
         """Does the clause suppose, fear or ask for prevention before this place?"""

@@ -21,6 +21,7 @@ from companion.triage.values import Mention
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "triage"
 Weights = tuple[tuple[str, float], ...]
+HISTORY = 0.4  # what is told before the turn to this time's trouble counts, beside being past
 INSIDE = 0.5  # what a word counts that stands inside a phrase about something else
 
 
@@ -250,16 +251,21 @@ def mentions(scope: Scope) -> tuple[Mention, ...]:
                 word=text[start:end],
                 start=start,
                 end=end,
-                departments=departments,
+                departments=tuple((name, weight * HISTORY) for name, weight in departments)
+                if start < present
+                else departments,
                 level=level,
                 source=source,
                 negated=scope.negated(start, end),
-                past=scope.past(start),
+                past=scope.past(start) or start < present,
                 supposed=scope.supposed(start),
             )
         )
 
     phrases = _phrase_hits(text, lexicon)
+    present = scope.present_from()
+    if not any(start >= present and entry.kind in ("symptom", "disease") for start, _, entry in (*hits, *phrases)):
+        present = 0  # nothing is said of this time: the history is what they came for
 
     def spoken_of(start: int, end: int, entry: Entry) -> Weights:
         """The departments of a word, less where it is only a piece of a phrase about something else (掉眼泪)."""

@@ -41,7 +41,7 @@ def knowledge_scores(mentions: tuple[Mention, ...], facts: Facts) -> dict[str, f
         times[mention.concept] = seen + 1
         if seen:
             factor *= REPEATED if seen <= 3 else 0.0
-        if mention.start < OPENING:
+        if mention.start < OPENING and not mention.past:
             factor *= OPENING_BONUS
         for name, weight in mention.departments:
             scores[name] = scores.get(name, 0.0) + factor * weight

@@ -182,6 +182,14 @@ def test_a_risk_raises_the_level_and_says_why() -> None:
     assert any(reason.direction == "raises" and reason.source for reason in thinned.reasons)
 
 
+def test_a_long_story_is_about_this_times_trouble() -> None:
+    found = assess(
+        "我老公以前抽烟喝酒都厉害，有脂肪肝，血脂也高，前年心脏放了支架，一直吃阿司匹林和他汀，"
+        "这半个月小便次数特别多，晚上要起来五六趟，尿的时候要等半天，这是怎么回事，要看哪个科"
+    )
+    assert names(found, 1) == ["泌尿外科"] and "heart_disease" in found.facts.risks
+
+
 def test_an_old_injury_is_not_todays() -> None:
     assert assess("刚摔了一跤，胳膊疼").urgency == "within_24h"
     assert assess("三个月前摔了一跤，胳膊还疼").urgency == "outpatient"
