@@ -20,9 +20,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from companion import admin_quality
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
-from hospitals import audit
+from companion.on_record import OnRecord
 from hospitals.admin import ReadOnly
-from hospitals.audit import Actor
 
 admin.site.site_header = "健康伴行 · 省级健康服务管理"
 admin.site.site_title = "健康伴行"
@@ -49,19 +48,6 @@ def masked(name: str) -> str:
     return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
 
 
-class OnRecord(ReadOnly):
-    """Opening one row is on the audit log under the person it is about, who may read there who looked."""
-
-    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
-        if row is not None and self.has_view_permission(request, row):  # type: ignore[attr-defined]
-            about = row.conversation if isinstance(row, Turn) else row
-            actor = Actor("commission", request.user.get_username())
-            subject = about.patient_id or about.resident_id
-            audit.record("staff.look", actor=actor, entity=row._meta.model_name, entity_id=row.pk, subject=subject)
-        return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
-
-
 class VisitEventInline(ReadOnly, TabularInline):
     model = VisitEvent
     fields = ("sequence", "type", "occurred_at", "received_at")
@@ -72,7 +58,7 @@ class VisitEventInline(ReadOnly, TabularInline):
 
 
 @admin.register(Visit)
-class VisitAdmin(OnRecord, ModelAdmin):
+class VisitAdmin(OnRecord, ReadOnly, ModelAdmin):
     list_display = ("start", "hospital_name", "department", "who", "shown_state", "changed_at")
     list_filter = ("state", "hospital_name", "department")
     search_fields = ("hospital_name", "department")
@@ -117,7 +103,7 @@ class TurnInline(ReadOnly, TabularInline):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(OnRecord, ModelAdmin):
+class ConversationAdmin(OnRecord, ReadOnly, ModelAdmin):
     list_display = ("started_at", "who", "turns_count", "last_seen_at")
     list_filter = ("started_at",)
     fields = ("started_at", "last_seen_at", "turns_count", "avatar")
@@ -130,7 +116,7 @@ class ConversationAdmin(OnRecord, ModelAdmin):
 
 
 @admin.register(Turn)
-class TurnAdmin(OnRecord, ModelAdmin):
+class TurnAdmin(OnRecord, ReadOnly, ModelAdmin):
     """What was said and understood, names hidden; who corrects does so in the review of a turn (companion.admin_quality)."""
 
     list_display = ("created_at", "intent", "urgency", "skill", "rating", "reviewed")

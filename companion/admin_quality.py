@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from companion import quality
 from companion.models import Turn, TurnReview
+from companion.on_record import OnRecord
 from companion.triage import LEVELS
 from hospitals.exceptions import KeyDestroyed
 
@@ -69,7 +70,7 @@ class ReviewForm(forms.ModelForm):
 
 
 @admin.register(TurnReview)
-class TurnReviewAdmin(ModelAdmin):
+class TurnReviewAdmin(OnRecord, ModelAdmin):
     form = ReviewForm
     list_display = ("picked_at", "shown_because", "intent", "urgency", "rating", "shown_label", "reviewer")
     list_filter = ("because", "label", ("reviewed_at", admin.EmptyFieldListFilter), "turn__intent")

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from companion import signin
 from companion.identity.base import Identity
-from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, Visit
+from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, TurnReview, Visit
 from hospitals import audit, vault
 from hospitals.audit import Actor
 from hospitals.models import Hospital
@@ -45,11 +45,13 @@ def test_what_staff_open_is_on_record(client: Client, resident: Resident, patien
     turn = Turn.objects.create(
         conversation=talk, resident_id=resident.id, number=1, said="您好", answered=["您好"], intent="greeting"
     )
+    review = TurnReview.objects.create(turn=turn, resident_id=resident.id, because="random")
     client.force_login(User.objects.create_superuser("officer", password="a-long-password"))
-    for model, key in (("conversation", talk.pk), ("turn", turn.pk), ("visit", visit.pk)):
+    opened = (("conversation", talk.pk), ("turn", turn.pk), ("visit", visit.pk), ("turnreview", review.pk))
+    for model, key in opened:
         assert client.get(reverse(f"admin:companion_{model}_change", args=[key])).status_code == 200
     found = looks(client, token_of(resident, "hers"))
-    assert [(look["by"], look["action"]) for look in found] == [("commission", "staff.look")] * 3
+    assert [(look["by"], look["action"]) for look in found] == [("commission", "staff.look")] * len(opened)
 
 
 def test_an_account_without_the_permission_sees_nothing_and_leaves_no_look(
