@@ -1,0 +1,281 @@
+"""The websocket at provincial scale: ten thousand idle pages in one web process, queue events to the right ones, a restart.
+
+The web process is started as in deploy/Dockerfile, on PostgreSQL and a Redis of its own; the pages live in a process of
+theirs. ``queue_event_to_socket_*`` is from the accepted event on: what the commit publishes to the frame at her page. The
+hospitals' door itself is measured by ``hospital_api``. Environment: BENCH_SOCKETS (10000), BENCH_SOCKETS_IDLE_S (60).
+"""
+
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from benchmarks._postgres import database
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "bench_sockets"
+SOCKETS = int(os.environ.get("BENCH_SOCKETS", "10000"))
+IDLE_S = float(os.environ.get("BENCH_SOCKETS_IDLE_S", "60"))
+EVENTS_A_SECOND, EVENTS_S = 500, 20
+DEAF = 100
+OPEN_AT_ONCE = 64
+TICKS = os.sysconf("SC_CLK_TCK")
+WEB = ["uvicorn", "companion.asgi:application", "--ws", "websockets-sansio", "--loop", "uvloop", "--http", "httptools"]
+OPTIONS = ["--ws-max-size", "2097152", "--ws-per-message-deflate", "false", "--backlog", "4096", "--no-access-log"]
+
+
+def figure(name: str, value: float, unit: str) -> dict[str, Any]:
+    return {"name": name, "value": round(value, 2), "unit": unit}
+
+
+def _raise_files() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+# --- what it stands on ----------------------------------------------------------------------------------------
+
+
+def seed(count: int) -> list[dict[str, str]]:
+    """Signed-in residents with a card of their own, a warm conversation and a visit. Invented, all of it."""
+    from datetime import timedelta
+
+    from django.core import signing
+    from django.db import transaction
+    from django.utils import timezone
+
+    from companion.models import Conversation, FamilyLink, Patient, Resident, ResidentSession, Visit
+    from companion.signin import SALT
+
+    made: list[dict[str, str]] = []
+    now = timezone.now()
+    for begin in range(0, count, 1000):
+        with transaction.atomic():
+            for number in range(begin, min(count, begin + 1000)):
+                resident = Resident(name="林晓雨")
+                resident.save(force_insert=True)
+                card = {"id_number": f"990101{number:012}", "phone": "10000000001", "birth_date": "1990-01-01"}
+                patient = Patient.objects.create(keeper=resident, name="林晓雨", sex="female", **card)
+                FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=now)
+                session = ResidentSession.objects.create(resident=resident, expires_at=now + timedelta(hours=1))
+                talk = Conversation.objects.create(resident=resident, patient=patient, turns_count=1)
+                at = {"hospital_id": resident.id, "hospital_name": "岚州市第一人民医院", "department": "眼科"}
+                visit = Visit.objects.create(resident=resident, patient=patient, start=now, **at)
+                token = signing.dumps({"s": session.id.hex}, salt=SALT, compress=False)
+                ids = {"resident": str(resident.id), "patient": str(patient.id), "visit": str(visit.id)}
+                made.append({"token": token, "conversation": str(talk.id), **ids})
+    return made
+
+
+def publish(residents: list[dict[str, str]], first: int, seconds: float) -> list[float]:
+    """Queue events at an even pace, as the commit of an accepted event publishes them; when each was handed over."""
+    from companion import fanout
+
+    card = {
+        "ticket": "071",
+        "ahead": 0,
+        "place": "7号楼1楼B区",
+        "room": "眼科检查一区",
+        "wait_low_min": 5,
+        "wait_high_min": 9,
+    }
+    sent: list[float] = []
+    began = time.monotonic()
+    for count in range(int(EVENTS_A_SECOND * seconds)):
+        time.sleep(max(0.0, began + count / EVENTS_A_SECOND - time.monotonic()))
+        # a stride that visits everybody before it comes to anybody again
+        who = residents[(first + count) * 7919 % len(residents)]
+        number = first + count + 1
+        frame = {"visit": who["visit"], "state": "queued", "card": {"kind": "queue", "data": card}, "next": []}
+        changed = {"patient": who["patient"], "number": number, "say": False, "frame": frame | {"number": number}}
+        sent.append(time.monotonic())
+        fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
+    return sent
+
+
+class Pages:
+    """The process that holds the residents' end."""
+
+    def __init__(self, port: int, residents: list[dict[str, str]]) -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks._socket_clients"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        hellos = [{"token": r["token"], "conversation": r["conversation"]} for r in residents]
+        self._write({"port": port, "hellos": hellos})
+
+    def _write(self, value: Any) -> None:
+        assert self.child.stdin is not None
+        self.child.stdin.write(json.dumps(value) + "\n")
+        self.child.stdin.flush()
+
+    def do(self, kind: str, **fields: Any) -> Any:
+        self._write({"do": kind, **fields})
+        assert self.child.stdout is not None
+        return json.loads(self.child.stdout.readline())
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.wait()
+
+
+class Web:
+    """The web process, which can be started again on the same port."""
+
+    def __init__(self, port: int, env: dict[str, str], log: Path) -> None:
+        self.port, self.env, self.log = port, env, log
+        self.start()
+
+    def start(self) -> None:
+        serve = [sys.executable, "-m", *WEB, *OPTIONS, "--port", str(self.port), "--log-level", "warning"]
+        with self.log.open("a") as log:
+            self.child = subprocess.Popen(
+                serve, cwd=ROOT, env=self.env, stdout=log, stderr=log, preexec_fn=_raise_files
+            )  # noqa: PLW1509
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self.child.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(self.log.read_text()[-2000:]) from None
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        self.child.kill()
+        self.child.wait()
+
+    def memory_mib(self) -> float:
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+@contextmanager
+def serving(residents: int) -> Iterator[tuple[Web, list[dict[str, str]]]]:
+    with tempfile.TemporaryDirectory(prefix="hc-bench-") as folder, database(NAME) as made:
+        os.environ |= {"COMPANION_DATA_DIR": folder, "SECRET_KEY": "only-for-this-benchmark-0123456789abcdef"}
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
+        os.environ.pop("CELERY_BROKER_URL", None)
+        os.environ |= {"REDIS_URL": f"unix://{folder}/redis.sock?db=0", "DATABASE_URL": made.service}
+        from companion.embedded import RedisServer  # reads the settings
+
+        redis = RedisServer(Path(folder) / "redis.sock", folder=Path(folder)).start()
+        web = None
+        try:
+            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+            subprocess.run(migrate, cwd=ROOT, env={**os.environ, "DATABASE_URL": made.owner}, check=True)
+            import django
+
+            django.setup()
+            rows = seed(residents)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            web = Web(port, dict(os.environ), Path(folder) / "web.log")
+            yield web, rows
+        finally:
+            if web is not None:
+                web.stop()
+            redis.stop()
+            from django.db import connection
+
+            connection.close()
+
+
+# --- the figures ----------------------------------------------------------------------------------------------
+
+
+def _idle(web: Web, pages: Pages, empty_mib: float) -> Iterator[dict[str, Any]]:
+    cpu, began = web.cpu_s(), time.monotonic()
+    time.sleep(IDLE_S)
+    spent = 100 * (web.cpu_s() - cpu) / (time.monotonic() - began)
+    now = pages.do("count")
+    memory = web.memory_mib()
+    yield figure("idle_sockets", now["open"], f"open, {sum(now['lost'].values())} dropped in {IDLE_S:.0f} s")
+    yield figure("idle_sockets_memory_mib", memory, "MiB")
+    yield figure("idle_socket_bytes", (memory - empty_mib) * 1024 * 1024 / max(1, now["open"]), "bytes a socket")
+    yield figure("idle_sockets_cpu_percent", spent, "% of a core")
+
+
+def _round(pages: Pages, rows: list[dict[str, str]], first: int, deaf: set[int]) -> tuple[list[float], int, int]:
+    """(ms from handed over to seen, on another's page, not seen) of one round of events."""
+    pages.do("watch")
+    sent = publish(rows, first, EVENTS_S)
+    time.sleep(3)
+    times, wrong, seen = [], 0, set()
+    for page, at, frame in pages.do("watch"):
+        wrong += frame["visit"] != rows[page % len(rows)]["visit"]
+        if frame["number"] > first:
+            seen.add(frame["number"])
+            times.append(1000 * (at - sent[frame["number"] - first - 1]))
+    owed = {first + n + 1 for n in range(len(sent)) if (first + n) * 7919 % len(rows) not in deaf}
+    return sorted(times), wrong, len(owed - seen)
+
+
+def _events(pages: Pages, rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    times, wrong, lost = _round(pages, rows, 0, set())
+    yield figure("queue_event_to_socket_p50_ms", statistics.median(times), f"ms, {EVENTS_A_SECOND}/s accepted events")
+    yield figure(
+        "queue_event_to_socket_p99_ms", times[int(len(times) * 0.99)], f"ms, {EVENTS_A_SECOND}/s accepted events"
+    )
+    yield figure("queue_event_misdelivered", wrong, f"of {len(times)}")
+    yield figure("queue_event_lost", lost, f"of {EVENTS_A_SECOND * EVENTS_S}")
+
+
+def _never_reading(web: Web, pages: Pages, rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """A hundred pages stop reading and are sent 8 MB each, more than what any buffer on the way holds."""
+    from companion import fanout
+
+    before, _wrong, _lost = _round(pages, rows, 100_000, set())
+    deaf = set(range(DEAF))
+    memory = web.memory_mib()
+    pages.do("deaf", numbers=sorted(deaf))
+    for piece in range(160):
+        for number in deaf:
+            who = rows[number]
+            frame = {"visit": who["visit"], "state": "queued", "card": "7" * 50_000, "next": [], "number": 0}
+            changed = {"patient": who["patient"], "number": 200_000 + piece, "say": False, "frame": frame}
+            fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
+    after, _wrong, lost = _round(pages, rows, 300_000, deaf)
+    p99 = [times[int(len(times) * 0.99)] for times in (before, after)]
+    yield figure("never_reading_memory_mib", web.memory_mib() - memory, f"MiB more, {DEAF} pages")
+    yield figure("never_reading_p99_growth_percent", 100 * (p99[1] / p99[0] - 1), "% of the others' p99")
+    yield figure("never_reading_lost", lost, "events of the others")
+
+
+def figures() -> Iterator[dict[str, Any]]:
+    _raise_files()
+    with serving(SOCKETS) as (web, rows):
+        pages = Pages(web.port, rows)
+        try:
+            warm = pages.do("open", first=0, count=1, at_once=1)
+            empty = web.memory_mib()
+            opened = pages.do("open", first=1, count=SOCKETS - warm["open"], at_once=OPEN_AT_ONCE)
+            yield figure("open_all_s", opened["seconds"], f"s, {opened['open']} pages signed in")
+            yield from _idle(web, pages, empty)
+            yield from _events(pages, rows)
+            yield from _never_reading(web, pages, rows)
+            web.stop()
+            web.start()
+            back = pages.do("open", first=0, count=SOCKETS, at_once=OPEN_AT_ONCE)
+            yield figure("reconnect_all_s", back["seconds"], f"s, {back['open']} pages signed in again")
+        finally:
+            pages.close()
