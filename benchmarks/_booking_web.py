@@ -52,8 +52,11 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 # --- what it stands on ------------------------------------------------------------------------------------------
 
 
-def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> dict[str, Any]:
-    """Signed-in residents with real-name cards, and live hospitals with one slot a half day. Invented, all of it."""
+def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandbox: bool = False) -> dict[str, Any]:
+    """Signed-in residents with real-name cards, and live hospitals with one slot a half day. Invented, all of it.
+
+    ``sandbox``: each hospital has a pretended system that takes what was booked.
+    """
     from datetime import date, timedelta
 
     from django.utils import timezone
@@ -79,11 +82,19 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
     morning = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=2)
     slots: list[list[str]] = []
     for number in range(hospitals):
-        hospital = Hospital.objects.create(code=f"h{number}", name=f"第{number}医院", city="岚州市", state="live")
+        hospital = Hospital.objects.create(
+            code=f"h{number}",
+            name=f"第{number}医院",
+            city="岚州市",
+            state="live",
+            connector="sandbox" if sandbox else "push",
+        )
         named = {"standard_name": "眼科", "national_code": "10"}
         department = Department.objects.create(hospital=hospital, identifier="eye", name="眼科", **named)
         rooms = {"hospital": hospital, "department": department}
         doctor = Practitioner.objects.create(identifier="d", name="钱明", **rooms)
+        if sandbox:
+            _sandbox(hospital)
         made: list[Slot] = []
         for half_day in range(half_days):
             start = morning + timedelta(days=half_day // 2, hours=6 * (half_day % 2))
@@ -94,7 +105,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
             )
             made.append(
                 Slot(
-                    identifier=f"t{half_day}",
+                    identifier=f"eye.d.{half_day}.0900",
                     schedule=schedule,
                     practitioner=doctor,
                     start=start,
@@ -107,6 +118,22 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int) -> di
         Slot.objects.bulk_create(made)
         slots.append([str(slot.id) for slot in made])
     return {"residents": signed_in, "slots": slots}
+
+
+def _sandbox(hospital: Any) -> None:
+    from hospitals import tenancy
+    from hospitals.connectors import push
+    from hospitals.connectors.sandbox.models import SandboxClinic, SandboxSystem
+    from hospitals.models import HospitalCredential
+
+    secret = push.new_secret()
+    with tenancy.scope(hospital.id):
+        HospitalCredential.objects.create(kind=HospitalCredential.Kind.EVENTS, secret=secret, hospital=hospital)
+    system = SandboxSystem.objects.create(
+        hospital_id=hospital.id, code=hospital.code, secret=secret, missed_rule="过号重排"
+    )
+    room = {"name": "眼科", "script": "eye", "room_code": "R1", "room_name": "一诊室", "place": "1楼"}
+    SandboxClinic.objects.create(system=system, department="eye", **room)
 
 
 if __name__ == "__main__":
