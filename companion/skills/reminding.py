@@ -50,6 +50,6 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
                     yield Say(f"{medicine},我每天{'、'.join(phrases.hour(t) for t in times)}提醒您。")
                 else:
                     yield Say(f"{medicine},处方没有写固定的时间,我没法定时提醒。请问问医生或药师。")
-            yield Say("提醒要开着这个页面才听得见。不想要了,就说「不用提醒吃药」。")
+            yield Say("提醒要开着这个页面才听得见。哪天不想听提醒了,告诉我一声。")
     async for event in scene.next_events(visit.visit_id):
         yield event

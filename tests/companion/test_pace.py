@@ -107,3 +107,10 @@ async def test_cards_stay_with_their_words() -> None:
     talk.stored["rate"] = 0.7
     heard = await talk.say("我排到哪了")
     assert heard.cards == ["queue"]
+
+
+async def test_how_to_end_the_reminders_is_said_in_words_the_guard_lets_through() -> None:
+    talk = await Talk().consulted()
+    talk.world.prescribe("v1")
+    heard = await talk.say("到点喊我用药")
+    assert "replaced" not in talk.understood and "不想听提醒" in heard.text
