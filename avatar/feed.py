@@ -33,7 +33,7 @@ REQUEUE_S = 1.2
 FALLBACK_S = 2.8  # leaves the way to the client within the 3 s
 GAP_S = 3.0  # an index that was never asked for is passed over
 BATCH = 4
-IDLE_S = 20.0  # a wake cannot be lost without a lost connection; look nevertheless
+IDLE_S = 300.0  # a wake cannot be lost without a lost connection, after which all are woken; look nevertheless
 RETRY_S = 0.25
 
 log = structlog.get_logger(__name__)

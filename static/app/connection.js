@@ -11,6 +11,7 @@ export class Connection {
     Object.assign(this, { url, makeSocket, token, ticket, later, random, on, hello });
     this.socket = null;
     this.attempt = 0;
+    this.within = LONGEST_RETRY_MS; // the server says how far to spread the return after its restart
     this.ready = false;
     this.closed = false;
     this.waiting = []; // what the resident did while the line was down; sent once it stands again
@@ -44,6 +45,7 @@ export class Connection {
     if (frame.type === 'ready') {
       this.ready = true;
       this.attempt = 0;
+      this.within = frame.reconnect_within_ms;
       this.on.state('online');
       this.on.frame(frame);
       for (const text of this.waiting.splice(0)) this.socket.send(text);
@@ -56,8 +58,9 @@ export class Connection {
     if (socket !== this.socket || this.closed) return;
     this.ready = false;
     this.socket = null;
-    this.on.state({ 4401: 'expired', 4410: 'elsewhere' }[code] ?? 'offline');
-    if (code !== 4401 && code !== 4410) this.retry();
+    this.on.state({ 4401: 'expired', 4410: 'elsewhere', 4411: 'elsewhere' }[code] ?? 'offline');
+    if (code === 1012) this.later(() => this.open(), this.within * this.random());
+    else if (![4401, 4410, 4411].includes(code)) this.retry();
   }
 
   retry() {

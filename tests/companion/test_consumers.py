@@ -62,7 +62,7 @@ class Page:
     async def waiting(self, kind: str) -> list[dict[str, Any]]:
         """The frames of this type that came before the answer to a ping."""
         await self.say({"type": "ping"})
-        found = []
+        found: list[dict[str, Any]] = []
         while True:
             message = await self.socket.receive_output(timeout=20)
             frame = json.loads(message["text"]) if message.get("text") else {}
@@ -89,7 +89,7 @@ def visit_of(who: signin.SignedIn, page: Page) -> Visit:
 
 def change(visit: Visit, number: int) -> None:
     """What the commit of an event tells the pages."""
-    frame = {"visit": str(visit.id), "state": "queued", "card": None, "next": [], "number": number}
+    frame: dict[str, Any] = {"visit": str(visit.id), "state": "queued", "card": None, "next": [], "number": number}
     changed = {"patient": str(visit.patient_id), "number": number, "say": False, "frame": frame}
     fanout.publish(visit.resident_id, {"visit": str(visit.id), **changed})
 

@@ -99,6 +99,7 @@ class Command(BaseCommand):
                 *(sys.executable, "-m", "uvicorn", "companion.asgi:application"),
                 *("--host", "127.0.0.1", "--port", str(port)),
                 *("--ws", "websockets-sansio", "--loop", "uvloop", "--http", "httptools"),
+                *("--ws-per-message-deflate", "false"),  # media is packed already; a context a socket costs memory
                 *("--ws-max-size", str(2 * 1024 * 1024), "--timeout-graceful-shutdown", "3"),
                 *("--no-access-log", "--log-level", "warning"),
             ],
