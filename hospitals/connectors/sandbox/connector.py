@@ -44,7 +44,9 @@ class SandboxConnector:
             elif command.kind is CommandKind.PAY:
                 self._pay(visit, str(command.data.get("invoice_id", "")))
         except WrongState as error:
-            return Acknowledgement(accepted=False, reason=error.detail)  # not remembered: asked again it is refused again
+            return Acknowledgement(
+                accepted=False, reason=error.detail
+            )  # not remembered: asked again it is refused again
         visit.commands = [*visit.commands, command.idempotency_key]
         visit.save(update_fields=["commands"])
         return Acknowledgement(accepted=True, reference=visit.appointment_id.hex[:12])
