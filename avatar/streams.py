@@ -9,7 +9,7 @@ For a session there are, all expiring, all in one cluster slot (``{session}``):
     wake     channel "look again", with the generation
 
 A Stream belongs to one generation, index and attempt, so nothing stale can ever be read behind an interrupt: its key
-is simply not looked at any more. Media never passes through the channel layer.
+is simply not looked at any more.
 """
 
 import asyncio

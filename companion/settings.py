@@ -143,19 +143,6 @@ def _embedded_redis_socket() -> Path:
 
 EMBEDDED_REDIS_SOCKET = _embedded_redis_socket()
 REDIS_URL = env("REDIS_URL", f"unix://{EMBEDDED_REDIS_SOCKET}?db=0")
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {
-            # redis-py's default of 5 s equals the layer's blocking read and kills idle consumers.
-            "hosts": [{"address": REDIS_URL, "socket_timeout": 30}],
-            "prefix": env("COMPANION_REDIS_PREFIX", "hc"),
-            "capacity": 500,
-            "expiry": 30,
-            "symmetric_encryption_keys": [SECRET_KEY],
-        },
-    }
-}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
