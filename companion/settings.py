@@ -125,6 +125,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",  # a writer waits for its turn instead of failing at commit
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
+    # A file, as in the demo: in memory a thread meets "table is locked" where it would wait its turn here.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     DATABASES["default"]["ENGINE"] = "hospitals.postgres"  # tells row-level security whose rows may be seen
     DATABASES["default"]["OPTIONS"] = {
