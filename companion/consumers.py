@@ -303,6 +303,8 @@ class CompanionConsumer(AsyncWebsocketConsumer):
         if message is None:
             self._prompt()
             return
+        if message.get("say", True):  # whatever becomes of its frame: a newer one may have nothing to say
+            self._prompt()
         visit, number = message["visit"], message.get("number", 0)
         if number and number <= max(self.shown.get(visit, 0), self.changed.get(visit, {}).get("number", 0)):
             return  # overtaken by a newer one
@@ -311,7 +313,7 @@ class CompanionConsumer(AsyncWebsocketConsumer):
             self.refreshing = self._own(self._refresh())
 
     async def _refresh(self) -> None:
-        """Show what changed, and speak up if something waits to be said."""
+        """Show what changed."""
         assert self.session is not None
         while self.changed:
             visit, message = next(iter(self.changed.items()))
@@ -323,8 +325,6 @@ class CompanionConsumer(AsyncWebsocketConsumer):
                 frame = message["frame"] if message["patient"] == str(self.session.patient_id) else None
             if frame is not None:
                 await self._frame(frame | {"type": "visit"})
-            if message.get("say", True):
-                self._prompt()
 
     def make_room(self) -> None:
         self._own(self.close(CLOSE_TOO_MANY_PAGES))

@@ -57,6 +57,8 @@ def _quiet(_progress: Progress) -> None:
 def encrypted(kind: str) -> Iterator[tuple[type[models.Model], str, list[vault.EncryptedField]]]:
     """Every model with columns under keys of this kind: (model, attribute of the owner's id, its columns)."""
     for model in apps.get_models():
+        if not model._meta.managed:  # somebody else's table
+            continue
         by_attribute: dict[str, list[vault.EncryptedField]] = {}
         for field in model._meta.concrete_fields:
             if isinstance(field, vault.EncryptedField) and field.owner[0] == kind:

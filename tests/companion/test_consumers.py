@@ -122,6 +122,18 @@ async def test_an_event_that_a_newer_one_has_overtaken_is_not_shown() -> None:
     await page.close()
 
 
+async def test_what_waits_to_be_said_is_said_although_a_newer_event_overtook_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page, prompted = CompanionConsumer(), []
+    monkeypatch.setattr(page, "_prompt", lambda: prompted.append(True))
+    monkeypatch.setattr(page, "_own", lambda refreshing: refreshing.close())
+    for number, say in ((2, False), (1, True), (3, True), (4, False)):
+        page.heard({"visit": "v", "patient": "p", "number": number, "say": say, "frame": {}})
+    assert len(prompted) == 2
+    assert page.changed["v"]["number"] == 4
+
+
 async def test_a_page_that_takes_nothing_is_let_go_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "SEND_WITHIN_S", 0)
     monkeypatch.setattr(consumers, "CLOSE_WITHIN_S", 0)

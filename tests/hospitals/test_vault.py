@@ -30,6 +30,7 @@ class Secret(models.Model):
     class Meta:
         app_label = "hospitals"
         db_table = "test_secret"
+        managed = False
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,8 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The browser's driver keeps an event loop running in this thread: tests with loops of their own come first.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if CHROMIUM is None:
         for item in items:
             if item.get_closest_marker("browser"):

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +29,8 @@ pytestmark = [
 ]
 # The resident's card as seeded, and what she says; each so odd that it is nowhere by chance.
 CANARIES = {
-    "name": "陈玉兰",
-    "id number": "990101196101150028",
+    "name": "周敏",
+    "id number": "990101198801150063",
     "phone": "13900007788",
     "symptom": "像金丝雀啄似的刺痛",
 }
@@ -112,7 +113,7 @@ def everything_in(store: redis.Redis) -> bytes:
 
 async def live(stack: Stack) -> None:
     """Her talk, then every address of the service with her words in query, header and body."""
-    async with signed_in(stack, "demo-resident") as (opened, _ready):
+    async with signed_in(stack, "demo-daughter") as (opened, _ready):
         for text in TALK:
             await opened.send(json.dumps({"type": "text", "id": uuid4().hex, "text": text}))
             await frame(opened, "turn.ended")
@@ -133,6 +134,14 @@ def knocked(stack: Stack) -> Iterator[tuple[str, httpx.Response]]:
                     yield f"{method} {path}", client.request(method, address, **sent, **body)
         for address in ("/admin/login/", "/nowhere/", "/health/"):
             yield address, client.get(address, params={"next": CANARIES["symptom"]})
+
+
+@pytest.fixture()
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A service of its own: nothing in its logs and rows is another test's."""
+    running = Stack(tmp_path).start()
+    yield running
+    running.stop()
 
 
 def test_a_visit_leaves_nobody_s_words_in_logs_queues_redis_errors_or_the_database(stack: Stack) -> None:
