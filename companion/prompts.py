@@ -147,14 +147,23 @@ def waits_for_morning(visit: Visit, journey: Journey, name: str, part_id: str, u
     """Whether a prompt that came up in the quiet hours, which end at ``until``, is better said after them."""
     if not PROMPTS[name].quiet or name in _OF_THE_CLOCK:
         return PROMPTS[name].quiet
-    inside = journey.state in AT_THE_DOOR or journey.state is VisitState.IN_CONSULTATION
-    if inside or (journey.state is VisitState.CONSULTED and abs(now - visit.start) < _A_DAY_THERE):
-        return False  # she is at the hospital and waits for it
+    if _at_the_hospital(visit, journey, now):
+        return False  # and waits for it
     if name == "report_issued":
         return not any(p.report.id == part_id and cards.is_critical(p.report) for p in journey.reports)
     if name in ("stopped", "refused"):
         return reminders.leave_at(journey, visit.start) > _next(until, now)  # else she would set out for nothing
     return True
+
+
+def _at_the_hospital(visit: Visit, journey: Journey, now: datetime) -> bool:
+    """By the hospital's own events and not by the clock: an appointment may be taken early, and a consultation end late."""
+    if journey.state in AT_THE_DOOR or journey.state is VisitState.IN_CONSULTATION:
+        return True
+    if journey.state is not VisitState.CONSULTED:
+        return False
+    seen = visit.events.filter(type__startswith="encounter.").order_by("-received_at").first()
+    return seen is not None and now - seen.received_at < _A_DAY_THERE
 
 
 def _next(clock: time, now: datetime) -> datetime:
