@@ -63,7 +63,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
 
     from companion.identity.base import Identity
     from companion.models import Patient, Resident
-    from hospitals.models import Department, Hospital, Practitioner, Schedule, Slot
+    from hospitals.models import DataKey, Department, Hospital, Practitioner, Schedule, Slot
 
     signed_in: list[list[str]] = []
     for number in range(residents):
@@ -117,6 +117,8 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
             )
         Slot.objects.bulk_create(made)
         slots.append([str(slot.id) for slot in made])
+    # They have been here for long: a key's first minutes, in which it is read again and again, are not what is measured.
+    DataKey.objects.update(created_at=timezone.now() - timedelta(hours=1))
     return {"residents": signed_in, "slots": slots}
 
 

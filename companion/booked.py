@@ -13,6 +13,11 @@ from companion import journey, reminders, visits
 from companion.journey import OwnEvent
 from companion.models import Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
+from hospitals import compiled
+from hospitals.compiled import CompiledInsert
+
+_visits, _events = CompiledInsert(Visit), CompiledInsert(VisitEvent)
+_prompts, _reminders = CompiledInsert(VisitPrompt), CompiledInsert(Reminder)
 
 
 @transaction.atomic(savepoint=False)
@@ -34,9 +39,7 @@ def begin(visit: Visit) -> None:
     ]
     stands = journey.fold(visits.happened(row) for row in events)
     visit.state = stands.state.value
-    visit.save(force_insert=True)
-    VisitEvent.objects.bulk_create(events)
-    VisitPrompt.objects.bulk_create(
+    said = [
         VisitPrompt(
             visit=visit,
             key=prompt.key,
@@ -46,10 +49,17 @@ def begin(visit: Visit) -> None:
             due_at=now,
         )
         for prompt in stands.prompts
-    )
-    Reminder.objects.bulk_create(
-        Reminder(visit=visit, kind=due.kind, part_id=due.part_id, due_at=due.at)
-        for due in reminders.plan(stands, visit.start, now)
-        if due.at > now
-    )
+    ]
+    planned = reminders.plan(stands, visit.start, now)
+    with compiled.in_one_go():
+        _visits.save(visit)
+        _events.save(*events)
+        _prompts.save(*said)
+        _reminders.save(
+            *(
+                Reminder(visit=visit, kind=due.kind, part_id=due.part_id, due_at=due.at)
+                for due in planned
+                if due.at > now
+            )
+        )
     transaction.on_commit(partial(visits.notify, visit.resident_id, visit.id))

@@ -150,33 +150,34 @@ class VisitDesk:
     async def book(self, *, slot_id: str, key: str) -> VisitView:
         return await _asking(self._book, slot_id, key)
 
-    @transaction.atomic
     def _book(self, slot_id: str, key: str) -> VisitView:
         patient = visits.may_act_for(self.resident_id, self.patient_id)
         try:
             wanted = UUID(slot_id)
         except ValueError as error:
             raise NotFound("没有找到这个号,请重新选一个。") from error
-        made = booking.book(
+        wish = booking.wish(
             slot_id=wanted, patient=_card(patient), subject=patient.id, idempotency_key=f"{self.resident_id}:{key}"
         )
-        slot = made.place
-        if slot is None:  # asked again with the same key
-            return self._visit(visits.visit_for(self.resident_id, made.appointment_id))
-        visit = Visit(
-            id=made.appointment_id,
-            resident_id=self.resident_id,
-            patient=patient,
-            hospital_id=slot.hospital_id,
-            hospital_name=slot.hospital,
-            department=slot.department,
-            practitioner=slot.practitioner,
-            place=slot.place,
-            room_code=slot.room_code,
-            start=slot.start,
-            fee_fen=slot.fee_fen,
-        )
-        booked.begin(visit)
+        with transaction.atomic():
+            made = booking.book(wish)
+            slot = made.place
+            if slot is None:  # asked again with the same key
+                return self._visit(visits.visit_for(self.resident_id, made.appointment_id))
+            visit = Visit(
+                id=made.appointment_id,
+                resident_id=self.resident_id,
+                patient=patient,
+                hospital_id=slot.hospital_id,
+                hospital_name=slot.hospital,
+                department=slot.department,
+                practitioner=slot.practitioner,
+                place=slot.place,
+                room_code=slot.room_code,
+                start=slot.start,
+                fee_fen=slot.fee_fen,
+            )
+            booked.begin(visit)
         return self._visit(visit)
 
     async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:

@@ -130,7 +130,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["ENGINE"] = "hospitals.postgres"  # tells row-level security whose rows may be seen
     DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10}
+        "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10},
+        "prepare_threshold": 5,  # see hospitals.compiled
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

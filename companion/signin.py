@@ -15,7 +15,7 @@ from companion.exceptions import NotSignedIn
 from companion.identity.base import Identity
 from companion.models import ExternalIdentity, Reminder, Resident, ResidentSession
 from hospitals import vault
-from hospitals.services.compiled import Compiled
+from hospitals.compiled import Compiled
 
 SALT = "companion.resident"
 _sessions = Compiled(  # every request of a resident begins with it

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 from redis import RedisError
@@ -24,6 +24,7 @@ from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnEvent, Travel, VisitState
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
+from hospitals.compiled import Compiled
 from hospitals.connectors import codec
 from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
 from hospitals.services.waiting import PlaceOffered
@@ -41,6 +42,12 @@ _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
 _ADAPTERS = {kind: TypeAdapter(data) for kind, data in _DATA.items()}
 
 
+_PATIENT = [field.attname for field in Patient._meta.concrete_fields]
+_consents = Compiled(  # whatever is asked about somebody begins with it
+    lambda resident, patient: FamilyLink.objects.filter(resident=resident, patient=patient).values_list(
+        *("relation", "consented_at", "expires_at", "withdrawn_at"), *(f"patient__{name}" for name in _PATIENT)
+    )
+)
 _BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due", "medicine_due"})
 
 
@@ -213,13 +220,23 @@ def own_event(
 
 def may_act_for(resident_id: UUID, patient_id: UUID | str) -> Patient:
     """The patient, if the resident is she or has consent that still holds. Raises ``NotAllowed``."""
-    link = FamilyLink.objects.select_related("patient").filter(resident_id=resident_id, patient_id=patient_id).first()
-    now = timezone.now()
-    if link is None or link.withdrawn_at or (link.expires_at and link.expires_at <= now):
+    found = _consents.rows(resident=resident_id, patient=_uuid(patient_id))
+    if not found:
         raise NotAllowed
-    if link.relation != FamilyLink.Relation.SELF and not link.consented_at:
+    relation, consented_at, expires_at, withdrawn_at, *patient = found[0]
+    if withdrawn_at or (expires_at and expires_at <= timezone.now()):
         raise NotAllowed
-    return link.patient
+    if relation != FamilyLink.Relation.SELF and not consented_at:
+        raise NotAllowed
+    return Patient.from_db(DEFAULT_DB_ALIAS, _PATIENT, patient)
+
+
+def _uuid(value: UUID | str) -> UUID:
+    """Raises ``NotAllowed``: nobody acts for somebody who cannot be."""
+    try:
+        return value if isinstance(value, UUID) else UUID(value)
+    except ValueError as error:
+        raise NotAllowed from error
 
 
 def visit_for(resident_id: UUID, visit_id: UUID | str) -> Visit:

@@ -13,10 +13,11 @@ from datetime import UTC
 from functools import partial
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from hospitals import tenancy
+from hospitals import compiled, tenancy
+from hospitals.compiled import Compiled, CompiledInsert
 from hospitals.models import AuditChain, AuditEvent
 
 COMMISSION = "commission"
@@ -63,16 +64,18 @@ def _digest(row: AuditEvent) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
-def _locked(key: str) -> AuditChain:
-    found = AuditChain.objects.select_for_update().filter(key=key).first()
-    if found is None:
-        try:
-            with transaction.atomic():
-                AuditChain.objects.create(key=key, length=0, head=GENESIS)
-        except IntegrityError:  # another process began the chain
-            pass
-        found = AuditChain.objects.select_for_update().get(key=key)
-    return found
+_ends = Compiled(lambda key: AuditChain.objects.select_for_update().filter(key=key).values_list("length", "head"))
+_first, _next = CompiledInsert(AuditChain), CompiledInsert(AuditEvent)
+_MOVE_END = f"UPDATE {AuditChain._meta.db_table} SET length = %s, head = %s WHERE key = %s"
+
+
+def _locked(key: str) -> tuple[int, str]:
+    """The chain's length and last digest; nobody else appends until the transaction has ended."""
+    found = _ends.rows(key=key)
+    if not found:
+        _first.save_once(AuditChain(key=key, length=0, head=GENESIS))  # or another process begins it now
+        found = _ends.rows(key=key)
+    return found[0][0], found[0][1]
 
 
 @transaction.atomic(savepoint=False)
@@ -87,10 +90,11 @@ def record(
     why: str = "",
 ) -> None:
     """Append one event to the hospital's chain, or to the commission's when it concerns no single hospital."""
-    chain = _locked(str(hospital_id) if hospital_id else COMMISSION)
+    chain = str(hospital_id) if hospital_id else COMMISSION
+    length, head = _locked(chain)
     row = AuditEvent(
-        chain=chain,
-        number=chain.length + 1,
+        chain_id=chain,
+        number=length + 1,
         at=timezone.now(),
         actor_kind=actor.kind,
         actor=actor.name[:150],
@@ -100,11 +104,12 @@ def record(
         subject=subject,
         hospital_id=hospital_id,
         why=why[:200],
-        previous=chain.head,
+        previous=head,
     )
     row.digest = _digest(row)
-    row.save(force_insert=True)
-    AuditChain.objects.filter(key=chain.key).update(length=row.number, head=row.digest)
+    with compiled.in_one_go():
+        _next.save(row)
+        compiled.execute(_MOVE_END, row.number, row.digest, chain)
 
 
 def verify(key: str) -> Iterator[Break]:

@@ -9,6 +9,7 @@ somebody else's: in both cases it is told anew.
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 from django.db.backends.postgresql import base
 
 SETTING = "companion.hospital"
@@ -40,6 +41,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value])
             self._told = value
         return execute(sql, params, many, context)
+
+    def planned_cursor(self) -> Any:
+        """A cursor whose statements the server plans once and keeps (after OPTIONS' ``prepare_threshold``).
+
+        Django's own cursors put the values into the text, so that each is a new statement to the server.
+        """
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            return self._prepare_cursor(psycopg.Cursor(self.connection))  # type: ignore[attr-defined]
 
     def connect(self) -> None:
         self._told = None

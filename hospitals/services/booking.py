@@ -4,7 +4,7 @@ No place is sold twice: it is taken by one conditional UPDATE, whose row count i
 again with the same key and answers the same.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
+from hospitals.compiled import CompiledInsert
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
 from hospitals.exceptions import (
     AlreadyBooked,
@@ -35,6 +36,7 @@ State = Appointment.State
 CANCELLABLE = (State.PENDING, State.BOOKED)
 RESIDENT = Actor("resident")
 EXPIRED_AT_ONCE = 500
+_appointments = CompiledInsert(Appointment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,23 @@ def card_of(row: Appointment) -> PatientCard:
     return PatientCard(**{**row.card, "birth_date": date.fromisoformat(row.card["birth_date"])})
 
 
-def book(
-    *,
-    slot_id: UUID,
-    patient: PatientCard,
-    subject: UUID,
-    idempotency_key: str,
-    actor: Actor = RESIDENT,
-    now: datetime | None = None,
-) -> AppointmentInfo:
-    """Take a place for this patient; the hospital hears of it at once and confirms by an event.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What she asks for, judged by the rules. ``answered``: what this key got before."""
+
+    slot: rules.Wanted
+    patient: PatientCard
+    subject: UUID
+    person: str
+    idempotency_key: str
+    now: datetime
+    answered: AppointmentInfo | None = None
+
+
+def wish(
+    *, slot_id: UUID, patient: PatientCard, subject: UUID, idempotency_key: str, now: datetime | None = None
+) -> Wish:
+    """Look whether this patient may have a place; nothing is written or locked, for most come too late.
 
     The rules go by the person (her id number), whoever keeps her card. Raises ``SlotTaken``, ``SlotClosed``,
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
@@ -87,55 +96,69 @@ def book(
     now = now or timezone.now()
     slot = rules.wanted(slot_id, subject)
     person = vault.blind_index("id_number", patient.id_number)
+    made = Wish(slot, patient, subject, person, idempotency_key, now)
     with tenancy.scope(slot.hospital_id):
         before = rules.earlier(person=person, subject=subject, key=idempotency_key)
         if any(row.idempotency_key == idempotency_key for row in before):
-            return _answered(idempotency_key, slot_id, subject)
+            return replace(made, answered=_answered(made))
         rules.check_open(slot, now)
         rules.check(slot, before, now)
-        if not slot.free and not slot.hers:  # full: nothing is locked for it
+        if not slot.free and not slot.hers:
             raise SlotTaken
+    return made
+
+
+@transaction.atomic(savepoint=False)
+def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
+    """Take the place; the hospital hears of it at once and confirms by an event.
+
+    What it raises takes the caller's transaction back as well: ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``,
+    ``IdempotencyConflict``.
+    """
+    if wish.answered is not None:
+        return wish.answered
+    slot = wish.slot
+    with tenancy.scope(slot.hospital_id):
         row = Appointment(
-            slot_id=slot_id,
-            subject=subject,
-            card=card_data(patient),
-            id_number_index=person,
-            idempotency_key=idempotency_key,
+            slot_id=slot.slot_id,
+            subject=wish.subject,
+            card=card_data(wish.patient),
+            id_number_index=wish.person,
+            idempotency_key=wish.idempotency_key,
             half_day=slot.schedule_id,
             hospital_id=slot.hospital_id,
-            created_at=now,
+            created_at=wish.now,
         )
-        try:
-            with transaction.atomic():
-                _take(slot, subject, now)
-                row.save(force_insert=True)
-                if slot.waits:
-                    waiting.satisfied(department_id=slot.department_id, subject=subject)
-                outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
-                _audit(row, "appointment.book", actor)
-        except IntegrityError as error:  # the same person or the same key at the same moment; the place is back
-            if not Appointment.objects.filter(idempotency_key=idempotency_key).exists():
-                raise AlreadyBooked from error
-            return _answered(idempotency_key, slot_id, subject)
-        return AppointmentInfo(row.id, row.hospital_id, slot_id, slot.start, row.state, ("book",), slot.offer())
+        if not _appointments.save_once(row):  # the same person or the same key, a moment ago
+            if not Appointment.objects.filter(idempotency_key=wish.idempotency_key).exists():
+                raise AlreadyBooked
+            return _answered(wish)
+        _take(slot, wish.subject, wish.now)
+        if slot.waits:
+            waiting.satisfied(department_id=slot.department_id, subject=wish.subject)
+        outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
+        _audit(row, "appointment.book", actor)
+        return AppointmentInfo(row.id, row.hospital_id, slot.slot_id, slot.start, row.state, ("book",), slot.offer())
 
 
-def _answered(idempotency_key: str, slot_id: UUID, subject: UUID) -> AppointmentInfo:
+def _answered(wish: Wish) -> AppointmentInfo:
     """The answer that was given to this key before. Raises ``IdempotencyConflict`` when it was about something else."""
-    same = Appointment.objects.select_related("slot").get(idempotency_key=idempotency_key)
-    if same.slot_id != slot_id or same.subject != subject:
+    same = Appointment.objects.select_related("slot").get(idempotency_key=wish.idempotency_key)
+    if same.slot_id != wish.slot.slot_id or same.subject != wish.subject:
         raise IdempotencyConflict
     return _info(same)
 
 
 def _take(slot: rules.Wanted, subject: UUID, now: datetime) -> None:
     """The place that is held for her, or one on sale. Raises ``SlotTaken``, ``SlotClosed``."""
-    held = SlotHold.objects.filter(slot_id=slot.slot_id, subject=subject, state=SlotHold.State.HELD, expires_at__gt=now)
-    if slot.hers and held.update(state=SlotHold.State.USED):
-        # A clinic that is being stopped waits for this lock, so that it finds the appointment.
-        if not Slot.objects.select_for_update(no_key=True).filter(id=slot.slot_id, stopped=False).exists():
-            raise SlotClosed
-    elif not waiting.take(slot.slot_id):
+    if slot.hers:
+        held = SlotHold.objects.filter(slot_id=slot.slot_id, subject=subject, state=SlotHold.State.HELD)
+        if held.filter(expires_at__gt=now).update(state=SlotHold.State.USED):
+            # A clinic that is being stopped waits for this lock, so that it finds the appointment.
+            if not Slot.objects.select_for_update(no_key=True).filter(id=slot.slot_id, stopped=False).exists():
+                raise SlotClosed
+            return
+    if not waiting.take(slot.slot_id):
         raise SlotTaken
 
 

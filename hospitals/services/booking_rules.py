@@ -13,10 +13,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from hospitals import tenancy
+from hospitals.compiled import Compiled
 from hospitals.exceptions import AlreadyBooked, BookingBarred, NotFound, SlotClosed
 from hospitals.models import Appointment, Hospital, Slot, SlotHold
 from hospitals.services import waiting
-from hospitals.services.compiled import Compiled
 from hospitals.services.directory import SlotOffer
 
 State = Appointment.State

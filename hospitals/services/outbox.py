@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from hospitals import tenancy
+from hospitals.compiled import CompiledInsert
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, EventType, HospitalEvent, Reason
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable
@@ -26,6 +27,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 CLAIM_S = 60  # longer than any connector's time-out
 GIVE_UP_AFTER = timedelta(hours=24)
 State = OutboxCommand.State
+_commands = CompiledInsert(OutboxCommand)
 _jitter = random.SystemRandom()
 
 
@@ -33,9 +35,10 @@ def put(row: Appointment, kind: CommandKind, *, key: str, data: dict[str, Any] |
     """Write the command into the caller's transaction; False when that key is there already. Sent after the commit."""
     if kind is not CommandKind.BOOK and OutboxCommand.objects.filter(idempotency_key=key).exists():
         return False
-    command = OutboxCommand.objects.create(
+    command = OutboxCommand(
         hospital_id=row.hospital_id, appointment=row, kind=kind.value, data=data or {}, idempotency_key=key
     )
+    _commands.save(command)
     after_commit("hospitals.tasks.deliver_command", str(row.hospital_id), str(command.id))
     return True
 

@@ -10,22 +10,21 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from hospitals import tenancy
+from hospitals import compiled, tenancy
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import AlreadyBooked, InvalidInput, NotFound
 from hospitals.models import Department, Hospital, Slot, SlotHold, WaitingEntry
-from hospitals.services.compiled import adapted
 
 log = structlog.get_logger(__name__)
 
 State = WaitingEntry.State
 IN_LINE = (State.WAITING, State.OFFERED)
-_TAKE = f"UPDATE {Slot._meta.db_table} SET free = free - 1 WHERE id = %s AND free > 0 AND NOT stopped"
+_TAKE = f"UPDATE {Slot._meta.db_table} SET free = free - 1 WHERE id = %s AND free > 0 AND NOT stopped RETURNING 1"
 _TRIED = 50
 _TOLD_AT_ONCE = 200
 
@@ -108,9 +107,7 @@ def give_back(slot: Slot, *, now: datetime | None = None) -> None:
 
 def take(slot_id: UUID) -> bool:
     """One place less on sale; False when none is left or the clinic is stopped. The one statement that sells a place."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [adapted(slot_id)])
-        return bool(cursor.rowcount)
+    return bool(compiled.fetch(_TAKE, slot_id))
 
 
 def release(hold_id: UUID, *, now: datetime) -> bool:

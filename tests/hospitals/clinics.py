@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
+
 from hospitals import tenancy
 from hospitals.connectors import codec
 from hospitals.connectors.base import EventData, EventType, HospitalEvent, PatientCard, QueuePosition, Reason
@@ -50,14 +52,15 @@ class Clinic:
         )
 
     def book(self, slot: Slot, subject: UUID | None = None, *, number: int = 1, key: str = "", **more: Any) -> Any:
-        return booking.book(
+        wish = booking.wish(
             slot_id=slot.id,
             patient=card(number),
             subject=subject or uuid4(),
             idempotency_key=key or uuid4().hex,
             now=more.pop("now", NOW),
-            **more,
         )
+        with transaction.atomic():  # a refusal takes it back
+            return booking.book(wish, **more)
 
     def tells(self, kind: EventType, appointment_id: UUID, sequence: int = 1) -> None:
         """An event of the hospital's about this appointment comes in and is handled."""

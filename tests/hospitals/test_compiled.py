@@ -7,9 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from hospitals import tenancy
+from hospitals.compiled import Compiled
 from hospitals.models import Appointment, Slot
 from hospitals.services import booking_rules
-from hospitals.services.compiled import Compiled
 from tests.hospitals.clinics import Clinic, a_clinic
 
 pytestmark = pytest.mark.django_db
