@@ -17,19 +17,22 @@ import django  # noqa: E402
 django.setup()
 
 from companion import signin  # noqa: E402
-from companion.background import in_thread  # noqa: E402
 from companion.exceptions import CompanionError  # noqa: E402
 from companion.models import FamilyLink  # noqa: E402
-from companion.port import VisitDesk  # noqa: E402
+from companion.port import VisitDesk, asking  # noqa: E402
+from companion.visit_port import VisitView  # noqa: E402
+
+
+def _in_one_hop(token: str, patient: UUID, slot: str, key: str) -> VisitView:
+    resident_id = signin.verify(token).resident_id
+    return VisitDesk(resident_id, patient, resident_id).book_now(slot, key)
 
 
 async def _book(headers: dict[bytes, bytes], body: bytes) -> tuple[int, dict[str, Any]]:
     try:
         wish = json.loads(body)
         token = headers.get(b"authorization", b"").decode().removeprefix("Bearer ")
-        resident_id = (await in_thread(signin.verify, token)).resident_id
-        desk = VisitDesk(resident_id, UUID(wish["patient"]), resident_id)
-        visit = await desk.book(slot_id=wish["slot"], key=wish["key"])
+        visit = await asking(_in_one_hop, token, UUID(wish["patient"]), wish["slot"], wish["key"])
     except CompanionError as error:
         return error.status_code, {"code": error.code, "detail": error.detail, "status": error.status_code}
     return 201, {"visit": visit.visit_id, "status": visit.status}

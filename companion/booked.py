@@ -13,8 +13,7 @@ from companion import journey, reminders, visits
 from companion.journey import OwnEvent
 from companion.models import Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
-from hospitals import compiled
-from hospitals.compiled import CompiledInsert
+from hospitals.compiled import CompiledInsert, in_one_go
 
 _visits, _events = CompiledInsert(Visit), CompiledInsert(VisitEvent)
 _prompts, _reminders = CompiledInsert(VisitPrompt), CompiledInsert(Reminder)
@@ -51,7 +50,7 @@ def begin(visit: Visit) -> None:
         for prompt in stands.prompts
     ]
     planned = reminders.plan(stands, visit.start, now)
-    with compiled.in_one_go():
+    with in_one_go():
         _visits.save(visit)
         _events.save(*events)
         _prompts.save(*said)

@@ -55,7 +55,7 @@ def _views(kind: type[T], data: list[dict[str, Any]]) -> tuple[T, ...]:
     return TypeAdapter(tuple[kind, ...]).validate_python(data)  # type: ignore[valid-type]
 
 
-async def _asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+async def asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run it off the loop; the hospital side's errors become ours, with words for her."""
     try:
         return await in_thread(work, *args, **kwargs)
@@ -91,10 +91,10 @@ class VisitDesk:
                 for h in directory.find_hospitals(near_city=settings.HOME_CITY)
             )
 
-        return await _asking(find)
+        return await asking(find)
 
     async def practitioners(self, surname: str) -> tuple[str, ...]:
-        return await _asking(directory.find_practitioners, surname=surname)
+        return await asking(directory.find_practitioners, surname=surname)
 
     async def offers(self, query: OfferQuery) -> tuple[SlotOffer, ...]:
         now = timezone.now()
@@ -113,7 +113,7 @@ class VisitDesk:
             )
             return tuple(self._offer(slot) for slot in found)
 
-        return await _asking(search)
+        return await asking(search)
 
     async def offer(self, slot_id: str) -> SlotOffer | None:
         def look() -> SlotOffer | None:
@@ -125,7 +125,7 @@ class VisitDesk:
                 return None
             return self._offer(slot)
 
-        return await _asking(look)
+        return await asking(look)
 
     def _holds(self, slot: directory.SlotOffer) -> bool:
         """Full for others, but the waiting list keeps a place of it for her."""
@@ -148,9 +148,10 @@ class VisitDesk:
         )
 
     async def book(self, *, slot_id: str, key: str) -> VisitView:
-        return await _asking(self._book, slot_id, key)
+        return await asking(self.book_now, slot_id, key)
 
-    def _book(self, slot_id: str, key: str) -> VisitView:
+    def book_now(self, slot_id: str, key: str) -> VisitView:
+        """The same for those who are off the loop already."""
         patient = visits.may_act_for(self.resident_id, self.patient_id)
         try:
             wanted = UUID(slot_id)
@@ -190,7 +191,7 @@ class VisitDesk:
             visit.refresh_from_db()
             return self._visit(visit)
 
-        return await _asking(work)
+        return await asking(work)
 
     # --- the visit under way ------------------------------------------------------------------------------
     def _visit(self, visit: Visit) -> VisitView:
@@ -219,7 +220,7 @@ class VisitDesk:
             visit = visits.current(self.patient_id)
             return self._visit(visit) if visit else None
 
-        return await _asking(work)
+        return await asking(work)
 
     async def upcoming(self) -> tuple[VisitView, ...]:
         def work() -> tuple[VisitView, ...]:
@@ -228,7 +229,7 @@ class VisitDesk:
             rows = Visit.objects.filter(patient_id=self.patient_id, state__in=open_states).select_related("patient")
             return tuple(self._visit(row) for row in rows.order_by("start"))
 
-        return await _asking(work)
+        return await asking(work)
 
     async def check_in(self, *, visit_id: str, key: str) -> QueueView | None:
         def work() -> QueueView | None:
@@ -239,7 +240,7 @@ class VisitDesk:
                 now = visits.journey_of(visit)
             return self._queue(visit, now)
 
-        return await _asking(work)
+        return await asking(work)
 
     @staticmethod
     def _queue(visit: Visit, now: Journey) -> QueueView | None:
@@ -247,10 +248,10 @@ class VisitDesk:
         return QueueView(**made) if made else None
 
     async def queue(self, visit_id: str) -> QueueView | None:
-        return await _asking(lambda: self._queue(*self._mine(visit_id)))
+        return await asking(lambda: self._queue(*self._mine(visit_id)))
 
     async def invoices(self, visit_id: str) -> tuple[InvoiceView, ...]:
-        return await _asking(lambda: _views(InvoiceView, cards.invoices(self._mine(visit_id)[1])["invoices"]))
+        return await asking(lambda: _views(InvoiceView, cards.invoices(self._mine(visit_id)[1])["invoices"]))
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
         def work() -> InvoiceView:
@@ -274,22 +275,22 @@ class VisitDesk:
             after = visits.journey_of(visit)
             return _views(InvoiceView, cards.invoices(after, invoice_id)["invoices"])[0]
 
-        return await _asking(work)
+        return await asking(work)
 
     async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]:
-        return await _asking(
+        return await asking(
             lambda: _views(ExaminationView, cards.examinations(self._mine(visit_id)[1])["examinations"])
         )
 
     async def reports(self, visit_id: str) -> tuple[ReportView, ...]:
-        return await _asking(lambda: _views(ReportView, cards.reports(*self._mine(visit_id))["reports"]))
+        return await asking(lambda: _views(ReportView, cards.reports(*self._mine(visit_id))["reports"]))
 
     async def report_read(self, *, visit_id: str, report_id: str) -> None:
         def work() -> None:
             visit, _now = self._mine(visit_id)
             visits.own_event(visit.id, OwnEvent.REPORT_READ, Reference(report_id), key=f"own.report_read:{report_id}")
 
-        await _asking(work)
+        await asking(work)
 
     async def medicines(self, visit_id: str) -> MedicinesView:
         def work() -> MedicinesView:
@@ -299,7 +300,7 @@ class VisitDesk:
                 cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}
             )
 
-        return await _asking(work)
+        return await asking(work)
 
     async def travel_told(self, *, visit_id: str, minutes: int, key: str) -> datetime | None:
         def work() -> datetime | None:
@@ -308,7 +309,7 @@ class VisitDesk:
             leave = timezone.localtime(reminders.leave_at(now, visit.start))
             return leave if now.state in journey.BEFORE_CHECK_IN and leave > timezone.now() else None
 
-        return await _asking(work)
+        return await asking(work)
 
     async def remind_of_medicine(
         self, *, visit_id: str, wanted: bool, key: str
@@ -320,14 +321,14 @@ class VisitDesk:
             items = [item for part in now.prescriptions for item in part.prescription.items]
             return tuple((item.medicine, reminders.times_of_day(item.dosage)) for item in items)
 
-        return await _asking(work)
+        return await asking(work)
 
     async def follow_up(self, visit_id: str) -> FollowUpView | None:
-        made = await _asking(lambda: cards.follow_up(self._mine(visit_id)[1]))
+        made = await asking(lambda: cards.follow_up(self._mine(visit_id)[1]))
         return FollowUpView(**made) if made else None
 
     async def progress(self, visit_id: str) -> tuple[JourneyStepView, ...]:
-        return await _asking(lambda: _views(JourneyStepView, cards.progress(self._mine(visit_id)[1])["steps"]))
+        return await asking(lambda: _views(JourneyStepView, cards.progress(self._mine(visit_id)[1])["steps"]))
 
     async def next_step(self, visit_id: str | None) -> NextView:
         def work() -> NextView:
@@ -346,7 +347,7 @@ class VisitDesk:
                 part_id=step.part_id,
             )
 
-        return await _asking(work)
+        return await asking(work)
 
     # --- the building -------------------------------------------------------------------------------------
     async def starts(self, visit_id: str) -> tuple[PlaceView, ...]:
@@ -354,7 +355,7 @@ class VisitDesk:
             visit, _now = self._mine(visit_id)
             return tuple(PlaceView(p.code, p.name, p.kind) for p in maps.entrances(hospital_id=visit.hospital_id))
 
-        return await _asking(work)
+        return await asking(work)
 
     async def find_place(self, visit_id: str, text: str) -> PlaceView | None:
         def work() -> PlaceView | None:
@@ -362,7 +363,7 @@ class VisitDesk:
             found = maps.find_place(hospital_id=visit.hospital_id, text=text)
             return PlaceView(found.code, found.name, found.kind) if found else None
 
-        return await _asking(work)
+        return await asking(work)
 
     async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool) -> RouteView:
         def work() -> RouteView:
@@ -379,7 +380,7 @@ class VisitDesk:
                 floors=tuple(maps.drawings(hospital_id=visit.hospital_id, way=way)),
             )
 
-        return await _asking(work)
+        return await asking(work)
 
     # --- people and help ----------------------------------------------------------------------------------
     async def people(self) -> tuple[PersonView, ...]:
@@ -399,7 +400,7 @@ class VisitDesk:
                 if link.consented_at and (link.expires_at is None or link.expires_at > now)
             )
 
-        return await _asking(work)
+        return await asking(work)
 
     async def request_human(self) -> HumanView:
         def work() -> HumanView:
@@ -407,7 +408,7 @@ class VisitDesk:
             ahead = HumanRequest.objects.filter(answered_at=None, requested_at__lt=mine.requested_at).count()
             return HumanView(phone=settings.HUMAN_PHONE, hours=settings.HUMAN_HOURS, queue_position=ahead + 1)
 
-        return await _asking(work)
+        return await asking(work)
 
     async def report_incident(
         self, kind: Literal["emergency", "self_harm", "guard", "injection", "complaint"], codes: tuple[str, ...]
@@ -416,14 +417,14 @@ class VisitDesk:
             conversation = Conversation.objects.filter(id=self.conversation_id).first()
             Incident.objects.create(kind=kind, codes=list(codes), conversation=conversation)
 
-        await _asking(work)
+        await asking(work)
 
     async def nearest_emergency(self) -> tuple[EmergencyPlaceView, ...]:
         def work() -> tuple[EmergencyPlaceView, ...]:
             found = directory.emergency_departments(near_city=settings.HOME_CITY, limit=3)
             return tuple(EmergencyPlaceView(hospital=h.name, phone=h.phone, distance_text=h.city) for h in found)
 
-        return await _asking(work)
+        return await asking(work)
 
 
 def _card(patient: Patient) -> PatientCard:

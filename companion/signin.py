@@ -19,7 +19,8 @@ from hospitals.compiled import Compiled
 
 SALT = "companion.resident"
 _sessions = Compiled(  # every request of a resident begins with it
-    lambda session: ResidentSession.objects.filter(id=session).values_list("resident_id", "expires_at", "revoked_at")
+    lambda session: ResidentSession.objects.filter(id=session).values_list("resident_id", "expires_at", "revoked_at"),
+    shared=True,
 )
 
 

@@ -46,7 +46,8 @@ _PATIENT = [field.attname for field in Patient._meta.concrete_fields]
 _consents = Compiled(  # whatever is asked about somebody begins with it
     lambda resident, patient: FamilyLink.objects.filter(resident=resident, patient=patient).values_list(
         *("relation", "consented_at", "expires_at", "withdrawn_at"), *(f"patient__{name}" for name in _PATIENT)
-    )
+    ),
+    shared=True,
 )
 _BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due", "medicine_due"})
 

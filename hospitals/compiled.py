@@ -20,10 +20,10 @@ from hospitals import tenancy
 Part = UUID | str
 
 
-def cursor() -> Any:
-    """A cursor for a statement that will be sent again and again."""
+def cursor(*, shared: bool = False) -> Any:
+    """A cursor for a statement that will be sent again and again. ``shared``: it touches tables of no hospital only."""
     here: Any = connection  # on PostgreSQL hospitals.postgres
-    return here.planned_cursor() if connection.vendor == "postgresql" else connection.cursor()
+    return here.planned_cursor(shared=shared) if connection.vendor == "postgresql" else connection.cursor()
 
 
 def adapted(part: Part) -> Part:
@@ -36,10 +36,11 @@ def adapted(part: Part) -> Part:
 def in_one_go() -> Iterator[None]:
     """Writes inside go to PostgreSQL without waiting for each other's answer; what one of them raises comes at the latest
     at the end. Only for statements of this module: the ORM's would not learn how many rows they touched."""
-    if connection.vendor != "postgresql":
+    if (
+        connection.vendor != "postgresql" or connection.connection.info.pipeline_status
+    ):  # inside another: its end is ours
         yield
         return
-    connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
 
@@ -59,10 +60,10 @@ def fetch(sql: str, *params: Part | int) -> list[tuple[Any, ...]]:
 
 
 class Compiled:
-    """``build`` takes the parts by name and returns a queryset of ``values_list``."""
+    """``build`` takes the parts by name and returns a queryset of ``values_list``. ``shared``: as for ``cursor``."""
 
-    def __init__(self, build: "Callable[..., QuerySet[Any, Any]]") -> None:
-        self._build = build
+    def __init__(self, build: "Callable[..., QuerySet[Any, Any]]", *, shared: bool = False) -> None:
+        self._build, self._shared = build, shared
         self._ready: tuple[SQLCompiler, str, list[Any], dict[int, str], Any] | None = None
 
     def _compile(self, parts: dict[str, Part]) -> tuple[SQLCompiler, str, list[Any], dict[int, str], Any]:
@@ -71,6 +72,8 @@ class Compiled:
         with tenancy.service("compile a query"):
             compiler = self._build(**values).query.get_compiler(DEFAULT_DB_ALIAS)
         sql, params = compiler.as_sql()
+        if self._shared and any(f'"{m._meta.db_table}"' in sql for m in tenancy.TenantModel.__subclasses__()):
+            raise ValueError("a hospital's rows are not shared")
         found = {at: stands_for.get(str(value).replace("-", "")) for at, value in enumerate(params)}
         places = {at: name for at, name in found.items() if name is not None}
         if set(places.values()) != set(parts):
@@ -85,7 +88,7 @@ class Compiled:
         sent = list(params)
         for at, name in places.items():
             sent[at] = adapted(parts[name])
-        with cursor() as asked:
+        with cursor(shared=self._shared) as asked:
             asked.execute(sql, sent)
             found = asked.fetchall()
         return [tuple(row) for row in compiler.apply_converters(found, converters)] if converters else found
@@ -98,7 +101,7 @@ class CompiledInsert:
     """
 
     def __init__(self, model: type[models.Model]) -> None:
-        self._model = model
+        self._model, self._shared = model, not issubclass(model, tenancy.TenantModel)
         self._statements: dict[tuple[int, bool], str] = {}
         self._fields: list[models.Field[Any, Any]] = []
 
@@ -123,7 +126,7 @@ class CompiledInsert:
         """Raises ``WrongScope`` for another hospital's, ``IntegrityError`` (``in_one_go``: at its end)."""
         if rows:
             sql, values = self._prepared(rows)
-            with cursor() as sent:
+            with cursor(shared=self._shared) as sent:
                 sent.execute(sql, values)
             for row in rows:
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
@@ -131,7 +134,7 @@ class CompiledInsert:
     def save_once(self, row: models.Model) -> bool:
         """False when a row stands there that excludes it. Raises ``WrongScope``."""
         sql, values = self._prepared([row], once=True)
-        with cursor() as asked:
+        with cursor(shared=self._shared) as asked:
             asked.execute(sql, values)
             new = bool(asked.fetchall())
         row._state.adding, row._state.db = not new, DEFAULT_DB_ALIAS

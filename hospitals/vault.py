@@ -104,7 +104,8 @@ def _rows() -> "models.Manager[DataKey]":
 
 
 _versions = Compiled(  # everybody's first word of the day opens her key
-    lambda kind, owner: _rows().filter(owner_kind=kind, owner_id=owner).order_by("-version").values_list()
+    lambda kind, owner: _rows().filter(owner_kind=kind, owner_id=owner).order_by("-version").values_list(),
+    shared=True,
 )
 
 

@@ -36,20 +36,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _tell(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         value = told_value()
-        if value != self._told:
+        if value != self._told and not getattr(context["cursor"], "shared", False):
             with self.connection.cursor() as cursor:
                 cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value])
             self._told = value
         return execute(sql, params, many, context)
 
-    def planned_cursor(self) -> Any:
+    def planned_cursor(self, *, shared: bool = False) -> Any:
         """A cursor whose statements the server plans once and keeps (after OPTIONS' ``prepare_threshold``).
 
-        Django's own cursors put the values into the text, so that each is a new statement to the server.
+        Django's own cursors put the values into the text, so that each is a new statement to the server. ``shared``: for
+        tables without policies only, where it need not be told whose rows are meant.
         """
         self.ensure_connection()
         with self.wrap_database_errors:
-            return self._prepare_cursor(psycopg.Cursor(self.connection))  # type: ignore[attr-defined]
+            cursor = self._prepare_cursor(psycopg.Cursor(self.connection))  # type: ignore[attr-defined]
+        cursor.shared = shared
+        return cursor
 
     def connect(self) -> None:
         self._told = None

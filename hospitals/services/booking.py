@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
-from hospitals.compiled import CompiledInsert
+from hospitals.compiled import CompiledInsert, in_one_go
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
 from hospitals.exceptions import (
     AlreadyBooked,
@@ -94,17 +94,18 @@ def wish(
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
     now = now or timezone.now()
-    slot = rules.wanted(slot_id, subject)
     person = vault.blind_index("id_number", patient.id_number)
+    with tenancy.service("a slot and who wants it"):
+        slot = rules.wanted(slot_id, subject)
+        before = rules.earlier(hospital_id=slot.hospital_id, person=person, subject=subject, key=idempotency_key)
     made = Wish(slot, patient, subject, person, idempotency_key, now)
-    with tenancy.scope(slot.hospital_id):
-        before = rules.earlier(person=person, subject=subject, key=idempotency_key)
-        if any(row.idempotency_key == idempotency_key for row in before):
+    if any(row.idempotency_key == idempotency_key for row in before):
+        with tenancy.scope(slot.hospital_id):
             return replace(made, answered=_answered(made))
-        rules.check_open(slot, now)
-        rules.check(slot, before, now)
-        if not slot.free and not slot.hers:
-            raise SlotTaken
+    rules.check_open(slot, now)
+    rules.check(slot, before, now)
+    if not slot.free and not slot.hers:
+        raise SlotTaken
     return made
 
 
@@ -136,8 +137,9 @@ def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
         _take(slot, wish.subject, wish.now)
         if slot.waits:
             waiting.satisfied(department_id=slot.department_id, subject=wish.subject)
-        outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
-        _audit(row, "appointment.book", actor)
+        with in_one_go():
+            outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
+            _audit(row, "appointment.book", actor)
         return AppointmentInfo(row.id, row.hospital_id, slot.slot_id, slot.start, row.state, ("book",), slot.offer())
 
 
@@ -257,7 +259,9 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
     Raises ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``, ``BookingBarred``, ``NotFound``.
     """
     now = now or timezone.now()
-    slot = rules.wanted(slot_id, subject)
+    with tenancy.service("a slot to hold"):
+        slot = rules.wanted(slot_id, subject)
+        before = rules.earlier(hospital_id=slot.hospital_id, subject=subject)
     with tenancy.scope(slot.hospital_id), transaction.atomic():
         mine = list(SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD))
         for row in mine:
@@ -266,7 +270,7 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
             if row.slot_id == slot_id:
                 waiting.release(row.id, now=now)
         rules.check_open(slot, now)
-        rules.check(slot, rules.earlier(subject=subject), now)
+        rules.check(slot, before, now)
         offered = set(WaitingEntry.objects.filter(subject=subject, hold__in=mine).values_list("hold_id", flat=True))
         if any(row.expires_at > now and row.id not in offered for row in mine):
             raise AlreadyBooked("您还有一个号正在填写,请先办完那一个。", code="holding_another")

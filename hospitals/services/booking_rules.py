@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from hospitals import tenancy
 from hospitals.compiled import Compiled
 from hospitals.exceptions import AlreadyBooked, BookingBarred, NotFound, SlotClosed
 from hospitals.models import Appointment, Hospital, Slot, SlotHold
@@ -130,17 +129,16 @@ _slots, _appointments = Compiled(_slot), Compiled(_earlier)
 
 
 def wanted(slot_id: UUID, subject: UUID) -> Wanted:
-    """Raises ``NotFound``."""
-    with tenancy.service("slot to book"):
-        rows = _slots.rows(slot=slot_id, subject=subject)
+    """In a scope that reads over all hospitals: whose it is stands in it. Raises ``NotFound``."""
+    rows = _slots.rows(slot=slot_id, subject=subject)
     if not rows:
         raise NotFound("没有找到这个号。")
     return Wanted(*rows[0])
 
 
-def earlier(*, person: str = "", subject: UUID, key: str = "") -> list[Earlier]:
-    """This person's appointments with this hospital, by her number or her card, and the one of this key. In a scope."""
-    rows = _appointments.rows(hospital=tenancy.current(), person=person, subject=subject, key=key)
+def earlier(*, hospital_id: UUID, person: str = "", subject: UUID, key: str = "") -> list[Earlier]:
+    """This person's appointments with this hospital, by her number or her card, and the one of this key."""
+    rows = _appointments.rows(hospital=hospital_id, person=person, subject=subject, key=key)
     return [Earlier(*row) for row in rows]
 
 

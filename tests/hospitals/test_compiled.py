@@ -1,18 +1,20 @@
 """Compiled queries: put together once, true for every later call, whoever's hospital it is."""
 
+from contextlib import nullcontext
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from hospitals import tenancy
-from hospitals.compiled import Compiled
-from hospitals.models import Appointment, Slot
-from hospitals.services import booking_rules
-from tests.hospitals.clinics import Clinic, a_clinic
+from hospitals.compiled import Compiled, CompiledInsert, in_one_go
+from hospitals.exceptions import WrongScope
+from hospitals.models import Appointment, Slot, SlotHold
+from hospitals.services import booking, booking_rules
+from tests.hospitals.clinics import NOW, Clinic, a_clinic, card
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
 
 
 def test_each_call_has_its_own_parts() -> None:
@@ -31,7 +33,9 @@ def test_the_first_caller_s_hospital_is_not_kept() -> None:
 
     def seen(clinic: Clinic) -> list[str]:
         with tenancy.scope(clinic.hospital.id):
-            return [row.idempotency_key for row in booking_rules.earlier(subject=person)]
+            return [
+                row.idempotency_key for row in booking_rules.earlier(hospital_id=clinic.hospital.id, subject=person)
+            ]
 
     assert [seen(here), seen(there), seen(here)] == [["k1"], [], ["k1"]]
 
@@ -53,3 +57,43 @@ def test_a_part_that_the_query_does_not_use_is_a_mistake() -> None:
     query = Compiled(lambda slot, other: Appointment.objects.filter(slot=slot).values_list("id"))
     with pytest.raises(ValueError, match="part"):
         query.rows(slot=uuid4(), other=uuid4())
+
+
+def test_a_hospital_s_rows_are_never_read_as_shared() -> None:
+    query = Compiled(lambda slot: Appointment.objects.filter(slot=slot).values_list("id"), shared=True)
+    with pytest.raises(ValueError, match="shared"):
+        query.rows(slot=uuid4())
+
+
+class TestInserting:
+    def test_rows_are_sealed_and_read_back_as_saved_ones_are(self) -> None:
+        clinic = a_clinic()
+        made = clinic.book(clinic.slot(), number=3)
+        with tenancy.scope(clinic.hospital.id):
+            row = Appointment.objects.get(id=made.appointment_id)
+        assert booking.card_of(row) == card(3)
+
+    def test_another_hospital_s_row_is_refused(self) -> None:
+        here, there = a_clinic("here"), a_clinic("there")
+        hold = SlotHold(slot=there.slot(), subject=uuid4(), expires_at=NOW, hospital=there.hospital)
+        with tenancy.scope(here.hospital.id), pytest.raises(WrongScope):
+            CompiledInsert(SlotHold).save(hold)
+
+    def test_what_excludes_a_row_keeps_it_out(self) -> None:
+        clinic, subject = a_clinic(), uuid4()
+        slot, insert = clinic.slot(), CompiledInsert(SlotHold)
+        rows = [SlotHold(slot=slot, subject=subject, expires_at=NOW, hospital=clinic.hospital) for _ in range(2)]
+        with tenancy.scope(clinic.hospital.id):
+            assert [insert.save_once(row) for row in rows] == [True, False]
+            assert [row._state.adding for row in rows] == [False, True]
+
+    @pytest.mark.parametrize("together", [False, True])
+    def test_a_mistake_is_told_at_once_or_at_the_end(self, together: bool) -> None:
+        clinic, insert = a_clinic(), CompiledInsert(SlotHold)
+        row = SlotHold(slot=clinic.slot(), subject=uuid4(), expires_at=NOW, hospital=clinic.hospital)
+        way = in_one_go if together else nullcontext
+        with tenancy.scope(clinic.hospital.id), pytest.raises(IntegrityError), transaction.atomic(), way():
+            insert.save(row)
+            insert.save(row)
+        with tenancy.scope(clinic.hospital.id):
+            assert not SlotHold.objects.exists()
