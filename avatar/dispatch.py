@@ -13,6 +13,7 @@ from avatar.streams import PLAN_ENTRIES, SPEECH_TTL_S, Utterance, client, plan_k
 SPEAK_TASK = "avatar.tasks.speak"
 # A task nobody took in this time is not worth taking: the feed has shown the text long since.
 TASK_EXPIRES_S = 30
+CONFIRMED_WITHIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 # Sending to a broker blocks; never on the event loop, and never in the pool that everything else shares.
@@ -28,7 +29,7 @@ async def ask(u: Utterance, *, attempt: int) -> None:
     pipe.expire(plan, SPEECH_TTL_S)
     pipe.publish(wake_channel(u.session), str(u.generation))
     await pipe.execute()
-    with contextlib.suppress(OperationalError):
+    with contextlib.suppress(OperationalError, OSError):
         await asyncio.get_running_loop().run_in_executor(_senders, _send, u, attempt)
 
 
@@ -41,7 +42,10 @@ def _send(u: Utterance, attempt: int) -> None:
             expires=TASK_EXPIRES_S,
             ignore_result=True,
             retry=False,
+            # a broker whose disk is full takes the message and never confirms it
+            timeout=CONFIRMED_WITHIN_S,
+            confirm_timeout=CONFIRMED_WITHIN_S,
         )
-    except OperationalError:
+    except (OperationalError, OSError):
         log.warning("speech_task_not_sent", index=u.index, attempt=attempt)
         raise

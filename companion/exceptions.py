@@ -4,6 +4,7 @@ CompanionError
 ├── BadFrame            a message that cannot be parsed (bad_json, unknown_type, too_long, bad_field)
 ├── NotSignedIn         no, expired or revoked token; foreign Origin
 │   └── SignInFailed    the super-app's gateway refused or did not answer
+├── Unavailable         the database is away or full
 ├── NotAllowed          acting for somebody without consent
 ├── NotFound            a visit, bill, report that is not hers or not there
 └── NotNow              allowed in another state of the visit
@@ -44,6 +45,15 @@ class NotSignedIn(CompanionError):
 class SignInFailed(NotSignedIn):
     code = "sign_in_failed"
     detail = "登录没有成功,请返回后重新进入。"
+
+
+class Unavailable(CompanionError):
+    """The database is away or full. Nothing was acknowledged, and the same turn may be sent again."""
+
+    code = "storage_unavailable"
+    status_code = 503
+    retryable = True
+    detail = "系统暂时没有办成。请过一会儿再试,同一件事不会办两次。"
 
 
 class NotAllowed(CompanionError):

@@ -200,6 +200,15 @@ class TooManyRequests(HospitalsError):
     detail = "请求太频繁,请稍后再试。"
 
 
+class StorageUnavailable(HospitalsError):
+    """The database is away, full, or just changing over: what was asked is not acknowledged and may be sent again."""
+
+    code = "storage_unavailable"
+    status_code = 503
+    retryable = True
+    detail = "系统暂时没有办成。请过一会儿再试,同一件事不会办两次。"
+
+
 class ConnectorError(HospitalsError):
     code = "connector_error"
     status_code = 502
@@ -214,6 +223,11 @@ class ConnectorUnavailable(ConnectorError):
 
 class CircuitOpen(ConnectorUnavailable):
     code = "circuit_open"
+
+
+class Crowded(ConnectorUnavailable):
+    code = "crowded"
+    detail = "正在等这家医院的系统应答,我们会继续提交。"
 
 
 class OutcomeUnknown(ConnectorUnavailable):

@@ -4,16 +4,18 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from hospitals.exceptions import HospitalsError
+from hospitals.exceptions import HospitalsError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
 URN = "urn:health-companion:problem:"
 
 # DRF's own wording quotes what was sent ("\"x\" is not a valid choice"); a problem names the field and the rule alone.
@@ -52,6 +54,8 @@ def problem(
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. None for what is our own fault: Django answers 500 and the log has the trace."""
+    if isinstance(error, OperationalError | InterfaceError):
+        error = StorageUnavailable(retry_after_s=RETRY_AFTER_S)
     if isinstance(error, HospitalsError):
         set_rollback()
         if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:

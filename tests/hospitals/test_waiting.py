@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from hospitals import tenancy
+from hospitals import dispatch, tenancy
 from hospitals.exceptions import AlreadyBooked, BookingBarred, InvalidInput, NotFound, SlotTaken
 from hospitals.models import Appointment, Practitioner, Schedule, Slot, WaitingEntry
 from hospitals.services import booking, waiting
@@ -104,16 +104,22 @@ class TestHolding:
 
 class TestWaiting:
     def test_the_first_in_line_is_offered_the_freed_place_and_told(
-        self, clinic: Clinic, told: list[waiting.PlaceOffered], django_capture_on_commit_callbacks: Any
+        self,
+        clinic: Clinic,
+        told: list[waiting.PlaceOffered],
+        django_capture_on_commit_callbacks: Any,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         slot = clinic.slot()
         made = clinic.book(slot, CHEN)
         second, first = waits(clinic, BAO, at=2), waits(clinic, ANNE, at=1)
-        with django_capture_on_commit_callbacks() as after:
+        sent: list[tuple[str, tuple[str, ...]]] = []
+        monkeypatch.setattr(dispatch, "_send", lambda task, args: sent.append((task, args)))
+        with django_capture_on_commit_callbacks(execute=True):
             booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
         assert [state_of(clinic, e) for e in (first, second)] == ["offered", "waiting"]
         assert clinic.balance(slot) == (0, 1, 0)
-        assert any("tell_of_place" in str(callback) for callback in after)
+        assert ("hospitals.tasks.tell_of_place", (str(clinic.hospital.id), str(first))) in sent
         assert waiting.sweep(now=NOW) == 1
         offer = told[0]
         assert (offer.subject, offer.slot_id, offer.entry_id) == (ANNE, slot.id, first)
