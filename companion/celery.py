@@ -1,7 +1,7 @@
-"""The Celery application: three queues, tasks found in each app's ``tasks`` module.
+"""The Celery application: four queues, tasks found in each app's ``tasks`` module.
 
-``speech`` carries voices that somebody waits for, ``default`` what follows from events, ``batch`` what may take
-its time. On RabbitMQ the queues are quorum queues with a delivery limit, so a task that kills its worker ends in
+``speech`` carries voices that somebody waits for, ``default`` what follows from events, ``hospitals`` the calls out to
+their systems, which mostly wait (so its worker has threads), ``batch`` what may take its time. On RabbitMQ the queues are quorum queues with a delivery limit, so a task that kills its worker ends in
 the dead-letter queue instead of looping.
 """
 
@@ -18,7 +18,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 only = os.environ.get("COMPANION_TASKS", "")
 app.autodiscover_tasks(only.split(",") if only else None)
 
-QUEUE_NAMES = ("speech", "default", "batch")
+QUEUE_NAMES = ("speech", "default", "hospitals", "batch")
 
 
 def queues(broker_url: str) -> list[Queue]:

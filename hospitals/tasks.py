@@ -7,6 +7,8 @@ from celery import shared_task
 from hospitals.connectors.sandbox import desk, sending
 from hospitals.services import booking, inbox, offering, outbox, polling, waiting
 
+SWEPT_AGAIN_S = 15
+
 
 @shared_task(ignore_result=True)
 def hand_over(hospital_id: str, inbox_id: str) -> None:
@@ -21,7 +23,8 @@ def deliver_command(hospital_id: str, command_id: str) -> None:
 @shared_task(ignore_result=True)
 def sweep_outbox() -> None:
     """Both ways: commands that are due and events whose task was lost."""
-    outbox.sweep()
+    for hospital_id, command_id in outbox.due():  # should these wait as well, the next sweep sends others
+        deliver_command.apply_async(args=(str(hospital_id), str(command_id)), expires=SWEPT_AGAIN_S)
     inbox.sweep()
     sending.flush()
 

@@ -1,19 +1,39 @@
 """A circuit breaker for each hospital's system: after repeated failures it is left alone for a while.
 
-Kept in the database, so that all workers know; written only when something changes.
+Kept in the database, so that all workers know; written only when something changes. And a bulkhead: however slowly one
+hospital answers, it holds no more than a few of a process's threads.
 """
 
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import F
 from django.utils import timezone
 
-from hospitals.exceptions import CircuitOpen, ConnectorUnavailable
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, Crowded
 from hospitals.models import Circuit
 
 OPENS_AFTER = 5
 FIRST_REST_S, LONGEST_REST_S = 10.0, 300.0
+AT_ONCE = 2  # calls of one process to one hospital
+
+_places: "defaultdict[UUID, threading.BoundedSemaphore]" = defaultdict(lambda: threading.BoundedSemaphore(AT_ONCE))
+
+
+@contextmanager
+def place(hospital_id: UUID) -> Iterator[None]:
+    """Raises ``Crowded`` where that many calls to this hospital are under way."""
+    mine = _places[hospital_id]
+    if not mine.acquire(blocking=False):
+        raise Crowded
+    try:
+        yield
+    finally:
+        mine.release()
 
 
 def check(hospital_id: UUID) -> None:
@@ -32,7 +52,7 @@ def check(hospital_id: UUID) -> None:
 
 def failed(hospital_id: UUID, error: ConnectorUnavailable) -> None:
     """One call did not get through."""
-    if isinstance(error, CircuitOpen):
+    if isinstance(error, CircuitOpen | Crowded):
         return
     row, _created = Circuit.objects.get_or_create(hospital_id=hospital_id)
     failures = row.failures + 1

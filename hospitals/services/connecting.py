@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from django.conf import settings
+from django.db import connection
 from django.utils.module_loading import import_string
 
 from hospitals.connectors.base import Connector
@@ -58,6 +59,12 @@ def _made(name: str) -> Connector:
         # wrong settings: commands wait until they are right, and the circuit tells why
         raise ConnectorUnavailable(code="connector_misconfigured") from error
     return connector
+
+
+def let_go_of_database() -> None:
+    """Whoever waits for a hospital's answer keeps no connection from others meanwhile. Within a transaction it is kept."""
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def names(kind: type) -> tuple[str, ...]:

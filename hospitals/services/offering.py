@@ -14,7 +14,7 @@ from django.utils import timezone
 from hospitals import tenancy
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.offers import Offers
-from hospitals.exceptions import CircuitOpen, ConnectorUnavailable
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, Crowded
 from hospitals.models import Hospital, Practitioner, Slot
 from hospitals.services import circuit, connecting, upsert
 from hospitals.services.rows import Fault, Row, ScheduleRow, SlotRow, parse
@@ -43,11 +43,13 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
         now = now or timezone.now()
         since = cache.get(cursor) or BEGINNING
         try:
-            circuit.check(hospital_id)
-            found, next_since = connector.offers(since, start=now, until=now + LOOK_AHEAD)
+            with circuit.place(hospital_id):
+                circuit.check(hospital_id)
+                connecting.let_go_of_database()
+                found, next_since = connector.offers(since, start=now, until=now + LOOK_AHEAD)
         except ConnectorUnavailable as error:
             circuit.failed(hospital_id, error)
-            if not isinstance(error, CircuitOpen):
+            if not isinstance(error, CircuitOpen | Crowded):
                 log.warning("offers_failed", hospital=str(hospital_id), code=error.code)
             return 0
         circuit.succeeded(hospital_id)

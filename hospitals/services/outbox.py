@@ -11,13 +11,15 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from hospitals import tenancy
 from hospitals.compiled import CompiledInsert
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, EventType, HospitalEvent, Reason
 from hospitals.dispatch import after_commit
-from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable
+from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded
 from hospitals.models import Appointment, OutboxCommand
 from hospitals.services import circuit, connecting
 
@@ -51,27 +53,36 @@ def unsent(appointment_id: UUID) -> tuple[str, ...]:
 
 def deliver(hospital_id: UUID, command_id: UUID) -> bool:
     """Try one command once. True when the hospital has answered it. Safe to call twice and at once."""
-    with tenancy.scope(hospital_id):
-        row = _claim(command_id)
-        if row is None:
-            return False
-        try:
-            circuit.check(hospital_id)
-            answer = connecting.connector(row.hospital).execute(_command(row))
-        except ConnectorUnavailable as error:
-            circuit.failed(hospital_id, error)
-            _later(row, error.code)
-            return False
-        except ConnectorRefused as error:
-            answer = Acknowledgement(accepted=False, reason=error.detail)
-        except Exception:  # noqa: BLE001  a connector's own bug: the command waits, and other hospitals' go on
-            log.exception("connector_failed", hospital=str(hospital_id), event_type=row.kind)
-            circuit.failed(hospital_id, ConnectorUnavailable(code="connector_failed"))
-            _later(row, "connector_failed")
-            return False
-        circuit.succeeded(hospital_id)
-        _done(row, answer)
-        return True
+    try:
+        with tenancy.scope(hospital_id), circuit.place(hospital_id):
+            return _deliver(hospital_id, command_id)
+    except Crowded:  # it stays due
+        return False
+
+
+def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
+    row = _claim(command_id)
+    if row is None:
+        return False
+    try:
+        circuit.check(hospital_id)
+        connector, command = connecting.connector(row.hospital), _command(row)
+        connecting.let_go_of_database()
+        answer = connector.execute(command)
+    except ConnectorUnavailable as error:
+        circuit.failed(hospital_id, error)
+        _later(row, error.code)
+        return False
+    except ConnectorRefused as error:
+        answer = Acknowledgement(accepted=False, reason=error.detail)
+    except Exception:  # noqa: BLE001  a connector's own bug: the command waits, and other hospitals' go on
+        log.exception("connector_failed", hospital=str(hospital_id), event_type=row.kind)
+        circuit.failed(hospital_id, ConnectorUnavailable(code="connector_failed"))
+        _later(row, "connector_failed")
+        return False
+    circuit.succeeded(hospital_id)
+    _done(row, answer)
+    return True
 
 
 def _claim(command_id: UUID) -> OutboxCommand | None:
@@ -148,15 +159,18 @@ def _done(row: OutboxCommand, answer: Acknowledgement) -> None:
         )
 
 
-def sweep(limit: int = 200) -> int:
-    """Deliver what is due over all hospitals: what a lost task or an outage left behind. Returns how many were answered."""
+def due(limit: int = 200, each: int = 20) -> list[tuple[UUID, UUID]]:
+    """(hospital, command) over all hospitals: what a lost task or an outage left behind. None of them takes all places."""
     with tenancy.service("outbox sweep"):
-        due = list(
-            OutboxCommand.objects.filter(state=State.WAITING, next_attempt_at__lte=timezone.now())
-            .order_by("next_attempt_at")
-            .values_list("hospital_id", "id")[:limit]
-        )
-    return sum(deliver(hospital_id, command_id) for hospital_id, command_id in due)
+        rows = OutboxCommand.objects.filter(state=State.WAITING, next_attempt_at__lte=timezone.now())
+        mine = Window(RowNumber(), partition_by="hospital_id", order_by="next_attempt_at")
+        rows = rows.annotate(nth=mine).filter(nth__lte=each).order_by("next_attempt_at")
+        return list(rows.values_list("hospital_id", "id")[:limit])
+
+
+def sweep() -> int:
+    """Deliver here what is due. Returns how many were answered."""
+    return sum(deliver(hospital_id, command_id) for hospital_id, command_id in due())
 
 
 def replay(hospital_id: UUID, command_id: UUID) -> bool:

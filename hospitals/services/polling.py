@@ -14,7 +14,7 @@ from django.utils import timezone
 from hospitals import tenancy
 from hospitals.connectors.base import HospitalEvent
 from hospitals.connectors.fhir import FhirConnector
-from hospitals.exceptions import CircuitOpen, ConnectorUnavailable
+from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, Crowded
 from hospitals.models import Appointment, Hospital
 from hospitals.services import circuit, connecting, inbox
 
@@ -45,11 +45,13 @@ def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
     try:
         since = cache.get(_cursor(hospital_id)) or (now or timezone.now()) - LOOK_BACK
         try:
-            circuit.check(hospital_id)
-            found = connector.poll(hospital_id, since)
+            with circuit.place(hospital_id):
+                circuit.check(hospital_id)
+                connecting.let_go_of_database()
+                found = connector.poll(hospital_id, since)
         except ConnectorUnavailable as error:
             circuit.failed(hospital_id, error)
-            if not isinstance(error, CircuitOpen):
+            if not isinstance(error, CircuitOpen | Crowded):
                 log.warning("poll_failed", hospital=str(hospital_id), code=error.code)
             return 0
         circuit.succeeded(hospital_id)

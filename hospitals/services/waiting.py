@@ -4,6 +4,7 @@ A held place is booked like any other; when the hold runs out it goes to the nex
 everywhere, hold, slot, entry, so that no two of these functions wait for each other.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -193,6 +194,13 @@ def _open_offers(now: datetime) -> "models.QuerySet[WaitingEntry]":
     return WaitingEntry.objects.filter(
         state=State.OFFERED, told_at=None, hold__state=SlotHold.State.HELD, hold__expires_at__gt=now
     ).select_related("hold", "hold__slot", "hold__slot__hospital", "hold__slot__department", "hold__slot__practitioner")
+
+
+def offered(subjects: Iterable[UUID]) -> set[UUID]:
+    """Those of them for whom a place is held that they have not been told of."""
+    with tenancy.service("offers of several persons"):
+        held = _open_offers(timezone.now()).filter(subject__in=subjects)
+        return set(held.order_by().values_list("subject", flat=True))
 
 
 def tell(hospital_id: UUID, entry_id: UUID, *, now: datetime | None = None) -> bool:

@@ -1,7 +1,7 @@
 """What residents did reaches their hospital once, in order, whatever its system does; and another hospital never notices."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -233,3 +233,36 @@ def test_while_it_waits_the_truth_is_that_the_hospital_has_not_answered() -> Non
         with tenancy.scope(clinic.hospital.id):
             assert outbox.unsent(row.id) == ("book",)
             assert Appointment.objects.get(id=row.id).state == Appointment.State.PENDING
+
+
+@pytest.mark.django_db()
+def test_a_hospital_that_is_slow_to_answer_holds_few_of_a_process_s_threads_and_no_other_hospital_waits() -> None:
+    clinic, other = a_clinic(), a_clinic("hill")
+    lake, hill = HospitalSystem(), HospitalSystem()
+    with systems(lake=lake, hill=hill) as clock:
+        mine, theirs = booked(clinic), booked(other)
+        clock.on(seconds=1)
+        with ExitStack() as under_way:
+            for _ in range(circuit.AT_ONCE):
+                under_way.enter_context(circuit.place(clinic.hospital.id))
+            assert outbox.sweep() == 1
+            assert (lake.done, len(hill.done)) == ([], 1)
+        assert outbox.sweep() == 1  # it stayed due, and no attempt was counted
+        (sent,) = commands(clinic)
+        assert (sent.state, sent.attempts) == (State.ACCEPTED, 1)
+    assert mine.id != theirs.id
+
+
+@pytest.mark.django_db()
+def test_a_hospital_for_which_much_waits_does_not_take_all_places_of_a_sweep() -> None:
+    clinic, other = a_clinic(), a_clinic("hill")
+    with systems(lake=HospitalSystem(), hill=HospitalSystem()) as clock:
+        row = booked(clinic)
+        for number in range(6):
+            command(row, CommandKind.PAY, f"pay-{number}")
+        clock.on(seconds=1)
+        late = booked(other)
+        clock.on(seconds=1)
+        due = outbox.due(limit=4, each=3)
+        assert [hospital for hospital, _ in due].count(clinic.hospital.id) == 3
+        assert due[-1][0] == late.hospital_id

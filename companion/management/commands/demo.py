@@ -73,7 +73,9 @@ class Command(BaseCommand):
             connection.close()
             self._wait_ready(url)
             # Last, so that the page and the voice have both cores: what it does waits in its queue.
-            self._start_worker("default", "-Q", "default,batch", "-c", "1", "-B", "-s", str(settings.DATA_DIR / "beat"))
+            self._start_worker(
+                "default", "-Q", "default,hospitals,batch", "-c", "1", "-B", "-s", str(settings.DATA_DIR / "beat")
+            )
             self._say(url)
             self._watch()
         except Stop:
