@@ -145,6 +145,15 @@ class Feed:
         self._heard_at = self._clock()
         self._sleeper.event.set()
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is on its way to the client, and what was has been played."""
+        return not (self._pending or self._out or self._delivered) and self._ahead_ms() <= 0
+
+    def known_patches(self) -> set[int]:
+        """What the client has by now: for the feed that follows this one."""
+        return {state for _rig, state in self._known}
+
     def __aiter__(self) -> "Feed":
         return self
 

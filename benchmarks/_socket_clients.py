@@ -4,9 +4,11 @@ Reads one JSON command a line, answers with one: {"do": "open" | "count" | "watc
 """
 
 import asyncio
+import gc
 import json
 import os
 import resource
+import socket
 import struct
 import sys
 import time
@@ -19,6 +21,8 @@ REQUEST = (
 )
 NO_MASK = b"\x00\x00\x00\x00"
 VISIT = b'"type":"visit"'
+PING_S = 60
+SMALL_WINDOWS = 100
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -26,6 +30,9 @@ def frame(opcode: int, payload: bytes) -> bytes:
     size = len(payload)
     head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
     return head + NO_MASK + payload
+
+
+PING = frame(1, b'{"type":"ping"}')
 
 
 class Page(asyncio.Protocol):
@@ -42,6 +49,8 @@ class Page(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        if self.number < SMALL_WINDOWS:  # those that may stop reading: a phone's window, not this machine's
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         transport.write(REQUEST.format(port=self.book.port).encode())  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -54,8 +63,7 @@ class Page(asyncio.Protocol):
             self.upgraded = head.startswith(b"HTTP/1.1 101")
             if b"permessage-deflate" in head:
                 raise RuntimeError("the server compresses: a context a socket")
-            hello = {"type": "hello", "quietly": True, **self.book.hellos[self.number % len(self.book.hellos)]}
-            self.transport.write(frame(1, json.dumps(hello).encode()))  # type: ignore[attr-defined]
+            self.transport.write(frame(1, json.dumps(self.book.hello(self.number)).encode()))  # type: ignore[attr-defined]
         at = 0
         while len(data) - at >= 2:
             size, begin = data[at + 1] & 0x7F, at + 2
@@ -96,6 +104,24 @@ class Book:
         self.open: set[Page] = set()
         self.seen: list[tuple[int, float, bytes]] = []
         self.lost: dict[str, int] = {}
+        self.again = False
+
+    def hello(self, number: int) -> dict[str, Any]:
+        """As the page says it: without a greeting, and on coming back what it shows.
+
+        The events of this benchmark are published only, so that to the database each visit is as it was at the beginning.
+        """
+        mine = self.hellos[number % len(self.hellos)]
+        hello = {"type": "hello", "quietly": True, "token": mine["token"], "conversation": mine["conversation"]}
+        return hello | ({"patient": mine["patient"], "visit": {"id": mine["visit"], "number": 0}} if self.again else {})
+
+    async def ping(self) -> None:
+        """Each page tries its line once a minute."""
+        while True:
+            for page in list(self.open):
+                page.transport.write(PING)  # type: ignore[attr-defined]
+                await asyncio.sleep(PING_S / max(1, len(self.open)))
+            await asyncio.sleep(1)
 
     async def one(self, number: int, gate: asyncio.Semaphore, until: float) -> Page:
         """Open, and again until it is ready: a page does not give up."""
@@ -128,6 +154,7 @@ class Book:
     async def do(self, command: dict[str, Any]) -> Any:
         kind = command["do"]
         if kind == "open":
+            self.again = command.get("again", False)
             return await self.many(command["first"], command["count"], command["at_once"])
         if kind == "count":
             return {"open": len(self.open), "lost": self.lost}
@@ -141,6 +168,7 @@ class Book:
 
 
 async def main() -> None:
+    gc.disable()  # a pause of these ten thousand pages would count as the server's
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     loop = asyncio.get_running_loop()
@@ -148,8 +176,10 @@ async def main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb"))
     plan = json.loads(await reader.readline())
     book = Book(plan["port"], plan["hellos"])
+    pinging = asyncio.create_task(book.ping())
     while line := await reader.readline():
         print(json.dumps(await book.do(json.loads(line))), flush=True)
+    pinging.cancel()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,11 +28,13 @@ NAME = "bench_sockets"
 SOCKETS = int(os.environ.get("BENCH_SOCKETS", "10000"))
 IDLE_S = float(os.environ.get("BENCH_SOCKETS_IDLE_S", "60"))
 EVENTS_A_SECOND, EVENTS_S = 500, 20
-DEAF = 100
+DEAF, FLOOD_A_SECOND = 100, 10
 OPEN_AT_ONCE = 64
+SLEEP_AFTER_S = 60  # companion.open_page
 TICKS = os.sysconf("SC_CLK_TCK")
 WEB = ["uvicorn", "companion.asgi:application", "--ws", "websockets-sansio", "--loop", "uvloop", "--http", "httptools"]
-OPTIONS = ["--ws-max-size", "2097152", "--ws-per-message-deflate", "false", "--backlog", "4096", "--no-access-log"]
+OPTIONS = ["--ws-max-size", "2097152", "--ws-per-message-deflate", "false", "--ws-ping-interval", "50"]
+OPTIONS += ["--ws-ping-timeout", "30", "--backlog", "4096", "--no-access-log"]
 
 
 def figure(name: str, value: float, unit: str) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def seed(count: int) -> list[dict[str, str]]:
                 talk = Conversation.objects.create(resident=resident, patient=patient, turns_count=1)
                 at = {"hospital_id": resident.id, "hospital_name": "岚州市第一人民医院", "department": "眼科"}
                 visit = Visit.objects.create(resident=resident, patient=patient, start=now, **at)
-                token = signing.dumps({"s": session.id.hex}, salt=SALT, compress=False)
+                token = signing.dumps({"s": session.id.hex, "r": resident.id.hex}, salt=SALT, compress=False)
                 ids = {"resident": str(resident.id), "patient": str(patient.id), "visit": str(visit.id)}
                 made.append({"token": token, "conversation": str(talk.id), **ids})
     return made
@@ -114,7 +117,7 @@ class Pages:
             stdout=subprocess.PIPE,
             text=True,
         )
-        hellos = [{"token": r["token"], "conversation": r["conversation"]} for r in residents]
+        hellos = [{name: r[name] for name in ("token", "conversation", "patient", "visit")} for r in residents]
         self._write({"port": port, "hellos": hellos})
 
     def _write(self, value: Any) -> None:
@@ -189,7 +192,7 @@ def serving(residents: int) -> Iterator[tuple[Web, list[dict[str, str]]]]:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
-            web = Web(port, dict(os.environ), Path(folder) / "web.log")
+            web = Web(port, os.environ | {"PYPINYIN_NO_PHRASES": "1"}, Path(folder) / "web.log")
             yield web, rows
         finally:
             if web is not None:
@@ -223,7 +226,7 @@ def _round(pages: Pages, rows: list[dict[str, str]], first: int, deaf: set[int])
     times, wrong, seen = [], 0, set()
     for page, at, frame in pages.do("watch"):
         wrong += frame["visit"] != rows[page % len(rows)]["visit"]
-        if frame["number"] > first:
+        if frame["number"] > first and page % len(rows) not in deaf:
             seen.add(frame["number"])
             times.append(1000 * (at - sent[frame["number"] - first - 1]))
     owed = {first + n + 1 for n in range(len(sent)) if (first + n) * 7919 % len(rows) not in deaf}
@@ -240,23 +243,44 @@ def _events(pages: Pages, rows: list[dict[str, str]]) -> Iterator[dict[str, Any]
     yield figure("queue_event_lost", lost, f"of {EVENTS_A_SECOND * EVENTS_S}")
 
 
-def _never_reading(web: Web, pages: Pages, rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    """A hundred pages stop reading and are sent 8 MB each, more than what any buffer on the way holds."""
+@contextmanager
+def _flood(rows: list[dict[str, str]], numbers: set[int], first: int) -> Iterator[None]:
+    """These pages are sent 20 kB each, ten times a second."""
     from companion import fanout
 
-    before, _wrong, _lost = _round(pages, rows, 100_000, set())
+    over = threading.Event()
+
+    def send() -> None:
+        began, piece = time.monotonic(), 0
+        while not over.wait(max(0.0, began + piece / FLOOD_A_SECOND - time.monotonic())):
+            piece += 1
+            for number in numbers:
+                who = rows[number]
+                frame = {"visit": who["visit"], "state": "queued", "card": "7" * 20_000, "next": [], "number": 0}
+                changed = {"patient": who["patient"], "number": first + piece, "say": False, "frame": frame}
+                fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
+
+    flood = threading.Thread(target=send)
+    flood.start()
+    try:
+        yield
+    finally:
+        over.set()
+        flood.join()
+
+
+def _never_reading(web: Web, pages: Pages, rows: list[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """A hundred pages are sent more than what any buffer on the way holds: first they read, then they do not."""
     deaf = set(range(DEAF))
+    with _flood(rows, deaf, 1_000_000):
+        before, _wrong, _lost = _round(pages, rows, 100_000, deaf)
     memory = web.memory_mib()
     pages.do("deaf", numbers=sorted(deaf))
-    for piece in range(160):
-        for number in deaf:
-            who = rows[number]
-            frame = {"visit": who["visit"], "state": "queued", "card": "7" * 50_000, "next": [], "number": 0}
-            changed = {"patient": who["patient"], "number": 200_000 + piece, "say": False, "frame": frame}
-            fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
-    after, _wrong, lost = _round(pages, rows, 300_000, deaf)
+    with _flood(rows, deaf, 2_000_000):
+        after, _wrong, lost = _round(pages, rows, 300_000, deaf)
     p99 = [times[int(len(times) * 0.99)] for times in (before, after)]
     yield figure("never_reading_memory_mib", web.memory_mib() - memory, f"MiB more, {DEAF} pages")
+    yield figure("never_reading_p99_ms", p99[1], f"ms for the others; {p99[0]:.2f} while they read")
     yield figure("never_reading_p99_growth_percent", 100 * (p99[1] / p99[0] - 1), "% of the others' p99")
     yield figure("never_reading_lost", lost, "events of the others")
 
@@ -270,12 +294,15 @@ def figures() -> Iterator[dict[str, Any]]:
             empty = web.memory_mib()
             opened = pages.do("open", first=1, count=SOCKETS - warm["open"], at_once=OPEN_AT_ONCE)
             yield figure("open_all_s", opened["seconds"], f"s, {opened['open']} pages signed in")
+            time.sleep(SLEEP_AFTER_S + 10)
             yield from _idle(web, pages, empty)
             yield from _events(pages, rows)
             yield from _never_reading(web, pages, rows)
             web.stop()
             web.start()
-            back = pages.do("open", first=0, count=SOCKETS, at_once=OPEN_AT_ONCE)
-            yield figure("reconnect_all_s", back["seconds"], f"s, {back['open']} pages signed in again")
+            back = pages.do("open", first=0, count=SOCKETS, at_once=OPEN_AT_ONCE, again=True)
+            yield figure("reconnect_all_s", back["seconds"], f"s, {back['open']} pages back after a restart")
+            yield figure("reconnect_cpu_ms", 1000 * web.cpu_s() / SOCKETS, "ms of web CPU a page, its start included")
+            yield figure("reconnected_memory_mib", web.memory_mib(), "MiB")
         finally:
             pages.close()

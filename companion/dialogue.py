@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,7 @@ from hospitals.services import directory, waiting
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
 RESUME_WITHIN = timedelta(hours=12)
+SEEN_AGAIN_AFTER = timedelta(hours=1)  # a page that comes back quietly is put down as seen no oftener
 ELDER_YEARS = 70
 SELF = {FamilyLink.Relation.SELF: "本人"}
 
@@ -63,13 +64,16 @@ class Session:
 
 
 @transaction.atomic
-def open_session(resident_id: UUID, conversation_id: UUID | None) -> Session:
-    """Her conversation of that id if it is hers and still warm, else a new one about herself."""
+def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since: bool = False) -> Session:
+    """Her conversation of that id if it is hers and still warm, else a new one about herself.
+
+    ``open_since``: her page has been open on it, however long.
+    """
     resident = Resident.objects.get(id=resident_id)
     row = None
     if conversation_id is not None:
         row = Conversation.objects.filter(id=conversation_id, resident=resident).select_related("patient").first()
-    resumed = row is not None and timezone.now() - row.last_seen_at < RESUME_WITHIN
+    resumed = row is not None and (open_since or timezone.now() - row.last_seen_at < RESUME_WITHIN)
     if row is None or not resumed:
         row = Conversation.objects.create(resident=resident, patient=_own_card(resident))
     row.save(update_fields=["last_seen_at"])
@@ -126,15 +130,14 @@ def opening_action(session: Session) -> dict[str, Any]:
 
 
 def ready_frame(session: Session) -> dict[str, Any]:
-    """What the page needs to draw itself: who it is about and the card of the visit under way."""
-    visit = visits.current(session.patient_id)
-    card = cards.main_card(visit, visits.journey_of(visit)) if visit else None
+    """What the page needs to draw itself: who it is about and the visit under way."""
     return {
         "conversation": str(session.id),
         "avatar": session.avatar,
         "rate": session.rate,
         "patient": {"id": str(session.patient_id), "name": session.patient_name, "relation": session.relation},
-        "card": asdict(card) if card and session.resumed else None,
+        "resumed": session.resumed,
+        "visit": current_frame(session.patient_id),
     }
 
 
@@ -263,12 +266,18 @@ def rate_turn(session: Session, number: int, value: int) -> None:
 # --- what happens by itself -------------------------------------------------------------------------------
 
 
-def visit_frame(session: Session, visit_id: UUID) -> dict[str, Any] | None:
+def visit_frame(resident_id: UUID, patient_id: UUID, visit_id: UUID) -> dict[str, Any] | None:
     """What the page refreshes when a visit changed; None when it is about somebody else's visit than the one shown."""
-    visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=session.resident_id).first()
-    if visit is None or visit.patient_id != session.patient_id:
+    visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=resident_id).first()
+    if visit is None or visit.patient_id != patient_id:
         return None
-    return visits.frame(visit, visits.journey_of(visit))
+    return visits.shown(visit)
+
+
+def current_frame(patient_id: UUID) -> dict[str, Any] | None:
+    """The visit under way, as a page shows it."""
+    visit = visits.current(patient_id)
+    return visits.shown(visit) if visit else None
 
 
 # Cards that stay on the screen although something later has come in: paid before examined, read before fetched.

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from typing import Any, Protocol
@@ -53,8 +54,19 @@ def _publisher(url: str) -> redis.Redis:
 
 def publish(resident_id: UUID, message: dict[str, Any]) -> None:
     """Tell her open pages, whichever process holds them. Raises ``redis.RedisError``."""
-    sealed = _cipher().encrypt(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
-    _publisher(settings.REDIS_URL).publish(PREFIX + resident_id.hex, sealed)
+    publish_all([(resident_id, message)])
+
+
+def publish_all(messages: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
+    """The same for many in one go to Redis."""
+    pipe = _publisher(settings.REDIS_URL).pipeline(transaction=False)
+    for resident_id, message in messages:
+        sealed = _cipher().encrypt(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
+        pipe.publish(PREFIX + resident_id.hex, sealed)
+    try:
+        pipe.execute()
+    except ValueError as error:  # what redis-py raises when two threads lose the server at once
+        raise redis.ConnectionError from error
 
 
 class Fanout:

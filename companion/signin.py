@@ -3,19 +3,25 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.core import signing
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
+from redis import RedisError
 
+from companion import fanout
 from companion.exceptions import NotSignedIn
 from companion.identity.base import Identity
 from companion.models import ExternalIdentity, Reminder, Resident, ResidentSession
 from hospitals import vault
 from hospitals.compiled import Compiled
+
+log = structlog.get_logger(__name__)
 
 SALT = "companion.resident"
 _sessions = Compiled(  # every request of a resident begins with it
@@ -29,6 +35,14 @@ class SignedIn:
     resident_id: UUID
     session_id: UUID
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token with a good signature says. Whether it still holds, the session's row says."""
+
+    session_id: UUID
+    resident_id: UUID
 
 
 @transaction.atomic
@@ -48,21 +62,31 @@ def open_session(identity: Identity) -> tuple[str, SignedIn]:
             resident.delete()
     expires = timezone.now() + timedelta(seconds=settings.RESIDENT_TOKEN_TTL_S)
     session = ResidentSession.objects.create(resident_id=found.resident_id, expires_at=expires)
-    token = signing.dumps({"s": session.id.hex}, salt=SALT, compress=False)
+    token = signing.dumps({"s": session.id.hex, "r": found.resident_id.hex}, salt=SALT, compress=False)
     return token, SignedIn(found.resident_id, session.id, expires)
 
 
-def verify(token: str) -> SignedIn:
-    """Who this token signs in. Raises ``NotSignedIn`` (expired, revoked, forged)."""
+def claims(token: str) -> Claims:
+    """Raises ``NotSignedIn`` (expired, forged)."""
     if not isinstance(token, str) or len(token) > 512:
         raise NotSignedIn
     try:
-        claims = signing.loads(token, salt=SALT, max_age=settings.RESIDENT_TOKEN_TTL_S)
-        session_id = UUID(hex=str(claims["s"]))
+        said = signing.loads(token, salt=SALT, max_age=settings.RESIDENT_TOKEN_TTL_S)
+        return Claims(UUID(hex=str(said["s"])), UUID(hex=str(said["r"])))
     except signing.SignatureExpired as error:
         raise NotSignedIn(code="token_expired") from error
     except (signing.BadSignature, KeyError, ValueError, TypeError) as error:
         raise NotSignedIn from error
+
+
+def verify(token: str) -> SignedIn:
+    """Who this token signs in. Raises ``NotSignedIn`` (expired, revoked, forged)."""
+    return check(claims(token))
+
+
+def check(claims: Claims) -> SignedIn:
+    """Whether what a token says still holds. Raises ``NotSignedIn`` (expired, revoked)."""
+    session_id = claims.session_id
     found = _sessions.rows(session=session_id)
     if not found or found[0][2]:
         raise NotSignedIn(code="token_revoked")
@@ -72,8 +96,22 @@ def verify(token: str) -> SignedIn:
     return SignedIn(resident_id, session_id, expires_at)
 
 
+@transaction.atomic
 def revoke(session_id: UUID) -> None:
-    ResidentSession.objects.filter(id=session_id, revoked_at=None).update(revoked_at=timezone.now())
+    """She signed out: this token is worth nothing any more, and the pages it opened are closed."""
+    session = ResidentSession.objects.filter(id=session_id, revoked_at=None).first()
+    if session is not None:
+        session.revoked_at = timezone.now()
+        session.save(update_fields=["revoked_at"])
+        transaction.on_commit(partial(_close_pages, session.resident_id, session_id))
+
+
+def _close_pages(resident_id: UUID, session_id: UUID | None) -> None:
+    """Her open pages hear that this sign-in has ended; None: every one of hers."""
+    try:
+        fanout.publish(resident_id, {"ended": session_id.hex if session_id else ""})
+    except (RedisError, OSError):  # Redis is away: a page that asks for anything is refused all the same
+        log.warning("close_pages_failed")
 
 
 @transaction.atomic
@@ -85,6 +123,7 @@ def forget(resident_id: UUID) -> None:
     ResidentSession.objects.filter(resident_id=resident_id, revoked_at=None).update(revoked_at=timezone.now())
     ExternalIdentity.objects.filter(resident_id=resident_id).delete()
     Reminder.objects.filter(visit__resident_id=resident_id, sent_at=None).delete()
+    transaction.on_commit(partial(_close_pages, resident_id, None))
 
 
 def issue_ticket(session_id: UUID) -> str:

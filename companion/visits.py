@@ -5,7 +5,7 @@ folded by companion.journey, and after the commit whoever is connected hears ``v
 synchronous and atomic; async callers go through companion.port.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Count
 from django.utils import timezone
 from pydantic import TypeAdapter
 from redis import RedisError
@@ -102,20 +103,28 @@ def _record(
     events = [happened(row) for row in visit.events.all()]
     now = journey.fold(events)
     to_say = _project(visit, now)
-    changed = {"patient": str(visit.patient_id), "number": len(events), "say": to_say, "frame": frame(visit, now)}
+    shown_as = frame(visit, now, len(events))
+    changed = {"patient": str(visit.patient_id), "number": len(events), "say": to_say, "frame": shown_as}
     transaction.on_commit(partial(notify, visit.resident_id, visit.id, changed))
     return True
 
 
-def frame(visit: Visit, now: Journey) -> dict[str, Any]:
-    """What a page refreshes when this visit changed."""
+def frame(visit: Visit, now: Journey, number: int) -> dict[str, Any]:
+    """What a page refreshes when this visit changed. ``number``: of the events it is made of."""
     card = cards.main_card(visit, now)
     return {
         "visit": str(visit.id),
+        "number": number,
         "state": now.state.value,
         "card": asdict(card) if card else None,
         "next": prompts.options_frame(journey.next_step(now)),
     }
+
+
+def shown(visit: Visit) -> dict[str, Any]:
+    """The frame of a visit as it stands."""
+    events = [happened(row) for row in visit.events.all()]
+    return frame(visit, journey.fold(events), len(events))
 
 
 def _project(visit: Visit, now: Journey) -> bool:
@@ -252,8 +261,11 @@ def visit_for(resident_id: UUID, visit_id: UUID | str) -> Visit:
 
 def current(patient_id: UUID | str) -> Visit | None:
     """The visit that is under way: the open one that begins or began nearest to now, else the one just finished."""
-    visits = list(Visit.objects.filter(patient_id=patient_id).select_related("patient").order_by("-start")[:20])
-    now = timezone.now()
+    return _under_way(Visit.objects.filter(patient_id=patient_id).select_related("patient").order_by("-start")[:20])
+
+
+def _under_way(visits: Iterable[Visit]) -> Visit | None:
+    visits, now = list(visits), timezone.now()
     ended = {state.value for state in journey.ENDED}
     active = [v for v in visits if v.state not in ended]
     # A patient who is inside a hospital is on that visit, whatever else is booked.
@@ -264,6 +276,25 @@ def current(patient_id: UUID | str) -> Visit | None:
         return min(active, key=lambda v: abs(v.start - now))
     done = [v for v in visits if v.state in {VisitState.CLOSED.value, VisitState.FOLLOW_UP.value}]
     return max(done, key=lambda v: v.changed_at) if done else None
+
+
+def standing(patients: Iterable[UUID]) -> dict[UUID, tuple[UUID, int]]:
+    """Of many patients at once: the visit that is under way, and of how many events it is made. Decrypts nothing."""
+    rows: dict[UUID, list[Visit]] = {}
+    plain = Visit.objects.filter(patient_id__in=patients).only("id", "patient_id", "state", "start", "changed_at")
+    for row in plain.order_by("-start"):
+        if len(mine := rows.setdefault(row.patient_id, [])) < 20:
+            mine.append(row)
+    under_way = {patient: visit.id for patient, mine in rows.items() if (visit := _under_way(mine)) is not None}
+    events = VisitEvent.objects.filter(visit_id__in=under_way.values()).order_by().values_list("visit_id")
+    counted = dict(events.annotate(Count("id")))
+    return {patient: (visit, counted.get(visit, 0)) for patient, visit in under_way.items()}
+
+
+def with_prompts(residents: Iterable[UUID]) -> set[UUID]:
+    """Those of them to whom something is to be said unasked, now or when their quiet hours end."""
+    waiting = VisitPrompt.objects.filter(said_at=None, obsolete=False, by_itself=True)
+    return set(waiting.filter(visit__resident_id__in=residents).order_by().values_list("visit__resident_id", flat=True))
 
 
 def claim_prompts(resident_id: UUID, *, allowed: Callable[[VisitPrompt], bool]) -> list[VisitPrompt]:

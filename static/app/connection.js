@@ -5,6 +5,7 @@
 
 const FIRST_RETRY_MS = 400;
 const LONGEST_RETRY_MS = 8000;
+const ANSWER_WITHIN_MS = 8000;
 
 export class Connection {
   constructor({ url, makeSocket, token, ticket = null, later = setTimeout, random = Math.random, on, hello }) {
@@ -14,6 +15,7 @@ export class Connection {
     this.within = LONGEST_RETRY_MS; // the server says how far to spread the return after its restart
     this.ready = false;
     this.closed = false;
+    this.heard = false;
     this.waiting = []; // what the resident did while the line was down; sent once it stands again
   }
 
@@ -37,6 +39,7 @@ export class Connection {
   }
 
   receive(data) {
+    this.heard = true;
     if (typeof data !== 'string') {
       this.on.media(data);
       return;
@@ -68,6 +71,19 @@ export class Connection {
     this.attempt += 1;
     // jitter: after a restart ten thousand pages must not come back in the same instant
     this.later(() => this.open(), base * (0.5 + this.random()));
+  }
+
+  // Is the line still there? A phone that slept may hold a dead one and not know; what answers nothing is replaced.
+  check() {
+    if (!this.ready) return;
+    const { socket } = this;
+    this.heard = false;
+    this.send({ type: 'ping' }, { keep: false });
+    this.later(() => {
+      if (this.heard || socket !== this.socket) return;
+      this.lost(socket, 1006);
+      socket.close();
+    }, ANSWER_WITHIN_MS);
   }
 
   // Words and actions wait for the line; playhead reports are worth nothing later and are dropped.

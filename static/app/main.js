@@ -15,15 +15,23 @@ const captions = new Captions($('caption'));
 let player;
 let shownCard = null; // {kind, data}: a visit's own changes refresh the card that is on the screen
 let speechRate = 1;
+let showing = null; // {patient, visit: {id, number}}: what a page that only lost its line says it shows
+const unanswered = new Set(); // turns
 
 const socketUrl = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${config.socketPath}`;
 const connection = new Connection({
   url: socketUrl,
   makeSocket: (url) => new WebSocket(url),
   token: () => signIn(config),
-  hello: () => ({ conversation: known.conversation, known_patches: player.known() }),
+  hello: () => ({ conversation: known.conversation, known_patches: player.known(), ...quietly() }),
   on: { frame, media: (data) => player.push(data), state: network },
 });
+
+// Nothing was asked or being said when the line went: what is on the screen stays, and nobody greets her again.
+function quietly() {
+  const mute = showing && !unanswered.size && document.body.dataset.avatar !== 'speaking';
+  return mute ? { quietly: true, ...showing } : {};
+}
 
 // --- what she does ----------------------------------------------------------------------------------------
 function ask(text) {
@@ -34,17 +42,24 @@ function ask(text) {
   $('asked').hidden = false;
   captions.show(words.thinking);
   options([]);
-  connection.send({ type: 'text', id: crypto.randomUUID(), text: trimmed });
+  turn({ type: 'text', text: trimmed });
 }
 
 function act(action) {
   hush();
   $('asked').hidden = true;
-  connection.send({ type: 'action', id: crypto.randomUUID(), action });
+  turn({ type: 'action', action });
+}
+
+function turn(asked) {
+  const id = crypto.randomUUID();
+  unanswered.add(id);
+  connection.send({ ...asked, id });
 }
 
 // The mouth stops in this very frame; the server is told afterwards.
 function hush() {
+  unanswered.clear();
   player.resume();
   player.interrupt();
   connection.send({ type: 'interrupt' }, { keep: false });
@@ -81,13 +96,17 @@ document.addEventListener('pointerdown', () => player.resume());
 // --- what comes -------------------------------------------------------------------------------------------
 const ON = {
   ready(f) {
+    if (f.as_before) return;
     player.reset();
     known.conversation = f.conversation;
     localStorage.setItem('conversation', f.conversation);
     $('person-name').textContent = f.patient.name;
     speechRate = f.rate;
     $('slower').setAttribute('aria-pressed', String(speechRate < 1));
-    if (f.card && !shownCard) card(f.card.kind, f.card.data);
+    const before = showing;
+    showing = { patient: f.patient.id, visit: f.visit && { id: f.visit.visit, number: f.visit.number } };
+    if (before && f.visit) this.visit(f.visit);
+    else if (f.resumed && f.visit?.card && !shownCard) card(f.visit.card.kind, f.visit.card.data);
   },
   say(f) {
     captions.add(f);
@@ -96,11 +115,15 @@ const ON = {
   },
   ask(f) { options(f.options); },
   card(f) { card(f.kind, f.data); },
-  patient(f) { $('person-name').textContent = f.name; },
+  patient(f) {
+    $('person-name').textContent = f.name;
+    showing = { patient: f.patient_id, visit: null };
+  },
   flush(f) { player.interrupt(f.generation); captions.drop(); },
   // the hospital moved on: numbers on the screen follow by themselves
   visit(f) {
     document.body.dataset.visitState = f.state;
+    showing.visit = { id: f.visit, number: f.number };
     if (shownCard && f.card && shownCard.kind === f.card.kind) card(f.card.kind, f.card.data, { keepPlace: true });
     if (f.next) options(f.next);
   },
@@ -110,11 +133,12 @@ const ON = {
     if (f.setting === 'stop') player.interrupt();
   },
   error(f) {
+    unanswered.clear();
     if (f.status === 401) network('expired');
     else captions.show(f.detail);
   },
-  'turn.ended'() {},
-  pong() {},
+  'turn.started'(f) { unanswered.add(f.id); },
+  'turn.ended'(f) { unanswered.delete(f.id); },
 };
 
 function frame(f) {
@@ -168,5 +192,8 @@ player = await makePlayer({
 });
 window.companion = { player, connection }; // looked at by the browser tests
 connection.open();
-setInterval(() => connection.send({ type: 'ping' }, { keep: false }), 25000);
+// A phone that slept or changed networks does not tell: the line is tried when she looks again, and each minute.
+setInterval(() => connection.check(), 60000);
+window.addEventListener('online', () => connection.check());
+document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.check(); });
 if (config.demo) (await import('./demo.js')).start({ place: $('clock'), token: () => signIn(config) });

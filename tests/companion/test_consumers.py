@@ -1,20 +1,25 @@
 """The socket: who hears what, how many pages and messages one resident may have, and what a page leaves behind."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.utils import timezone
 
 from avatar import dispatch, streams
-from companion import consumers, dialogue, fanout, signin
+from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
 from companion.identity.base import Identity
+from companion.journey import OwnEvent
 from companion.models import Visit
+from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,9 +41,9 @@ class Page:
         self.socket = ApplicationCommunicator(CompanionConsumer.as_asgi(), scope)
         self.closed: int | None = None
 
-    async def open(self) -> dict[str, Any]:
+    async def open(self, **showing: Any) -> dict[str, Any]:
         await self.socket.send_input({"type": "websocket.connect"})
-        hello: dict[str, Any] = {"type": "hello", "token": self.token, "quietly": True}
+        hello: dict[str, Any] = {"type": "hello", "token": self.token, "quietly": True} | showing
         await self.say(hello | ({"conversation": self.conversation} if self.conversation else {}))
         ready = await self.until("ready")
         self.conversation = ready["conversation"]
@@ -126,17 +131,18 @@ async def test_what_waits_to_be_said_is_said_although_a_newer_event_overtook_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page, prompted = CompanionConsumer(), []
-    monkeypatch.setattr(page, "_prompt", lambda: prompted.append(True))
-    monkeypatch.setattr(page, "_own", lambda refreshing: refreshing.close())
+    page.claims = signin.Claims(uuid4(), uuid4())
+    monkeypatch.setattr(page, "catch_up", lambda: prompted.append(page.to_say))
     for number, say in ((2, False), (1, True), (3, True), (4, False)):
+        page.to_say = False
         page.heard({"visit": "v", "patient": "p", "number": number, "say": say, "frame": {}})
-    assert len(prompted) == 2
+    assert prompted == [False, True, True, False]
     assert page.changed["v"]["number"] == 4
 
 
 async def test_a_page_that_takes_nothing_is_let_go_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "SEND_WITHIN_S", 0)
-    monkeypatch.setattr(consumers, "CLOSE_WITHIN_S", 0)
+    monkeypatch.setattr(bounded_socket, "SEND_WITHIN_S", 0)
+    monkeypatch.setattr(bounded_socket, "CLOSE_WITHIN_S", 0)
     token, who = await in_thread(resident, "her")
     reads = Page(token)
     await reads.open()
@@ -179,18 +185,18 @@ async def test_one_resident_has_so_many_pages_and_the_oldest_makes_room(monkeypa
     pages = [Page(token) for _ in range(3)]
     for page in pages:
         await page.open()
-    assert await pages[0].until("nothing") == {"type": "closed", "code": consumers.CLOSE_TOO_MANY_PAGES}
+    assert await pages[0].until("nothing") == {"type": "closed", "code": open_page.CLOSE_TOO_MANY_PAGES}
     assert len(fanout.fanout()) == 2
     for page in pages:
         await page.close()
 
 
 async def test_a_page_that_sends_too_much_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "MESSAGES_A_SECOND", 0)
+    monkeypatch.setattr(bounded_socket, "MESSAGES_A_SECOND", 0)
     token, _ = await in_thread(resident, "her")
     page = Page(token)
     await page.open()
-    for _ in range(consumers.MESSAGES_AT_ONCE):
+    for _ in range(bounded_socket.MESSAGES_AT_ONCE):
         await page.say({"type": "ping"})
     assert await page.until("nothing") == {"type": "closed", "code": consumers.CLOSE_TOO_MANY_MESSAGES}
     await page.close()
@@ -207,3 +213,143 @@ async def test_a_page_that_goes_leaves_no_task_behind() -> None:
     left = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert left == set() or {task.get_name() for task in left} <= {"speech-wakes"}
     assert len(fanout.fanout()) == 0
+
+
+# --- asleep -----------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def asleep(name: str = "her") -> AsyncIterator[tuple[Page, signin.SignedIn, Visit]]:
+    """A page that has come back and shows what is so."""
+    token, who = await in_thread(resident, name)
+    first = Page(token)
+    await first.open()
+    await first.until("turn.ended")
+    visit = await in_thread(visit_of, who, first)
+    await first.close()
+    again = Page(token, first.conversation)
+    ready = await again.open(patient=str(visit.patient_id), visit={"id": str(visit.id), "number": 0})
+    assert ready == {
+        "type": "ready",
+        "as_before": True,
+        "conversation": first.conversation,
+        "reconnect_within_ms": consumers.RECONNECT_WITHIN_MS,
+    }
+    yield again, who, visit
+    await again.close()
+
+
+def sessions_opened(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    opened: list[UUID] = []
+    real = dialogue.open_session
+
+    def noted(resident_id: UUID, *args: Any, **kwargs: Any) -> dialogue.Session:
+        opened.append(resident_id)
+        return real(resident_id, *args, **kwargs)
+
+    monkeypatch.setattr(dialogue, "open_session", noted)
+    return opened
+
+
+async def test_a_page_that_shows_what_is_so_sleeps_and_still_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asleep() as (page, _who, visit):
+        opened = sessions_opened(monkeypatch)
+        await page.say({"type": "interrupt"})
+        await in_thread(change, visit, 1)
+        assert (await page.until("visit"))["number"] == 1
+        assert opened == []
+
+
+async def test_a_page_that_sleeps_wakes_when_it_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asleep() as (page, who, _visit):
+        opened = sessions_opened(monkeypatch)
+        await page.say({"type": "text", "id": "1", "text": "头痛"})
+        assert (await page.until("turn.started"))["id"] == "1"
+        await page.until("turn.ended")
+        assert opened == [who.resident_id]
+
+
+async def test_a_page_that_sleeps_wakes_when_something_is_to_be_said() -> None:
+    async with asleep() as (page, _who, visit):
+        position = QueuePosition("71", 0, "71", "7-1-B-01", "眼科检查一区", "7号楼1楼B区", as_of=timezone.now())
+        called = {"event_id": "e1", "type": EventType.ENCOUNTER_CALLED, "sequence": 1, "data": position}
+        about = {"hospital_id": visit.hospital_id, "appointment_id": str(visit.id), "occurred_at": timezone.now()}
+        await in_thread(visits.on_hospital_event, HospitalEvent(**called, **about))
+        assert "眼科检查一区" in (await page.until("say"))["text"]
+
+
+async def test_a_page_on_which_nothing_is_said_any_more_falls_asleep_and_can_be_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_page, "SLEEP_AFTER_S", 0.02)
+    monkeypatch.setattr("avatar.feed.FALLBACK_S", 0)  # nobody speaks: the text takes over at once
+    token, who = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.until("turn.ended")
+    (socket,) = fanout.fanout()._listeners[(fanout.PREFIX + who.resident_id.hex).encode()]
+    assert isinstance(socket, CompanionConsumer)
+    async with asyncio.timeout(20):
+        while socket.session is not None:
+            await asyncio.sleep(0.01)
+    opened = sessions_opened(monkeypatch)
+    await page.say({"type": "text", "id": "1", "text": "头痛"})
+    await page.until("turn.ended")
+    assert opened == [who.resident_id]
+    await page.close()
+
+
+@pytest.mark.parametrize("asleep_then", [True, False])
+async def test_a_page_is_closed_when_its_sign_in_ends(asleep_then: bool) -> None:
+    async with asleep() as (page, who, _visit):
+        if not asleep_then:
+            await page.say({"type": "text", "id": "1", "text": "头痛"})
+            await page.until("turn.ended")
+        await in_thread(signin.revoke, who.session_id)
+        error = await page.until("error")
+        assert (error["code"], error["status"]) == ("token_revoked", 401)
+        assert await page.until("nothing") == {"type": "closed", "code": open_page.CLOSE_NOT_SIGNED_IN}
+
+
+async def test_all_pages_of_a_resident_who_is_erased_are_closed_and_no_others() -> None:
+    async with asleep("another") as (stranger, _, _), asleep() as (page, who, _visit):
+        await in_thread(signin.forget, who.resident_id)
+        assert await page.until("nothing") == {"type": "closed", "code": open_page.CLOSE_NOT_SIGNED_IN}
+        assert await stranger.waiting("error") == []
+
+
+async def test_a_page_that_comes_back_after_the_hospital_moved_on_is_shown_the_visit_as_it_is() -> None:
+    async with asleep() as (page, _who, visit):
+        await in_thread(visits.own_event, visit.id, OwnEvent.BOOKED)
+        await page.close()
+        again = Page(page.token, page.conversation)
+        ready = await again.open(patient=str(visit.patient_id), visit={"id": str(visit.id), "number": 0})
+        assert "as_before" not in ready
+        assert (ready["visit"]["visit"], ready["visit"]["number"]) == (str(visit.id), 1)
+        assert await again.waiting("turn.started") == []
+        await again.close()
+
+
+async def test_the_older_socket_of_a_page_that_came_back_is_closed() -> None:
+    async with asleep() as (page, _who, visit):
+        again = Page(page.token, page.conversation)
+        ready = await again.open(patient=str(visit.patient_id), visit={"id": str(visit.id), "number": 0})
+        assert ready["as_before"]
+        assert await page.until("nothing") == {"type": "closed", "code": open_page.CLOSE_ELSEWHERE}
+        assert await again.waiting("nothing") == []
+        await again.close()
+
+
+async def test_what_was_missed_while_redis_was_away_is_shown_when_it_is_back() -> None:
+    async with asleep() as (page, who, visit):
+        monkey = pytest.MonkeyPatch()
+        with monkey.context() as away:
+            away.setattr(visits, "notify", lambda *args: None)
+            await in_thread(visits.own_event, visit.id, OwnEvent.BOOKED)
+        fanout.fanout()._look_again()
+        assert (await page.until("visit"))["number"] == 1
+        with monkey.context() as away:
+            away.setattr(signin, "_close_pages", lambda *args: None)
+            await in_thread(signin.revoke, who.session_id)
+        fanout.fanout()._look_again()
+        assert (await page.until("error"))["code"] == "token_revoked"

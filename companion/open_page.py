@@ -1,0 +1,264 @@
+"""A resident's open page: what is said to it, what it hears by itself, and how it sleeps.
+
+A page on which nothing has been said for a while, or that only lost its line and shows what is so, sleeps: it still hears
+what happens to its resident, but no session, no feed and no Redis key is held for it. It wakes when it is spoken to or
+something is to be said. So ten thousand waiting pages cost one process little.
+"""
+
+import asyncio
+import time
+from array import array
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from avatar import sessions
+from avatar.exceptions import FeedReplaced
+from avatar.speech_text import clauses
+from companion import dialogue, reopening, signin
+from companion.background import in_thread
+from companion.bounded_socket import BoundedSocket
+from companion.dialogue import Session
+from companion.events import Adjust, Event, Say, SwitchPatient, to_frame
+from companion.exceptions import NotSignedIn
+from companion.fanout import fanout
+from companion.reopening import Shown
+from companion.signin import Claims
+
+SLEEP_AFTER_S = 60
+CLOSE_NOT_SIGNED_IN = 4401
+CLOSE_ELSEWHERE = 4410
+CLOSE_TOO_MANY_PAGES = 4411
+
+
+class OpenPage(BoundedSocket):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.claims: Claims | None = None  # from the hello on
+        self.page: Shown | None = None  # once the hello is answered
+        self.session: Session | None = None  # while awake
+        self.waking: asyncio.Task[None] | None = None
+        self.dozing: asyncio.TimerHandle | None = None
+        self.pumping: asyncio.Task[None] | None = None
+        self.active_at = time.monotonic()
+        self.known_patches = array("I")
+        self.generation = 0
+        self.index = 0  # of the next utterance within this generation
+        self.turn: asyncio.Task[None] | None = None
+        self.feed: sessions.Feed | None = None
+        self.voice = asyncio.Lock()  # a turn and a prompt never speak into each other
+        self.gone = False
+        self.missed = False  # something may have happened unheard
+        self.to_say = False
+        self.changed: dict[str, dict[str, Any]] = {}  # by visit: the newest that is not shown yet
+        self.shown: dict[str, int] = {}  # by visit: the number of events of the newest frame
+        self.looking: asyncio.Task[None] | None = None
+        self.refreshing: asyncio.Task[None] | None = None
+        self.prompting: asyncio.Task[None] | None = None
+
+    async def refuse(self, error: NotSignedIn) -> None:
+        await self.frame(error.as_frame() | {"status": error.status_code})
+        await self.close(CLOSE_NOT_SIGNED_IN)
+
+    # --- asleep and awake ---------------------------------------------------------------------------------
+    async def listen(self, claims: Claims) -> None:
+        """From now on everything is heard; what is read afterwards is the newest, so nothing falls between."""
+        await fanout().join(claims.resident_id, self)
+        self.missed = False
+
+    async def open_session(self, conversation: UUID | None, *, open_since: bool = False) -> Session:
+        """Take the conversation over: what another page of it was saying is stale."""
+        assert self.claims is not None
+        resident = self.claims.resident_id
+        session = await in_thread(dialogue.open_session, resident, conversation, open_since=open_since)
+        self.generation = await sessions.interrupt(str(session.id))
+        self.session = session
+        return session
+
+    async def awake(self) -> Session:
+        """Her session, also for a page that has slept until now."""
+        if self.session is None:
+            if self.waking is None:
+                self.waking = self.own(self._wake())
+            await asyncio.shield(self.waking)  # whoever else waits for it goes on when this one is cancelled
+        assert self.session is not None
+        return self.session
+
+    async def _wake(self) -> None:
+        assert self.page is not None
+        try:
+            await in_thread(signin.check, self.page.claims)
+            session = await self.open_session(self.page.conversation_id, open_since=True)
+            self.begin_to_speak(session)
+            if self._about(session.patient_id):  # a consent has ended while it slept
+                await self.frame(to_frame(SwitchPatient(str(session.patient_id), session.patient_name)))
+        finally:
+            self.waking = None
+
+    def _about(self, patient_id: UUID) -> bool:
+        """Whom the conversation is about. Returns whether that is somebody else than before."""
+        assert self.page is not None
+        other = patient_id != self.page.patient_id
+        if other:
+            self.page = replace(self.page, patient_id=patient_id, visit_id=None, number=0)
+        return other
+
+    def begin_to_speak(self, session: Session) -> None:
+        """The client knows the conversation: the avatar's packets may come."""
+        self.active_at = time.monotonic()
+        self.pumping = self.own(self._pump(session))
+        self._doze_later(SLEEP_AFTER_S)
+
+    def _doze_later(self, seconds: float) -> None:
+        self.dozing = asyncio.get_running_loop().call_later(seconds, self._doze)
+
+    def _doze(self) -> None:
+        """Fall asleep, unless something is being said or was a moment ago."""
+        if self.session is None or self.gone:
+            return
+        left = self.active_at + SLEEP_AFTER_S - time.monotonic()
+        turns = self.turn is not None and not self.turn.done()
+        if left > 0 or turns or self.voice.locked() or self.feed is None or not self.feed.silent:
+            self._doze_later(max(left, SLEEP_AFTER_S / 4))
+            return
+        self.known_patches = array("I", sorted(self.feed.known_patches()))
+        if self.pumping is not None:
+            self.pumping.cancel()
+        self.session = self.feed = self.pumping = self.turn = None
+
+    # --- speaking ------------------------------------------------------------------------------------------
+    async def emit(self, event: Event) -> None:
+        self.active_at = time.monotonic()
+        frame = to_frame(event)
+        if isinstance(event, Say) and event.text:
+            frame["utterances"] = await self._speak(event)
+        elif isinstance(event, SwitchPatient) or (isinstance(event, Adjust) and event.setting == "rate"):
+            assert self.session is not None
+            self.session = await in_thread(dialogue.adjusted, self.session, event)
+            self._about(self.session.patient_id)
+        await self.frame(frame)
+
+    async def _speak(self, say: Say) -> list[dict[str, str]]:
+        """Send each clause to the speech queue at once; returns the utterances' ids and texts, in order."""
+        assert self.session is not None
+        spoken = []
+        for clause in clauses(say.text):
+            utterance = sessions.Utterance(
+                session=str(self.session.id),
+                generation=self.generation,
+                utterance_id=f"{self.generation}-{self.index}",
+                index=self.index,
+                text=clause,
+                avatar=self.session.avatar,
+                rate=self.session.rate,
+                mood=say.mood,
+                lexicon=self.session.lexicon,
+            )
+            self.index += 1
+            spoken.append({"id": utterance.utterance_id, "text": clause})
+            await sessions.speak(utterance)
+        return spoken
+
+    async def _pump(self, session: Session) -> None:
+        """Write the avatar's packets to the socket for as long as it is open."""
+        try:
+            async with sessions.Feed(str(session.id), known_patches=self.known_patches.tolist()) as feed:
+                self.feed = feed
+                async for packet in feed:
+                    self.active_at = time.monotonic()
+                    await self.send_within(bytes_data=packet)
+        except FeedReplaced:  # the same conversation was opened elsewhere: that page speaks now
+            await self.close(CLOSE_ELSEWHERE)
+
+    # --- what happens by itself ---------------------------------------------------------------------------
+    def heard(self, message: dict[str, Any] | None) -> None:
+        """A visit changed, or a sign-in ended (None: something may have, unheard). Of each visit only the newest waits."""
+        assert self.claims is not None
+        if message is None:
+            self.missed = True
+        elif "ended" in message:
+            if message["ended"] in ("", self.claims.session_id.hex):
+                self.own(self.refuse(NotSignedIn(code="token_revoked")))
+            return
+        elif "taken" in message:
+            if self.page is not None and self.page.overtaken_by(message):
+                self.own(self.close(CLOSE_ELSEWHERE))
+            return
+        else:
+            # whatever becomes of its frame: a newer one may have nothing to say
+            self.to_say |= message.get("say", True)
+            visit, number = message["visit"], message.get("number", 0)
+            if not number or number > max(self.shown.get(visit, 0), self.changed.get(visit, {}).get("number", 0)):
+                self.changed[visit] = message
+        self.catch_up()
+
+    def begin_to_show(self, page: Shown) -> None:
+        """The hello is answered; what came meanwhile follows."""
+        self.page = page
+        self.catch_up()
+
+    def make_room(self) -> None:
+        self.own(self.close(CLOSE_TOO_MANY_PAGES))
+
+    def catch_up(self) -> None:
+        """Begin what is owed to the page; while it is being opened, that waits."""
+        if self.page is None or self.gone:
+            return
+        if self.missed and (self.looking is None or self.looking.done()):
+            self.looking = self.own(self._look_again())
+        if self.changed and (self.refreshing is None or self.refreshing.done()):
+            self.refreshing = self.own(self._refresh())
+        if self.to_say and (self.prompting is None or self.prompting.done()):
+            self.prompting = self.own(self._say_due())
+
+    async def _look_again(self) -> None:
+        """Redis was away: does the sign-in still hold, and has anything changed?"""
+        while self.missed:
+            self.missed = False
+            assert self.page is not None
+            if await reopening.looks().unchanged(self.page):
+                continue
+            try:
+                await in_thread(signin.check, self.page.claims)
+            except NotSignedIn as error:
+                await self.refuse(error)
+                return
+            frame = await in_thread(dialogue.current_frame, self.page.patient_id)
+            if frame is not None:
+                await self._show(frame)
+            self.to_say = True
+            self.catch_up()
+
+    async def _refresh(self) -> None:
+        """Show what changed."""
+        while self.changed:
+            assert self.page is not None
+            visit, message = next(iter(self.changed.items()))
+            del self.changed[visit]
+            if message.get("frame") is None:
+                about = (self.page.claims.resident_id, self.page.patient_id, UUID(visit))
+                frame = await in_thread(dialogue.visit_frame, *about)
+            else:
+                self.shown[visit] = message["number"]
+                frame = message["frame"] if message["patient"] == str(self.page.patient_id) else None
+            if frame is not None:
+                await self._show(frame)
+
+    async def _show(self, frame: dict[str, Any]) -> None:
+        assert self.page is not None
+        self.page = replace(self.page, visit_id=UUID(frame["visit"]), number=frame["number"])
+        await self.frame(frame | {"type": "visit"})
+
+    async def _say_due(self) -> None:
+        """Say what is due, after whatever is being said."""
+        try:
+            while self.to_say:
+                self.to_say = False
+                await self.speak_prompts()
+        except NotSignedIn as error:  # it slept, and its sign-in ended meanwhile
+            await self.refuse(error)
+
+    async def speak_prompts(self) -> None:
+        async with self.voice:
+            for event in await in_thread(dialogue.due_prompts, await self.awake()):
+                await self.emit(event)
