@@ -48,6 +48,7 @@ CardKind = Literal[
     "emergency",  # {"title","call":"120","do":[...],"do_not":[...],"nearest":[{"hospital","phone","distance_text"}],"kind"}
     "answer",  # {"title","passages":[{"id","title","text","source"}]}
     "people",  # {"people":[{"patient_id","name","relation","current"}]}
+    "looks",  # {"looks":[{"at","by","who","what","why"}], "more"}
     "human",  # {"phone","hours","queue_position"}
     "journey",  # {"steps":[{"name","state":"done|now|next","text"}]}
 ]

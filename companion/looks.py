@@ -11,6 +11,15 @@ from hospitals import audit
 from hospitals.models import Hospital
 
 MOST = 100
+_BY = {"resident": "您", "hospital": "医院", "commission": "卫生健康委工作人员", "service": "本服务"}
+_DID = {
+    "appointment.book": "预约",
+    "appointment.cancel": "取消预约",
+    "appointment.check_in": "取号",
+    "appointment.pay": "缴费",
+    "staff.look": "查看了记录",
+    "erased": "删除了信息",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,16 @@ class Look:
     hospital: str
     action: str
     why: str
+
+
+def who(look: Look) -> str:
+    return f"{look.hospital}" if look.by == "hospital" and look.hospital else _BY.get(look.by, _BY["service"])
+
+
+def what(look: Look) -> str:
+    """In words; with the hospital's name where somebody else did it there."""
+    did = _DID.get(look.action, "处理了信息")
+    return f"{did}({look.hospital})" if look.hospital and look.by != "hospital" else did
 
 
 def about_her(resident_id: UUID) -> list[Look]:

@@ -9,13 +9,13 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import booked, cards, journey, prompts, reminders, visits
+from companion import booked, cards, journey, looks, prompts, reminders, visits
 from companion.background import in_thread
-from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow
+from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow, Unavailable
 from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
 from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
 from companion.visit_port import (
@@ -26,6 +26,7 @@ from companion.visit_port import (
     HumanView,
     InvoiceView,
     JourneyStepView,
+    LookView,
     MedicinesView,
     NextView,
     OfferQuery,
@@ -61,6 +62,8 @@ async def asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
         return await in_thread(work, *args, **kwargs)
     except hospital_errors.SlotTaken as error:
         raise SlotTaken from error
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable from error
     except hospital_errors.HospitalsError as error:
         raised = CompanionError(error.detail, code=error.code)
         raised.status_code, raised.retryable = error.status_code, error.retryable
@@ -398,6 +401,15 @@ class VisitDesk:
                 )
                 for link in links.order_by("id")
                 if link.consented_at and (link.expires_at is None or link.expires_at > now)
+            )
+
+        return await asking(work)
+
+    async def looks(self) -> tuple[LookView, ...]:
+        def work() -> tuple[LookView, ...]:
+            return tuple(
+                LookView(look.at, look.by, looks.who(look), looks.what(look), look.why)
+                for look in looks.about_her(self.resident_id)
             )
 
         return await asking(work)

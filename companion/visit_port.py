@@ -259,6 +259,17 @@ class PersonView:
 
 
 @dataclass(frozen=True, slots=True)
+class LookView:
+    """Somebody looked at her data or changed them. ``who`` and ``what`` in words; accounts and people are not named."""
+
+    at: datetime
+    by: str  # resident | hospital | commission | service
+    who: str
+    what: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HumanView:
     phone: str
     hours: str
@@ -382,6 +393,10 @@ class VisitPort(Protocol):
 
     # people and help
     async def people(self) -> tuple[PersonView, ...]: ...
+
+    async def looks(self) -> tuple[LookView, ...]:
+        """Newest first: who looked at her data, and at those of the people she acts for."""
+        ...
 
     async def request_human(self) -> HumanView: ...
 

@@ -179,6 +179,16 @@ const RENDER = {
     return [
       el('h2', {}, '为谁办理?'),
       people.map((p) => button(`${p.name}(${p.relation})${p.current ? ' ✓' : ''}`, () => act({ kind: 'switch_patient', patient_id: p.patient_id }), p.current ? '' : 'quiet')),
+      actions(button('谁看过我的信息', () => act({ kind: 'who_looked' }), 'quiet')),
+    ];
+  },
+
+  looks({ looks, more }) {
+    return [
+      el('h2', {}, '谁看过我的信息'),
+      looks.map((l) => el('div', { class: l.by === 'resident' ? 'row' : 'row other' },
+        el('span', {}, when(l.at)), el('span', { class: 'value' }, `${l.who} ${l.what}`, l.why ? note(l.why) : null))),
+      more ? note('只列出最近的记录。') : null,
     ];
   },
 

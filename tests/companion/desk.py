@@ -16,6 +16,7 @@ from companion.visit_port import (
     InvoiceLineView,
     InvoiceView,
     JourneyStepView,
+    LookView,
     MedicinesView,
     MedicineView,
     NextView,
@@ -77,6 +78,7 @@ class World:
     reports: dict[str, list[ReportView]] = field(default_factory=dict)
     medicines: dict[str, MedicinesView] = field(default_factory=dict)
     follow_ups: dict[str, FollowUpView] = field(default_factory=dict)
+    looks: tuple[LookView, ...] = ()
     incidents: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     done: dict[str, Any] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -341,6 +343,10 @@ class Desk:
     async def people(self):
         self.world.calls.append("people")
         return tuple(replace(p, current=p.patient_id == self.patient_id) for p in PEOPLE)
+
+    async def looks(self):
+        self.world.calls.append("looks")
+        return self.world.looks
 
     async def request_human(self):
         self.world.calls.append("request_human")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from companion.visit_port import SlotTaken
-from tests.companion.desk import Desk, World
+from companion.visit_port import LookView, SlotTaken
+from tests.companion.desk import NOW, Desk, World
 from tests.companion.talking import Talk
 
 
@@ -50,6 +50,20 @@ async def test_whole_visit() -> None:
     assert "每次1滴,每日4次" in drug.text and "瓶口不要碰到眼睛" in drug.text
     again = await talk.say("什么时候复诊")
     assert "12月9日" in again.text and again.cards == ["follow_up"]
+
+
+async def test_she_is_told_who_looked_at_her_data_and_nothing_is_made_up() -> None:
+    talk = Talk()
+    none = await talk.say("谁看过我的信息?")
+    assert "没有人看过" in none.text and none.cards == []
+    mine = LookView(NOW, "resident", "您", "预约(岚州市第一人民医院)")
+    staff = LookView(NOW, "commission", "卫生健康委工作人员", "查看了记录", "处理投诉")
+    talk.world.looks = (staff, mine)
+    heard = await talk.tap(kind="who_looked")
+    assert "有1次不是您自己办的" in heard.text
+    assert [look["who"] for look in heard.card("looks")["looks"]] == ["卫生健康委工作人员", "您"]
+    talk.world.looks = (mine,)
+    assert "都是您自己办事时留下的" in (await talk.say("有没有人翻过我的病历")).text
 
 
 async def test_tapping_an_offer_books_it_and_twice_books_once() -> None:
