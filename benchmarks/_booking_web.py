@@ -84,6 +84,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
         signed_in.append([token, str(patient.id)])
     morning = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=2)
     slots: list[list[str]] = []
+    secrets: list[str] = []
     for number in range(hospitals):
         hospital = Hospital.objects.create(
             code=f"h{number}",
@@ -97,7 +98,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
         rooms = {"hospital": hospital, "department": department}
         doctor = Practitioner.objects.create(identifier="d", name="钱明", **rooms)
         if sandbox:
-            _sandbox(hospital)
+            secrets.append(_sandbox(hospital))
         made: list[Slot] = []
         for half_day in range(half_days):
             start = morning + timedelta(days=half_day // 2, hours=6 * (half_day % 2))
@@ -122,10 +123,11 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
         slots.append([str(slot.id) for slot in made])
     # They have been here for long: a key's first minutes, in which it is read again and again, are not what is measured.
     DataKey.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    return {"residents": signed_in, "slots": slots}
+    return {"residents": signed_in, "slots": slots, "secrets": secrets}
 
 
-def _sandbox(hospital: Any) -> None:
+def _sandbox(hospital: Any) -> str:
+    """Returns the secret that signs its events."""
     from hospitals import tenancy
     from hospitals.connectors import push
     from hospitals.connectors.sandbox.models import SandboxClinic, SandboxSystem
@@ -139,6 +141,7 @@ def _sandbox(hospital: Any) -> None:
     )
     room = {"name": "眼科", "script": "eye", "room_code": "R1", "room_name": "一诊室", "place": "1楼"}
     SandboxClinic.objects.create(system=system, department="eye", **room)
+    return secret
 
 
 if __name__ == "__main__":

@@ -1,148 +1,100 @@
-"""Everything is killed in the middle of everything, and afterwards the database is asked what became of each call.
+"""Everything is killed in the middle of everything, clocks are wrong and a disk is full; then the database is asked about each call.
 
-Residents book over HTTP while, by a seeded dice, the web process, the worker, Redis, PostgreSQL (of their own, in a folder of their
-own) and a running change of keys are ended with kill -9 and started again. Each call's outcome is a line of calls.jsonl. Then:
-acknowledged means there once, unknown means there at most once; no place is sold twice; every booking has its visit and reached the
-sandbox hospital once; the audit chain is whole; every name still opens. FAULTS_S, FAULTS_SEED.
+Residents book and hospitals send signed events over HTTP while, by a seeded dice, the web process, the events door, both workers,
+Redis, RabbitMQ, PostgreSQL (of their own, in a folder of their own) and a running change of keys are ended with kill -9 and
+started again, some of them with a clock that is ten minutes off. Near the end the database's disk is full for a while. Each call's outcome
+is a line of calls.jsonl. Then: acknowledged means there once, unknown means there at most once; no place is sold twice; every booking
+has its visit and reached the sandbox hospital once; the audit chain is whole; every name still opens. FAULTS_S, FAULTS_SEED.
 """
 
-import contextlib
-import glob
 import http.client
 import json
 import os
-import pwd
 import random
-import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
+from benchmarks._killable import RABBITMQ, Child, Postgres, Rabbit, free_port, python, shell, skewed, until
 from companion.embedded import RedisServer
+from hospitals.connectors import codec, push
+from hospitals.connectors.base import EventType, QueuePosition
 
-SECONDS = float(os.environ.get("FAULTS_S", "60"))
+SECONDS = float(os.environ.get("FAULTS_S", "90"))
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
-CLIENTS, RESIDENTS = 6, 120
-QUIET_S = (1.5, 4.0)  # between two kills
+CLIENTS, SENDERS, RESIDENTS = 6, 3, 120
+QUIET_S = (1.0, 3.0)  # between two kills
+FULL_S, SPARE_MIB = 8.0, 6
+DISK_MIB = 400
+CLOCK_S = 600
 HEALED_WITHIN_S = 120.0
 # Run in the service's own Django when all is well again; prints what is wrong, counted.
 CHECK = """
 import json
 from django.core.management import call_command
-from companion.models import Patient, Visit
+from companion.models import Patient, Visit, VisitEvent
 from hospitals import tenancy
 from hospitals.connectors.sandbox.models import SandboxVisit
-from hospitals.models import Appointment, OutboxCommand
+from hospitals.models import Appointment, InboxEvent, OutboxCommand
 with tenancy.service("fault check"):
     made = list(Appointment.objects.values_list("id", "idempotency_key", "state"))
     waiting = OutboxCommand.objects.filter(state="waiting").count()
     commands = OutboxCommand.objects.filter(kind="book").count()
+    inbox = list(InboxEvent.objects.filter(event_id__startswith="sent-").values_list("event_id", "state"))
 names = {str(patient.name) for patient in Patient.objects.all()}
 call_command("verify_audit", verbosity=0)
 print("ANSWER" + json.dumps({
     "keys": [key for _id, key, _state in made],
-    "waiting": waiting, "commands": commands,
+    "waiting": waiting + sum(state == "received" for _id, state in inbox), "commands": commands,
     "visits": Visit.objects.filter(id__in=[i for i, _k, _s in made]).count(),
     "sandbox": SandboxVisit.objects.filter(appointment_id__in=[i for i, _k, _s in made]).count(),
+    "inbox": [event for event, _state in inbox],
+    "told": list(VisitEvent.objects.filter(key__startswith="sent-").values_list("key", flat=True)),
     "names": sorted(names),
 }))
 """
 SWEEP = "from hospitals.services import inbox, outbox; from hospitals.connectors.sandbox import sending\n"
 SWEEP += "print('ANSWER', outbox.sweep(), inbox.sweep(after_s=0), sending.flush())"
+CELERY = ["-m", "celery", "-A", "companion", "--quiet", "--skip-checks", "worker", "--without-mingle"]
+
+Note = Callable[[dict[str, Any]], None]
 
 
-class Postgres:
-    """A cluster of its own; ``kill`` is the power going out."""
-
-    def __init__(self, folder: Path) -> None:
-        binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-        if not binaries or os.geteuid() != 0:
-            raise RuntimeError("needs root and PostgreSQL's own programs (postgresql)")
-        self.bin, self.folder = Path(binaries[-1]), folder
-        account = pwd.getpwnam("postgres")
-        self.account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        shutil.chown(folder, "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._run("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync")
-        self.start()
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self.bin / program), *arguments]
-        subprocess.run(
-            command,
-            cwd=self.folder,
-            check=True,
-            timeout=60,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **self.account,
-        )
-
-    def start(self) -> None:
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=60"
-        log = str(self.folder / "postgres.log")
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "start")
-
-    def kill(self) -> None:
-        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-        time.sleep(0.3)  # its children see that it is gone
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
-
-    def url(self, user: str = "postgres") -> str:
-        return f"postgres://{user}@127.0.0.1:{self.port}/faults"
+def _post(port: int, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """Status 0: nobody knows."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        link.request("POST", path, body, headers)
+        answer = link.getresponse()
+        said = answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, {}
+    finally:
+        link.close()
+    with suppress(ValueError):
+        return answer.status, json.loads(said)
+    return answer.status, {}
 
 
-class Child:
-    """A process that is started again whenever it was killed."""
-
-    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
-        self.command, self.env, self.log = command, env, log
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.command], env=self.env, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def python(env: dict[str, str], *arguments: str, within_s: float = 300) -> str:
-    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=within_s)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return done.stdout
-
-
-def shell(env: dict[str, str], code: str) -> str:
-    return python(env, "manage.py", "shell", "--no-imports", "-c", code).partition("ANSWER")[2]
-
-
-class Residents(threading.Thread):
+class Resident(threading.Thread):
     """One client: books, again and again; what became of each call is written down before the next."""
 
-    def __init__(self, number: int, port: int, seeded: dict[str, Any], note: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, number: int, port: int, seeded: dict[str, Any], made: deque[tuple[str, int]], note: Note
+    ) -> None:
         super().__init__(daemon=True)
         self.dice, self.number, self.port, self.seeded, self.note = random.Random(number), number, port, seeded, note
+        self.made = made
         self.over = threading.Event()
 
     def run(self) -> None:
@@ -150,72 +102,124 @@ class Residents(threading.Thread):
         while not self.over.is_set():
             count += 1
             token, patient = self.dice.choice(self.seeded["residents"][self.number :: CLIENTS])
-            slot = self.dice.choice(self.dice.choice(self.seeded["slots"]))
+            hospital = self.dice.randrange(len(self.seeded["slots"]))
+            slot = self.dice.choice(self.seeded["slots"][hospital])
             key = f"c{self.number}-{count}"
+            wish = json.dumps({"patient": patient, "slot": slot, "key": key}).encode()
             for attempt in range(3):  # the page sends the same turn again; then she gives up
-                status = self._ask(token, {"patient": patient, "slot": slot, "key": key})
-                self.note({"key": key, "attempt": attempt, "slot": slot, "status": status})
+                status, answer = _post(self.port, "/", wish, {"authorization": f"Bearer {token}"})
+                self.note({"what": "booking", "key": key, "attempt": attempt, "slot": slot, "status": status})
+                if status == 201:
+                    self.made.append((answer["visit"], hospital))
                 if status in (201, 404, 409) or self.over.wait(0.5):
                     break
 
-    def _ask(self, token: str, wish: dict[str, str]) -> int:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            link.request("POST", "/", json.dumps(wish), {"authorization": f"Bearer {token}"})
-            return link.getresponse().status
-        except (OSError, http.client.HTTPException):
-            return 0  # nobody knows
-        finally:
-            link.close()
+
+class Hospital(threading.Thread):
+    """A hospital's system tells, signed, where somebody stands in the queue; it sends again what was not taken."""
+
+    def __init__(
+        self, number: int, port: int, seeded: dict[str, Any], made: deque[tuple[str, int]], note: Note
+    ) -> None:
+        super().__init__(daemon=True)
+        self.dice, self.number, self.port, self.seeded, self.note = random.Random(-number), number, port, seeded, note
+        self.made = made
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        count = 0
+        while not self.over.wait(0.05):
+            if not self.made:
+                continue
+            count += 1
+            visit, hospital = self.dice.choice(list(self.made))
+            event = f"sent-{self.number}-{count}"
+            position = QueuePosition("7", count % 9, "1", "R1", "一诊室", "1楼", as_of=datetime.now(UTC))
+            sequence = 1000 * (1 + self.number) + count
+            body = codec.encode(event, EventType.QUEUE_CHANGED, visit, sequence, datetime.now(UTC), position)
+            for attempt in range(3):
+                headers = push.sign(self.seeded["secrets"][hospital], str(uuid4()), body)
+                headers |= {"hospital-code": f"h{hospital}", "content-type": "application/json"}
+                status, answer = _post(self.port, "/api/hospitals/v1/events/", body, headers)
+                told = {"status": status, "code": answer.get("code", "")}
+                self.note({"what": "event", "key": event, "attempt": attempt} | told)
+                if 200 <= status < 300 or (400 <= status < 500 and status != 429) or self.over.wait(0.5):
+                    break
+
+
+# --- the figures ----------------------------------------------------------------------------------------------
+
+
+def _outcomes(calls: list[dict[str, Any]], what: str) -> dict[str, list[str]]:
+    outcome: dict[str, str] = {}
+    for call in (call for call in calls if call["what"] == what):
+        if 200 <= call["status"] < 300:
+            outcome[call["key"]] = "acknowledged"
+        elif 400 <= call["status"] < 500:
+            outcome.setdefault(call["key"], "refused")
+        else:
+            outcome.setdefault(call["key"], "unknown")
+    return {kind: [k for k, is_ in outcome.items() if is_ == kind] for kind in ("acknowledged", "unknown", "refused")}
 
 
 def figures() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="hc-faults-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        (folder / "pg").mkdir()
-        calls, kills, answer, healed_s = _run(folder)
-    outcome: dict[str, str] = {}
-    for call in calls:
-        if call["status"] == 201:
-            outcome[call["key"]] = "acknowledged"
-        elif call["status"] in (404, 409):
-            outcome.setdefault(call["key"], "refused")
-        else:
-            outcome.setdefault(call["key"], "unknown")
+        with _small_disk(folder / "pg"):
+            calls, kills, answer, healed_s = _run(folder)
+    bookings, events = _outcomes(calls, "booking"), _outcomes(calls, "event")
     kept = Counter(key.rpartition(":")[2] for key in answer["keys"])
-    of = {
-        kind: [key for key, what in outcome.items() if what == kind] for kind in ("acknowledged", "unknown", "refused")
-    }
+    inbox, told = Counter(answer["inbox"]), Counter(answer["told"])
     wrong = {
-        "faults_acknowledged_lost": sum(kept[key] != 1 for key in of["acknowledged"]),
-        "faults_unknown_twice": sum(kept[key] > 1 for key in of["unknown"]),
+        "faults_acknowledged_lost": sum(kept[key] != 1 for key in bookings["acknowledged"]),
+        "faults_unknown_twice": sum(kept[key] > 1 for key in bookings["unknown"]),
+        "faults_events_lost": sum(inbox[key] != 1 or told[key] != 1 for key in events["acknowledged"]),
+        "faults_events_twice": sum(inbox[key] > 1 or told[key] > 1 for key in events["unknown"]),
+        "faults_events_refused_yet_there": sum(inbox[key] for key in events["refused"]),
         "faults_slots_out_of_balance": answer["unbalanced"],
         "faults_bookings_without_visit": len(answer["keys"]) - answer["visits"],
         "faults_bookings_not_at_the_hospital": len(answer["keys"]) - answer["sandbox"],
         "faults_commands_left": answer["waiting"],
         "faults_commands_twice": answer["commands"] - len(answer["keys"]),
         "faults_names_unreadable": len(set(answer["names"]) - {"林晓雨"}),
+        "faults_full_disk_untyped": sum(call["status"] == 500 for call in calls if call.get("full")),
     }
     yield {"name": "faults_calls", "value": len(calls), "unit": "calls"}
-    for kind, keys in of.items():
-        yield {"name": f"faults_{kind}", "value": len(keys), "unit": "bookings"}
+    for what, of in (("bookings", bookings), ("events", events)):
+        for kind, keys in of.items():
+            yield {"name": f"faults_{what}_{kind}", "value": len(keys), "unit": what}
     for kind, count in sorted(kills.items()):
-        yield {"name": f"faults_killed_{kind}", "value": count, "unit": "kills"}
+        yield {"name": f"faults_{kind}", "value": count, "unit": "times"}
+    full = Counter(call["status"] for call in calls if call.get("full"))
+    yield {"name": "faults_full_disk_503", "value": full[503], "unit": f"of {full.total()} calls"}
     for name, value in wrong.items():
         yield {"name": name, "value": value, "unit": "must be 0"}
     yield {"name": "faults_healed_s", "value": round(healed_s, 1), "unit": "s"}
 
 
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[None]:
+    """The folder on a disk of its own that can be filled."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, Any], float]:
-    postgres = Postgres(folder / "pg")
+    postgres = Postgres(folder / "pg", "--wal-segsize=1")
     redis = RedisServer(folder / "redis.sock", folder=folder)
     redis.start()
+    rabbit = Rabbit(folder) if RABBITMQ.exists() else None
     log = folder / "calls.jsonl"
     children: dict[str, Child] = {}
     try:
         with psycopg.connect(f"postgres://postgres@127.0.0.1:{postgres.port}/postgres", autocommit=True) as admin:
             admin.execute("CREATE DATABASE faults")
+        port, door = free_port(), free_port()
         env = os.environ | {
             "COMPANION_DATA_DIR": str(folder),
             "DATABASE_URL": postgres.url(),
@@ -224,32 +228,23 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
             "PYTHONWARNINGS": "ignore",
         }
         env.pop("CELERY_BROKER_URL", None)
+        if rabbit is not None:
+            env["CELERY_BROKER_URL"] = rabbit.url()
         python(env, "manage.py", "migrate", "--verbosity", "0")
-        rows = {"residents": RESIDENTS, "hospitals": 3, "half_days": 20, "capacity": 12, "sandbox": True}
+        rows = {"residents": RESIDENTS, "hospitals": 3, "half_days": 20, "capacity": 90, "sandbox": True}
         seeded = json.loads(python(env, "-m", "benchmarks._booking_web", json.dumps(rows)))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        web = ["-m", "uvicorn", "benchmarks._booking_web:application", "--port", str(port), "--log-level", "error"]
-        worker = [
-            "-m",
-            "celery",
-            "-A",
-            "companion",
-            "--quiet",
-            "--skip-checks",
-            "worker",
-            "-Q",
-            "default,batch",
-            "-c",
-            "1",
-        ]
-        children = {
-            "web": Child(web, env, folder / "web.log"),
-            "worker": Child([*worker, "--without-mingle"], env, folder / "worker.log"),
-            "rotation": Child(["manage.py", "rotate_keys"], env, folder / "rotation.log"),
+        serve = ["-m", "uvicorn", "--log-level", "error", "--port"]
+        commands = {
+            "web": [*serve, str(port), "benchmarks._booking_web:application"],
+            "door": [*serve, str(door), "companion.asgi:application"],
+            "worker": [*CELERY, "-Q", "default,batch", "-c", "1", "-n", "default@%h"],
+            "calls": [*CELERY, "-Q", "hospitals", "-P", "threads", "-c", "8", "-n", "calls@%h"],
+            "rotation": ["manage.py", "rotate_keys"],
         }
-        kills = _storm(port, seeded, log, postgres, redis, children)
+        for name, command in commands.items():
+            children[name] = Child(command, env, folder / f"{name}.log")
+        servers = {"postgres": postgres, "redis": redis} | ({"rabbitmq": rabbit} if rabbit else {})
+        kills = _storm(port, door, seeded, log, folder / "pg" / "filler", servers, children)
         healing = time.monotonic()
         _heal(env, children)
         answer = json.loads(shell(env, CHECK))
@@ -262,39 +257,57 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
     finally:
         for child in children.values():
             child.kill()
+        if rabbit is not None:
+            rabbit.kill()
         redis.stop()
         postgres.stop()
 
 
 def _storm(
-    port: int, seeded: dict[str, Any], log: Path, postgres: Postgres, redis: RedisServer, children: dict[str, Child]
+    port: int,
+    door: int,
+    seeded: dict[str, Any],
+    log: Path,
+    filler: Path,
+    servers: dict[str, Any],
+    children: dict[str, Child],
 ) -> Counter[str]:
-    """Bookings go on while the dice kills; returns how often each was killed."""
-    _until(lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True)
-    dice, kills, lock = random.Random(SEED), Counter[str](), threading.Lock()
+    """Bookings and events go on while the dice kills; returns what was done how often."""
+    for listening in (port, door):
+        until(lambda listening=listening: _post(listening, "/", b"{}", {})[0] or None)  # type: ignore[misc]
+    dice, kills, lock, full = random.Random(SEED), Counter[str](), threading.Lock(), threading.Event()
+    made: deque[tuple[str, int]] = deque(maxlen=200)
     with log.open("a") as written:
 
         def note(call: dict[str, Any]) -> None:
             with lock:
-                written.write(json.dumps(call) + "\n")
+                written.write(json.dumps(call | ({"full": True} if full.is_set() else {})) + "\n")
 
-        clients = [Residents(number, port, seeded, note) for number in range(CLIENTS)]
+        clients: list[Resident | Hospital] = [Resident(n, port, seeded, made, note) for n in range(CLIENTS)]
+        clients += [Hospital(n, door, seeded, made, note) for n in range(SENDERS)]
         for client in clients:
             client.start()
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
+        ends, victims = time.monotonic() + SECONDS, list[str]()
+        while time.monotonic() < ends:
             time.sleep(dice.uniform(*QUIET_S))
-            victim = dice.choice(["web", "worker", "redis", "postgres", "rotation"])
-            kills[victim] += 1
-            if victim == "postgres":
-                postgres.kill()
-                _until(lambda: postgres.start() or True)
-            elif victim == "redis":
-                redis.kill()
-                redis.start()
+            if not victims:  # each once, in another order each time
+                victims = dice.sample([*servers, *children], len(servers) + len(children))
+            victim = victims.pop()
+            clock_s = dice.choice([0, 0, CLOCK_S, -CLOCK_S])
+            if victim in servers:
+                kills[f"killed_{victim}"] += 1
+                servers[victim].kill()
+                until(lambda victim=victim: servers[victim].start() or True)  # type: ignore[misc]
             else:
+                kills[f"killed_{victim}"] += 1
+                kills["clock_off"] += bool(clock_s) and skewed({}, clock_s) != {}
                 children[victim].kill()
-                children[victim].start()
+                children[victim].start(clock_s)
+        for name in ("web", "door", "worker", "calls"):  # the right time again
+            children[name].kill()
+            children[name].start()
+        until(lambda: _post(port, "/", b"{}", {})[0] or None)
+        _fill(filler, servers["postgres"], full)
         for client in clients:
             client.over.set()
         for client in clients:
@@ -302,25 +315,34 @@ def _storm(
     return kills
 
 
+def _fill(filler: Path, postgres: Postgres, full: threading.Event) -> None:
+    """The database's disk is full while calls go on; PostgreSQL may stop for it. Then somebody makes room."""
+    space = os.statvfs(filler.parent)
+    with filler.open("wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - SPARE_MIB * 1024 * 1024))
+        file.seek(0, os.SEEK_END)
+        full.set()
+        ends = time.monotonic() + FULL_S
+        while time.monotonic() < ends:  # whatever is given back is taken, too
+            with suppress(OSError):
+                file.write(bytes(65536))
+            time.sleep(0.02)
+    filler.unlink()
+    full.clear()
+    if not postgres.running():
+        until(lambda: postgres.start() or True)
+
+
 def _heal(env: dict[str, str], children: dict[str, Child]) -> None:
-    """What the beat does every few seconds, until nothing waits any more; and the change of keys to its end."""
+    """What the beat does every few seconds, until nothing waits any more; and the change of keys to its end.
+
+    The sweep's clock is a little over ten minutes ahead: what a process with a fast clock has put off is due by then.
+    """
     children["rotation"].kill()
     python(env, "manage.py", "rotate_keys")
     deadline = time.monotonic() + HEALED_WITHIN_S
     while time.monotonic() < deadline:
-        shell(env, SWEEP)
+        shell(skewed(env, CLOCK_S + 100), SWEEP)
         if json.loads(shell(env, CHECK))["waiting"] == 0:
             return
         time.sleep(2)
-
-
-def _until(work: Callable[[], Any], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            if work():
-                return
-        except (OSError, subprocess.SubprocessError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.2)

@@ -21,6 +21,6 @@ pytestmark = [
 def test_what_was_acknowledged_is_there_once_and_what_is_unknown_at_most_once(monkeypatch) -> None:
     monkeypatch.setattr(faults, "SECONDS", 12.0)
     figures = {row["name"]: row for row in faults.figures()}
-    assert figures["faults_acknowledged"]["value"] > 0
-    assert sum(row["value"] for row in figures.values() if row["unit"] == "kills") >= 2
+    assert figures["faults_bookings_acknowledged"]["value"] > 0
+    assert sum(row["value"] for row in figures.values() if row["name"].startswith("faults_killed_")) >= 2
     assert {name: row["value"] for name, row in figures.items() if row["unit"] == "must be 0" and row["value"]} == {}
