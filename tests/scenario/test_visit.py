@@ -140,7 +140,7 @@ def test_the_whole_visit(page: Page, stack: Stack, shoot) -> None:
         expect(card(page, "invoice").get_by_role("button", name=re.compile("确认缴费")).first).to_be_visible()
         unpaid = stack.ask_database(UNPAID)
         card(page, "invoice").get_by_role("button", name=re.compile("确认缴费")).first.click()
-        expect(caption).to_contain_text(re.compile("已提交|缴费成功|已缴"))
+        expect(caption).to_contain_text(re.compile("已提交|缴费成功|已缴"), timeout=30_000)
         page.wait_for_timeout(1500)
         assert stack.ask_database(UNPAID) < unpaid
     shoot("13-paid")
