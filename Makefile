@@ -32,12 +32,12 @@ $(VENV)/.dev: $(UV) deploy/locks/dev.txt
 demo: $(VENV)/.run ## the whole service on this machine: http://127.0.0.1:8000
 	@$(PY) manage.py demo --port $(PORT)
 
-browser: # the system's Chromium, a Chinese font and Node, where we may install them; tests say what they skip without
-	@command -v chromium >/dev/null && command -v node >/dev/null || { \
+browser: # the system's Chromium, a Chinese font, Node and a clock that can be wrong, where we may install them; tests say what they skip without
+	@command -v chromium >/dev/null && command -v node >/dev/null && command -v faketime >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing chromium, fonts-noto-cjk and nodejs ..."; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk nodejs >/dev/null; \
-	  else echo "No chromium or node: the browser and player tests will be skipped (install chromium, fonts-noto-cjk, nodejs)."; fi; }
+	    echo "Installing chromium, fonts-noto-cjk, nodejs and faketime ..."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk nodejs faketime >/dev/null; \
+	  else echo "No chromium, node or faketime: the tests that need them will be skipped (install chromium, fonts-noto-cjk, nodejs, faketime)."; fi; }
 
 test: $(VENV)/.dev browser lint test-embedded test-services ## everything, on the embedded kind and on local services where they answer
 

@@ -63,8 +63,13 @@ print("ANSWER" + json.dumps({
     "names": sorted(names),
 }))
 """
-SWEEP = "from hospitals.services import inbox, outbox; from hospitals.connectors.sandbox import sending\n"
-SWEEP += "print('ANSWER', outbox.sweep(), inbox.sweep(after_s=0), sending.flush())"
+SWEEP = """
+from hospitals.connectors.sandbox import sending
+from hospitals.services import inbox, outbox
+while outbox.sweep() + inbox.sweep(after_s=0):
+    pass
+print("ANSWER", sending.flush())
+"""
 CELERY = ["-m", "celery", "-A", "companion", "--quiet", "--skip-checks", "worker", "--without-mingle"]
 
 Note = Callable[[dict[str, Any]], None]

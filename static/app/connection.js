@@ -8,7 +8,7 @@ const LONGEST_RETRY_MS = 8000;
 const ANSWER_WITHIN_MS = 8000;
 
 export class Connection {
-  constructor({ url, makeSocket, token, ticket = null, later = setTimeout, random = Math.random, on, hello }) {
+  constructor({ url, makeSocket, token, ticket = null, later = (work, ms) => setTimeout(work, ms), random = Math.random, on, hello }) {
     Object.assign(this, { url, makeSocket, token, ticket, later, random, on, hello });
     this.socket = null;
     this.attempt = 0;

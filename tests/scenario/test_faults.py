@@ -34,13 +34,24 @@ async def socket(stack: Stack, origin: str | None = None) -> AsyncIterator[Clien
         yield opened
 
 
-async def frame(opened: ClientConnection, *kinds: str, within_s: float = 10) -> dict[str, Any]:
-    """The next JSON frame of one of these types; media and other frames pass by."""
+async def frame(
+    opened: ClientConnection, *kinds: str, within_s: float = 10, ended: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The next JSON frame of one of these types; other frames pass by. How utterances end meanwhile goes into ``ended``."""
     async with asyncio.timeout(within_s):
         while True:
             data = await opened.recv()
-            if isinstance(data, str) and (found := json.loads(data))["type"] in kinds:
+            if not isinstance(data, str):
+                note_ends(data, {} if ended is None else ended)
+            elif (found := json.loads(data))["type"] in kinds:
                 return found
+
+
+def note_ends(media: bytes, ended: dict[str, str]) -> None:
+    for packet in decode(media):
+        kind = type(packet).__name__
+        if kind in {"End", "Fallback"}:
+            ended[f"{packet.generation}-{packet.index}"] = kind.upper()
 
 
 @asynccontextmanager
@@ -132,20 +143,14 @@ async def test_another_residents_conversation_cannot_be_taken_over(stack: Stack)
         assert theirs["conversation"] != mine["conversation"]
 
 
-async def spoken(opened: ClientConnection, ids: list[str], within_s: float) -> dict[str, str]:
-    """How each of these utterances ended: {"id": "END" | "FALLBACK"}, from the media on the socket."""
-    ended: dict[str, str] = {}
+async def spoken(opened: ClientConnection, ids: list[str], ended: dict[str, str], within_s: float) -> None:
+    """Until ``ended``, which says how ("END" | "FALLBACK"), has each of these utterances."""
     deadline = time.monotonic() + within_s
     while set(ended) < set(ids) and time.monotonic() < deadline:
         async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
             data = await opened.recv()
-        if isinstance(data, str):
-            continue
-        for packet in decode(data):
-            kind = type(packet).__name__
-            if kind in {"End", "Fallback"}:
-                ended[f"{packet.generation}-{packet.index}"] = kind.upper()
-    return ended
+        if not isinstance(data, str):
+            note_ends(data, ended)
 
 
 async def ask(opened: ClientConnection, text: str) -> list[str]:
@@ -163,10 +168,11 @@ async def test_a_worker_killed_in_mid_sentence_costs_no_words(stack: Stack) -> N
     async with signed_in(stack, "demo-worker") as (opened, _ready):
         await frame(opened, "turn.ended")
         await opened.send(json.dumps({"type": "text", "id": uuid4().hex, "text": "眼睛干涩挂什么科?"}))
-        first = await frame(opened, "say")
+        ended: dict[str, str] = {}
+        first = await frame(opened, "say", ended=ended)  # a short clause may be over before its words come
         for pid in stack.pids("-Q speech"):
             os.kill(pid, signal.SIGKILL)
-        ended = await spoken(opened, [u["id"] for u in first["utterances"]], within_s=20)
+        await spoken(opened, [u["id"] for u in first["utterances"]], ended, within_s=20)
         assert set(ended) >= {u["id"] for u in first["utterances"]}
 
 

@@ -210,3 +210,19 @@ def test_an_emergency_stops_everything_and_offers_one_tap(page: Page, stack: Sta
     expect(card(page, "emergency").get_by_role("button", name="拨打 120")).to_have_attribute("href", "tel:120")
     expect(page.locator("#card .offer")).to_have_count(0)
     shoot("30-emergency")
+
+
+def test_a_line_that_was_lost_comes_back_by_itself_and_nothing_she_said_is_lost(page: Page, stack: Stack) -> None:
+    page.add_init_script(
+        """const Plain = WebSocket; window.lines = [];
+        window.WebSocket = class extends Plain { constructor(...a) { super(...a); window.lines.push(this); } };"""
+    )
+    page.goto(f"{stack.url}/?as=demo-tunnel")
+    page.wait_for_selector("body[data-network=online]")
+    quiet(page)
+    page.evaluate("() => window.lines.at(-1).close()")
+    page.wait_for_selector("body[data-network=offline]")
+    say(page, "眼睛干涩挂什么科?")
+    page.wait_for_selector("body[data-network=online]")
+    assert page.evaluate("() => window.lines.length") == 2
+    expect(card(page, "slots")).to_be_visible(timeout=30_000)
