@@ -11,7 +11,7 @@ from channels.db import DatabaseSyncToAsync
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_POOL = ThreadPoolExecutor(max_workers=8, thread_name_prefix="database")
+_POOL = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
 
 
 async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
