@@ -36,11 +36,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _tell(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         value = told_value()
-        if value != self._told and not getattr(context["cursor"], "shared", False):
-            with self.connection.cursor() as cursor:
-                cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value])
-            self._told = value
-        return execute(sql, params, many, context)
+        if value == self._told or getattr(context["cursor"], "shared", False):
+            return execute(sql, params, many, context)
+        if not getattr(context["cursor"], "planned", False) or self.connection.info.pipeline_status:
+            self._send_told(value)
+            return execute(sql, params, many, context)
+        try:
+            with self.wrap_database_errors, self.connection.pipeline():  # both on one way to the server
+                self._send_told(value)
+                return execute(sql, params, many, context)
+        except BaseException:
+            self._told = None  # what took the statement back took this back as well
+            raise
+
+    def _send_told(self, value: str) -> None:
+        with psycopg.Cursor(self.connection) as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value], prepare=True)
+        self._told = value
 
     def planned_cursor(self, *, shared: bool = False) -> Any:
         """A cursor whose statements the server plans once and keeps (after OPTIONS' ``prepare_threshold``).
@@ -51,7 +63,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         with self.wrap_database_errors:
             cursor = self._prepare_cursor(psycopg.Cursor(self.connection))  # type: ignore[attr-defined]
-        cursor.shared = shared
+        cursor.planned, cursor.shared = True, shared
         return cursor
 
     def connect(self) -> None:
