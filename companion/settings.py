@@ -255,6 +255,7 @@ KEY_SERVICE: dict[str, Any] = {
 HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
+HOSPITALS_EVENTS_SINK = "companion.visits.on_hospital_events"
 HOSPITALS_ERASURE_SINK = "companion.signin.forget"  # what ends an erased resident's sessions
 HOSPITALS_OFFER_SINK = "companion.visits.on_place_offered"  # what hears that the waiting list reached somebody
 # How each hospital is reached that is not called back by webhook only: docs/connectors.md.

@@ -36,7 +36,7 @@ def send_due_reminders() -> int:
             if now - row.due_at <= TOO_LATE:
                 sent += _send(row)
             if row.kind == Reminder.Kind.MEDICINE:
-                visits.plan_reminders(row.visit, visits.journey_of(row.visit))  # the next dose
+                visits.plan_reminders([(row.visit, visits.journey_of(row.visit))])  # the next dose
     _wake(now)
     log.info("reminders_sent", count=sent)
     return sent

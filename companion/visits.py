@@ -5,8 +5,8 @@ folded by companion.journey, and after the commit whoever is connected hears ``v
 synchronous and atomic; async callers go through companion.port.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,7 +25,8 @@ from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnEvent, Travel, VisitState
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
-from hospitals.compiled import Compiled
+from hospitals import vault
+from hospitals.compiled import Compiled, CompiledUpdate, in_one_go
 from hospitals.connectors import codec
 from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
 from hospitals.services.waiting import PlaceOffered
@@ -77,36 +78,56 @@ def _locked(visit_id: UUID | str) -> Visit:
     return visit
 
 
-def _record(
-    visit: Visit,
-    *,
-    key: str,
-    kind: EventType | OwnEvent,
-    sequence: int,
-    data: EventData | Travel | Choice,
-    occurred_at: datetime,
-) -> bool:
-    """Store one event and refold. Returns False when the event was there already (nothing changes then)."""
-    payload = _ADAPTERS[kind].dump_python(data, mode="json") if data is not None else None
-    if VisitEvent.objects.filter(visit=visit, key=key).exists():
-        return False
-    VisitEvent.objects.create(
-        visit=visit,
-        resident_id=visit.resident_id,
-        key=key,
-        type=kind.value,
-        sequence=sequence,
-        data=payload,
-        occurred_at=occurred_at,
-        received_at=timezone.now(),
-    )
-    events = [happened(row) for row in visit.events.all()]
-    now = journey.fold(events)
-    to_say = _project(visit, now)
-    shown_as = frame(visit, now, len(events))
-    changed = {"patient": str(visit.patient_id), "number": len(events), "say": to_say, "frame": shown_as}
-    transaction.on_commit(partial(notify, visit.resident_id, visit.id, changed))
-    return True
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Something that happened to a visit, not yet on record."""
+
+    visit: Visit
+    key: str
+    kind: EventType | OwnEvent
+    sequence: int
+    data: EventData | Travel | Choice
+    occurred_at: datetime
+
+
+def _record(news: Sequence[_News]) -> list[_News]:
+    """Store each event once and fold the visits anew. Returns those that were not there already: the others change nothing."""
+    visits = {n.visit.id: n.visit for n in news}
+    vault.open_together("resident", [visit.resident_id for visit in visits.values()])
+    stored: dict[UUID, list[VisitEvent]] = {visit_id: [] for visit_id in visits}
+    for row in VisitEvent.objects.filter(visit_id__in=visits):
+        stored[row.visit_id].append(row)
+    known = {(row.visit_id, row.key) for rows in stored.values() for row in rows}
+    fresh, added = [], []
+    for n in news:
+        if (n.visit.id, n.key) in known:
+            continue
+        known.add((n.visit.id, n.key))
+        row = VisitEvent(
+            visit=n.visit,
+            resident_id=n.visit.resident_id,
+            key=n.key,
+            type=n.kind.value,
+            sequence=n.sequence,
+            data=_ADAPTERS[n.kind].dump_python(n.data, mode="json") if n.data is not None else None,
+            occurred_at=n.occurred_at,
+            received_at=timezone.now(),
+        )
+        stored[n.visit.id].append(row)
+        added.append(row)
+        fresh.append(n)
+    VisitEvent.objects.bulk_create(added)
+    changed = {n.visit.id: n.visit for n in fresh}
+    stand = [(visit, journey.fold(happened(row) for row in stored[visit_id])) for visit_id, visit in changed.items()]
+    to_say = _project(stand)
+    told: list[tuple[UUID, dict[str, Any]]] = []
+    for visit, now in stand:
+        shown_as = frame(visit, now, len(stored[visit.id]))
+        about = {"patient": str(visit.patient_id), "number": shown_as["number"], "say": visit.id in to_say}
+        told.append((visit.resident_id, {"visit": str(visit.id), **about, "frame": shown_as}))
+    if told:
+        transaction.on_commit(partial(_tell, told))
+    return fresh
 
 
 def frame(visit: Visit, now: Journey, number: int) -> dict[str, Any]:
@@ -127,80 +148,109 @@ def shown(visit: Visit) -> dict[str, Any]:
     return frame(visit, journey.fold(events), len(events))
 
 
-def _project(visit: Visit, now: Journey) -> bool:
-    """Write the rows that follow from the journey. Returns whether something of this visit waits to be said."""
-    visit.state = now.state.value
-    visit.queue_as_of = now.queue.as_of if now.queue else None
-    if now.queue:
-        visit.place, visit.room_code = f"{now.queue.place}{now.queue.room_name}", now.queue.room_code
-    visit.save(update_fields=["state", "queue_as_of", "place", "room_code", "changed_at"])
-    worth_saying = {prompt.key: prompt for prompt in now.prompts}
-    known = {row.key: row for row in visit.prompts.all()}
-    to_say = any(PROMPTS[p.name].by_itself for key, p in worth_saying.items() if key not in known)
-    for key, prompt in worth_saying.items():
-        if key not in known:
-            VisitPrompt.objects.create(
-                visit=visit,
-                key=key,
-                name=prompt.name,
-                part_id=prompt.part_id,
-                by_itself=PROMPTS[prompt.name].by_itself,
-                due_at=timezone.now(),
-            )
-    for key, row in known.items():
-        if row.name in _BY_REMINDER:  # not the fold's to withdraw
-            continue
-        if row.obsolete != (key not in worth_saying):
-            row.obsolete = key not in worth_saying
-            row.save(update_fields=["obsolete"])
-    plan_reminders(visit, now)
-    return to_say or any(row.by_itself and row.said_at is None and not row.obsolete for row in known.values())
+_standing = CompiledUpdate(Visit, "state", "queue_as_of", "place", "room_code", "changed_at")
 
 
-def plan_reminders(visit: Visit, now: Journey) -> None:
+def _project(stand: Sequence[tuple[Visit, Journey]]) -> set[UUID]:
+    """Write the rows that follow from the journeys. Returns the visits of which something waits to be said."""
+    known: dict[UUID, list[VisitPrompt]] = {visit.id: [] for visit, _now in stand}
+    for row in VisitPrompt.objects.filter(visit_id__in=known):
+        known[row.visit_id].append(row)
+    to_say: set[UUID] = set()
+    added: list[VisitPrompt] = []
+    withdrawn: dict[bool, list[Any]] = {True: [], False: []}
+    with in_one_go():
+        for visit, now in stand:
+            visit.state = now.state.value
+            visit.queue_as_of = now.queue.as_of if now.queue else None
+            if now.queue:
+                visit.place, visit.room_code = f"{now.queue.place}{now.queue.room_name}", now.queue.room_code
+            _standing.save(visit)
+    for visit, now in stand:
+        worth_saying = {prompt.key: prompt for prompt in now.prompts}
+        mine = {row.key: row for row in known[visit.id]}
+        for key, prompt in worth_saying.items():
+            if key not in mine:
+                by_itself = PROMPTS[prompt.name].by_itself
+                about = {"name": prompt.name, "part_id": prompt.part_id, "by_itself": by_itself}
+                added.append(VisitPrompt(visit=visit, key=key, due_at=timezone.now(), **about))
+                if by_itself:
+                    to_say.add(visit.id)
+        for key, row in mine.items():
+            if row.name not in _BY_REMINDER and row.obsolete != (key not in worth_saying):
+                row.obsolete = key not in worth_saying
+                withdrawn[row.obsolete].append(row.id)
+            if row.by_itself and row.said_at is None and not row.obsolete:  # a reminder's is not the fold's to withdraw
+                to_say.add(visit.id)
+    VisitPrompt.objects.bulk_create(added)
+    for obsolete, rows in withdrawn.items():
+        if rows:
+            VisitPrompt.objects.filter(id__in=rows).update(obsolete=obsolete)
+    plan_reminders(stand)
+    return to_say
+
+
+def plan_reminders(stand: Sequence[tuple[Visit, Journey]]) -> None:
     """Put down what is to be brought up later; the rows are unique, so planning again adds nothing."""
     this_moment = timezone.now()
-    planned = {(str(due.kind), due.part_id, due.at) for due in reminders.plan(now, visit.start, this_moment)}
-    for row in visit.reminders.filter(sent_at=None):
-        waits_for_beat = row.kind == Reminder.Kind.MEDICINE and row.due_at <= this_moment
-        if (row.kind, row.part_id, row.due_at) not in planned and not waits_for_beat:
-            row.delete()  # the visit moved, or this is no longer to be done
-    for kind, part_id, at in planned:
-        if at > this_moment:
-            Reminder.objects.get_or_create(visit=visit, kind=kind, part_id=part_id, due_at=at)
+    known: dict[UUID, list[Reminder]] = {visit.id: [] for visit, _now in stand}
+    for row in Reminder.objects.filter(visit_id__in=known):
+        known[row.visit_id].append(row)
+    added: list[Reminder] = []
+    moved: list[Any] = []
+    for visit, now in stand:
+        planned = {(str(due.kind), due.part_id, due.at) for due in reminders.plan(now, visit.start, this_moment)}
+        for row in known[visit.id]:
+            waits_for_beat = row.kind == Reminder.Kind.MEDICINE and row.due_at <= this_moment
+            if row.sent_at is None and (row.kind, row.part_id, row.due_at) not in planned and not waits_for_beat:
+                moved.append(row.id)  # the visit moved, or this is no longer to be done
+        for kind, part_id, at in planned - {(row.kind, row.part_id, row.due_at) for row in known[visit.id]}:
+            if at > this_moment:
+                added.append(Reminder(visit=visit, kind=kind, part_id=part_id, due_at=at))
+    if moved:
+        Reminder.objects.filter(id__in=moved).delete()
+    Reminder.objects.bulk_create(added, ignore_conflicts=True)
 
 
-def notify(resident_id: UUID, visit_id: UUID, changed: dict[str, Any] | None = None) -> None:
-    """Tell the resident's open pages that a visit changed.
-
-    ``changed`` says to what, so that no page has to read it: "patient", "number" (of events, so that an older one that
-    comes later is known), "say" (whether something waits to be said), "frame". Without it the pages look themselves.
-    """
+def _tell(told: Sequence[tuple[UUID, dict[str, Any]]]) -> None:
+    """Tell residents' open pages what became of their visits."""
     try:
-        fanout.publish(resident_id, {"visit": str(visit_id)} | (changed or {}))
+        fanout.publish_all(told)
     except (RedisError, OSError):  # Redis is away: pages look when it is back
-        log.warning("notify_failed", visit=str(visit_id))
+        log.warning("notify_failed", count=len(told))
+
+
+def notify(resident_id: UUID, visit_id: UUID) -> None:
+    """Tell the resident's open pages to look at a visit anew.
+
+    Where it is known to what it changed, they are told that too: "patient", "number" (of events, so that an older one that
+    comes later is known), "say" (whether something waits to be said), "frame".
+    """
+    _tell([(resident_id, {"visit": str(visit_id)})])
+
+
+def on_hospital_event(event: HospitalEvent) -> None:
+    """Where a hospital's event enters a visit. Raises ``UnknownVisit``; twice, late or out of order is fine."""
+    on_hospital_events([event])
 
 
 @transaction.atomic
-def on_hospital_event(event: HospitalEvent) -> None:
-    """Where a hospital's event enters a visit. Raises ``UnknownVisit``; twice, late or out of order is fine."""
-    visit = _locked(event.appointment_id)
-    if visit.hospital_id != event.hospital_id:
-        raise UnknownVisit  # another hospital's appointment is as good as none
-    fresh = _record(
-        visit,
-        key=event.event_id,
-        kind=event.type,
-        sequence=event.sequence,
-        data=event.data,
-        occurred_at=event.occurred_at,
-    )
-    if fresh and isinstance(event.data, DiagnosticReport) and cards.is_critical(event.data):
-        Incident.objects.create(
-            kind=Incident.Kind.CRITICAL_VALUE, hospital_id=visit.hospital_id, codes=[f"report:{event.data.id}"[:80]]
-        )
-    log.info("visit_event", visit=str(visit.id), event_type=event.type.value, state=visit.state, outcome=fresh)
+def on_hospital_events(events: Sequence[HospitalEvent]) -> None:
+    """The same for many at once, of one hospital or several; all of them or, when one raises, none."""
+    ids = {event.appointment_id for event in events}
+    locked = Visit.objects.select_for_update(of=("self",)).select_related("patient").filter(id__in=ids)
+    visits = {str(visit.id): visit for visit in locked.order_by("id")}  # in one order, so that nobody waits in a circle
+    news = []
+    for event in events:
+        visit = visits.get(str(event.appointment_id))
+        if visit is None or visit.hospital_id != event.hospital_id:
+            raise UnknownVisit  # another hospital's appointment is as good as none
+        news.append(_News(visit, event.event_id, event.type, event.sequence, event.data, event.occurred_at))
+    for n in _record(news):
+        if isinstance(n.data, DiagnosticReport) and cards.is_critical(n.data):
+            codes = [f"report:{n.data.id}"[:80]]
+            Incident.objects.create(kind=Incident.Kind.CRITICAL_VALUE, hospital_id=n.visit.hospital_id, codes=codes)
+        log.info("visit_event", visit=str(n.visit.id), event_type=n.kind.value, state=n.visit.state)
 
 
 def on_place_offered(offer: PlaceOffered) -> None:
@@ -221,7 +271,7 @@ def own_event(
     with transaction.atomic():
         visit = _locked(visit_id)
         count = visit.events.filter(type__startswith="own.").count()
-        _record(visit, key=key or kind.value, kind=kind, sequence=count, data=data, occurred_at=timezone.now())
+        _record([_News(visit, key or kind.value, kind, count, data, timezone.now())])
         return journey_of(visit)
 
 

@@ -139,3 +139,25 @@ class CompiledInsert:
             new = bool(asked.fetchall())
         row._state.adding, row._state.db = not new, DEFAULT_DB_ALIAS
         return new
+
+
+class CompiledUpdate:
+    """Some columns of one row that is there, found by its key. Fields are prepared and sealed as ``save`` does it. No signals."""
+
+    def __init__(self, model: type[models.Model], *names: str) -> None:
+        self._model, self._names, self._shared = model, names, not issubclass(model, tenancy.TenantModel)
+        self._fields: list[models.Field[Any, Any]] = []
+        self._sql = ""
+
+    def save(self, row: models.Model) -> None:
+        """Raises ``WrongScope`` for another hospital's."""
+        if isinstance(row, tenancy.TenantModel):
+            tenancy.check_writable(row.hospital_id)
+        if not self._sql:
+            quoted, about = connection.ops.quote_name, self._model._meta
+            self._fields = [about.get_field(name) for name in self._names]  # type: ignore[misc]
+            columns = ", ".join(f"{quoted(str(field.column))} = %s" for field in self._fields)
+            self._sql = f"UPDATE {quoted(about.db_table)} SET {columns} WHERE {quoted(str(about.pk.column))} = %s"
+        values = [f.get_db_prep_save(f.pre_save(row, False), connection) for f in self._fields]
+        with cursor(shared=self._shared) as sent:
+            sent.execute(self._sql, [*values, row._meta.pk.get_db_prep_value(row.pk, connection)])

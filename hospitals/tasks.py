@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from hospitals.connectors.sandbox import desk, sending
-from hospitals.services import booking, inbox, offering, outbox, polling, waiting
+from hospitals.services import batches, booking, inbox, offering, outbox, polling, waiting
 
 SWEPT_AGAIN_S = 15
 
@@ -13,6 +13,11 @@ SWEPT_AGAIN_S = 15
 @shared_task(ignore_result=True)
 def hand_over(hospital_id: str, inbox_id: str) -> None:
     inbox.handle(UUID(hospital_id), UUID(inbox_id))
+
+
+@shared_task(ignore_result=True)
+def hand_over_many(hospital_id: str, *inbox_ids: str) -> None:
+    batches.handle(UUID(hospital_id), [UUID(inbox_id) for inbox_id in inbox_ids])
 
 
 @shared_task(ignore_result=True)

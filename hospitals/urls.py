@@ -36,4 +36,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="hospital-conformance-look",
     ),
     path("v1/events/", events.EventsView.as_view(), name="hospital-events"),
+    path("v1/events/batch/", events.EventBatchView.as_view(), name="hospital-event-batch"),
 ]

@@ -1,6 +1,8 @@
-"""The door for hospitals' events: one signed message (Standard Webhooks) a request."""
+"""The door for hospitals' events: signed messages (Standard Webhooks) of one event or of many."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
@@ -11,9 +13,9 @@ from rest_framework.response import Response
 
 from hospitals.api.base import caller_address
 from hospitals.api.schema import OpenView
-from hospitals.connectors.codec import BODY_MAX_BYTES
+from hospitals.connectors.codec import BATCH_MAX_BYTES, BODY_MAX_BYTES
 from hospitals.exceptions import TooLarge, TooManyRequests, Unauthenticated
-from hospitals.services import inbox, limits
+from hospitals.services import batches, inbox, limits
 
 HOSPITAL_HEADER = "hospital-code"
 
@@ -35,6 +37,46 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
     return body
 
 
+class FaultSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    event_id = serializers.CharField(allow_blank=True)
+    status = serializers.ChoiceField(choices=["accepted", "refused"])
+    code = serializers.CharField(allow_blank=True)
+    faults = FaultSerializer(many=True)
+
+
+class AnswersSerializer(serializers.Serializer[Any]):
+    answers = AnswerSerializer(many=True)
+
+
+_SIGNED = [
+    _header(HOSPITAL_HEADER, "医院代码"),
+    _header("webhook-id", "消息编号,重发时不变"),
+    _header("webhook-timestamp", "发送时间,Unix 秒"),
+    _header("webhook-signature", "v1,base64(HMAC-SHA256(密钥, id.timestamp.body))"),
+]
+T = TypeVar("T")
+
+
+def _signed(request: Request, max_bytes: int, take: Callable[..., T]) -> T:
+    """Let ``take`` have the message of the hospital that its header names; who signs wrongly is held back after a while."""
+    body = read_body(request._request, max_bytes)
+    caller = caller_address(request)
+    if limits.exhausted(limits.REFUSED_EVENTS, caller):
+        raise TooManyRequests(retry_after_s=limits.REFUSED_EVENTS.window_s)
+    try:
+        hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
+        return take(hospital_id=hospital.id, body=body, headers=request.headers)
+    except Unauthenticated:
+        # who signs rightly is never held back here: a hospital's morning may be busy
+        limits.count(limits.REFUSED_EVENTS, caller)
+        raise
+
+
 class EventsView(OpenView):
     """Take one event in. The signature is the credential: no token is needed here."""
 
@@ -43,24 +85,25 @@ class EventsView(OpenView):
         tags=["events"],
         request={"application/json": OpenApiTypes.OBJECT},
         responses={202: ReceiptSerializer},
-        parameters=[
-            _header(HOSPITAL_HEADER, "医院代码"),
-            _header("webhook-id", "消息编号,重发时不变"),
-            _header("webhook-timestamp", "发送时间,Unix 秒"),
-            _header("webhook-signature", "v1,base64(HMAC-SHA256(密钥, id.timestamp.body))"),
-        ],
+        parameters=_SIGNED,
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        body = read_body(request._request, BODY_MAX_BYTES)
-        caller = caller_address(request)
-        if limits.exhausted(limits.REFUSED_EVENTS, caller):
-            raise TooManyRequests(retry_after_s=limits.REFUSED_EVENTS.window_s)
-        try:
-            hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
-            receipt = inbox.accept(hospital_id=hospital.id, body=body, headers=request.headers)
-        except Unauthenticated:
-            # who signs rightly is never held back here: a hospital's morning may be busy
-            limits.count(limits.REFUSED_EVENTS, caller)
-            raise
+        receipt = _signed(request, BODY_MAX_BYTES, inbox.accept)
         return Response({"event_id": receipt.event_id, "status": receipt.status}, status=status.HTTP_202_ACCEPTED)
+
+
+class EventBatchView(OpenView):
+    """Take up to 200 events in by one signed message, as a queue board has them. Each is answered by itself."""
+
+    @extend_schema(
+        operation_id="event_batch_accept",
+        tags=["events"],
+        request={"application/json": OpenApiTypes.OBJECT},
+        responses={202: AnswersSerializer},
+        parameters=_SIGNED,
+        auth=[],
+    )
+    def post(self, request: Request) -> Response:
+        answers = _signed(request, BATCH_MAX_BYTES, batches.accept)
+        return Response({"answers": [asdict(a) for a in answers]}, status=status.HTTP_202_ACCEPTED)

@@ -24,6 +24,7 @@ from hospitals.connectors.base import (
 from hospitals.exceptions import BadEvent
 
 BODY_MAX_BYTES = 256 * 1024
+BATCH_MAX_BYTES, BATCH_MAX_EVENTS = 1024 * 1024, 200
 E = EventType
 DATA: dict[EventType, Any] = {
     **dict.fromkeys(
@@ -73,10 +74,37 @@ def parse_event(hospital_id: UUID, body: bytes) -> HospitalEvent:
     """The event in this body. Raises ``BadEvent`` (too_large, bad_json, bad_event), which quotes nothing of the body."""
     if len(body) > BODY_MAX_BYTES:
         raise BadEvent("内容超过 256 KiB。", code="too_large")
+    return _event(hospital_id, _json(body))
+
+
+def parse_batch(hospital_id: UUID, body: bytes) -> list[HospitalEvent | BadEvent]:
+    """The events in ``{"events": [...]}``, each as ``parse_event`` reads it or what is wrong with it.
+
+    Raises ``BadEvent`` (too_large, bad_json, bad_batch) where the message as a whole cannot be read.
+    """
+    if len(body) > BATCH_MAX_BYTES:
+        raise BadEvent("内容超过 1 MiB。", code="too_large")
+    raw = _json(body)
+    events = raw.get("events") if isinstance(raw, dict) and len(raw) == 1 else None
+    if not isinstance(events, list) or not 0 < len(events) <= BATCH_MAX_EVENTS:
+        raise BadEvent(f"内容应为 events 一个数组,一次 1 到 {BATCH_MAX_EVENTS} 个事件。", code="bad_batch")
+    parsed: list[HospitalEvent | BadEvent] = []
+    for event in events:
+        try:
+            parsed.append(_event(hospital_id, event))
+        except BadEvent as error:
+            parsed.append(error)
+    return parsed
+
+
+def _json(body: bytes) -> Any:
     try:
-        raw = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadEvent("内容不是 JSON。", code="bad_json") from error
+
+
+def _event(hospital_id: UUID, raw: Any) -> HospitalEvent:
     try:
         envelope = _Envelope.model_validate(raw)
         data = parse_data(envelope.type, envelope.data)

@@ -66,10 +66,29 @@ def hospital_of(code: str) -> Hospital:
 def accept(*, hospital_id: UUID, body: bytes, headers: Mapping[str, str]) -> Receipt:
     """Take one event in. Raises ``BadSignature``, ``StaleTimestamp``, ``BadEvent``, ``UnknownAppointment`` (kept as a dead letter)."""
     with tenancy.scope(hospital_id):
-        valid = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        known = HospitalCredential.objects.filter(valid, kind=HospitalCredential.Kind.EVENTS)
-        push.verify([row.secret for row in known], headers, body)
+        check_signature(headers, body)
         return store(codec.parse_event(hospital_id, body))
+
+
+def check_signature(headers: Mapping[str, str], body: bytes) -> None:
+    """Whether the hospital of the scope signed this. Raises ``BadSignature``, ``StaleTimestamp``."""
+    valid = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    known = HospitalCredential.objects.filter(valid, kind=HospitalCredential.Kind.EVENTS)
+    push.verify([row.secret for row in known], headers, body)
+
+
+def row_of(event: HospitalEvent, reason: str = "") -> InboxEvent:
+    """The event as it is kept; with a ``reason`` as a dead letter."""
+    return InboxEvent(
+        hospital_id=event.hospital_id,
+        event_id=event.event_id,
+        type=event.type.value,
+        appointment_key=event.appointment_id,
+        sequence=event.sequence,
+        body=codec.dump_event(event).decode(),
+        state=State.DEAD if reason else State.RECEIVED,
+        reason=reason,
+    )
 
 
 def store(event: HospitalEvent) -> Receipt:
@@ -77,16 +96,7 @@ def store(event: HospitalEvent) -> Receipt:
     row = InboxEvent.objects.filter(event_id=event.event_id).first()
     known = _appointment(event.appointment_id) is not None
     if row is None:
-        row = InboxEvent(
-            hospital_id=event.hospital_id,
-            event_id=event.event_id,
-            type=event.type.value,
-            appointment_key=event.appointment_id,
-            sequence=event.sequence,
-            body=codec.dump_event(event).decode(),
-            state=State.RECEIVED if known else State.DEAD,
-            reason="" if known else UnknownAppointment.code,
-        )
+        row = row_of(event, "" if known else UnknownAppointment.code)
         try:
             with transaction.atomic():
                 row.save(force_insert=True)
@@ -108,11 +118,19 @@ def store(event: HospitalEvent) -> Receipt:
     return Receipt(event.event_id)
 
 
-def _appointment(key: str) -> Appointment | None:
+def as_uuid(key: str) -> UUID | None:
+    """An appointment's id as a hospital wrote it; None where it cannot be one."""
     try:
-        return Appointment.objects.select_related("slot", "slot__schedule").filter(id=UUID(key)).first()
+        return UUID(key)
     except ValueError:
         return None
+
+
+def _appointment(key: str) -> Appointment | None:
+    found = as_uuid(key)
+    if found is None:
+        return None
+    return Appointment.objects.select_related("slot", "slot__schedule").filter(id=found).first()
 
 
 def handle(hospital_id: UUID, inbox_id: UUID) -> bool:
