@@ -1,10 +1,12 @@
 """The websocket at provincial scale: ten thousand idle pages in one web process, queue events to the right ones, a restart.
 
 The web process is started as in deploy/Dockerfile, on PostgreSQL and a Redis of its own; the pages live in a process of
-theirs. ``queue_event_to_socket_*`` is from the accepted event on: what the commit publishes to the frame at her page. The
-hospitals' door itself is measured by ``hospital_api``. Environment: BENCH_SOCKETS (10000), BENCH_SOCKETS_IDLE_S (60).
+theirs. ``queue_event_to_socket_*`` is from the accepted event on: what the commit publishes to the frame at her page.
+``queue_door_to_socket_*`` is the whole way: hospitals' queue boards send signed batches to a web process of their own, a worker
+handles them, all on this machine. Environment: BENCH_SOCKETS (10000), BENCH_SOCKETS_IDLE_S (60).
 """
 
+import http.client
 import json
 import os
 import resource
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from benchmarks._killable import free_port
 from benchmarks._postgres import database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +31,23 @@ NAME = "bench_sockets"
 SOCKETS = int(os.environ.get("BENCH_SOCKETS", "10000"))
 IDLE_S = float(os.environ.get("BENCH_SOCKETS_IDLE_S", "60"))
 EVENTS_A_SECOND, EVENTS_S = 500, 20
+HOSPITALS, BATCHES_A_SECOND = 20, 20
 DEAF, FLOOD_A_SECOND = 100, 10
 OPEN_AT_ONCE = 64
 SLEEP_AFTER_S = 60  # companion.open_page
+WORKER = [
+    "celery",
+    "-A",
+    "companion",
+    "--quiet",
+    "--skip-checks",
+    "worker",
+    "-Q",
+    "default",
+    "-c",
+    "1",
+    "--without-mingle",
+]
 TICKS = os.sysconf("SC_CLK_TCK")
 WEB = ["uvicorn", "companion.asgi:application", "--ws", "websockets-sansio", "--loop", "uvloop", "--http", "httptools"]
 OPTIONS = ["--ws-max-size", "2097152", "--ws-per-message-deflate", "false", "--ws-ping-interval", "50"]
@@ -49,17 +66,26 @@ def _raise_files() -> None:
 # --- what it stands on ----------------------------------------------------------------------------------------
 
 
-def seed(count: int) -> list[dict[str, str]]:
-    """Signed-in residents with a card of their own, a warm conversation and a visit. Invented, all of it."""
+def seed(count: int) -> tuple[list[dict[str, str]], list[str]]:
+    """Signed-in residents with a card of their own, a warm conversation and a visit that is under way in one of the hospitals,
+    turn by turn; and the hospitals' signing secrets. Invented, all of it."""
     from datetime import timedelta
 
     from django.core import signing
     from django.db import transaction
     from django.utils import timezone
 
+    from benchmarks._booking_web import seed as seed_hospitals
     from companion.models import Conversation, FamilyLink, Patient, Resident, ResidentSession, Visit
     from companion.signin import SALT
+    from hospitals import tenancy
+    from hospitals.models import Appointment, Hospital, Slot
 
+    secrets = seed_hospitals(residents=0, hospitals=HOSPITALS, half_days=1, capacity=30_000, sandbox=True)["secrets"]
+    places = [
+        (hospital, Slot.objects.get(hospital=hospital))
+        for hospital in (Hospital.objects.get(code=f"h{number}") for number in range(HOSPITALS))
+    ]
     made: list[dict[str, str]] = []
     now = timezone.now()
     for begin in range(0, count, 1000):
@@ -72,12 +98,18 @@ def seed(count: int) -> list[dict[str, str]]:
                 FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=now)
                 session = ResidentSession.objects.create(resident=resident, expires_at=now + timedelta(hours=1))
                 talk = Conversation.objects.create(resident=resident, patient=patient, turns_count=1)
-                at = {"hospital_id": resident.id, "hospital_name": "岚州市第一人民医院", "department": "眼科"}
+                hospital, slot = places[number % HOSPITALS]
+                at = {"hospital_id": hospital.id, "hospital_name": hospital.name, "department": "眼科"}
                 visit = Visit.objects.create(resident=resident, patient=patient, start=now, **at)
+                taken = {"id_number_index": patient.id.hex, "idempotency_key": patient.id.hex, "subject": patient.id}
+                with tenancy.scope(hospital.id):
+                    Appointment.objects.create(
+                        id=visit.id, hospital=hospital, slot=slot, card={}, state="checked_in", **taken
+                    )
                 token = signing.dumps({"s": session.id.hex, "r": resident.id.hex}, salt=SALT, compress=False)
                 ids = {"resident": str(resident.id), "patient": str(patient.id), "visit": str(visit.id)}
                 made.append({"token": token, "conversation": str(talk.id), **ids})
-    return made
+    return made, secrets
 
 
 def publish(residents: list[dict[str, str]], first: int, seconds: float) -> list[float]:
@@ -104,6 +136,50 @@ def publish(residents: list[dict[str, str]], first: int, seconds: float) -> list
         sent.append(time.monotonic())
         fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
     return sent
+
+
+class Board(threading.Thread):
+    """Queue boards: each hospital in turn tells, in one signed message, where some of its people stand."""
+
+    def __init__(self, port: int, rows: list[dict[str, str]], secrets: list[str], messages: list[int]) -> None:
+        super().__init__()
+        self.link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.rows, self.secrets, self.messages = rows, secrets, messages
+        self.sent: list[tuple[str, float]] = []  # of each event its visit and when its message was begun
+        self.refused = 0
+        self.began = 0.0
+
+    def run(self) -> None:
+        from hospitals.connectors import push
+
+        size = EVENTS_A_SECOND // BATCHES_A_SECOND
+        for number in self.messages:
+            hospital, turn = number % HOSPITALS, number // HOSPITALS
+            mine = self.rows[hospital::HOSPITALS]
+            whom = [mine[(turn * size + n) % len(mine)]["visit"] for n in range(size)]
+            events = [self._event(visit, number, n) for n, visit in enumerate(whom)]
+            body = b'{"events":[' + b",".join(events) + b"]}"
+            time.sleep(max(0.0, self.began + number / BATCHES_A_SECOND - time.monotonic()))
+            self.sent += [(visit, time.monotonic()) for visit in whom]
+            headers = push.sign(self.secrets[hospital], f"board-{number}", body) | {"hospital-code": f"h{hospital}"}
+            path = "/api/hospitals/v1/events/batch/"
+            self.link.request("POST", path, body, headers | {"content-type": "application/json"})
+            answer = self.link.getresponse()
+            said = json.loads(answer.read())
+            self.refused += sum(a["status"] != "accepted" for a in said.get("answers", [{"status": answer.status}]))
+
+    @staticmethod
+    def _event(visit: str, number: int, n: int) -> bytes:
+        from datetime import UTC, datetime
+
+        from hospitals.connectors import codec
+        from hospitals.connectors.base import EventType, QueuePosition
+
+        where = QueuePosition(
+            "071", 4 + n % 5, "063", "7-1-B-01", "眼科检查一区", "7号楼1楼B区", datetime.now(UTC), 5, 9
+        )
+        kind, at = EventType.QUEUE_CHANGED, datetime.now(UTC)
+        return codec.encode(f"board-{number}-{n}", kind, visit, number + 1, at, where)
 
 
 class Pages:
@@ -172,7 +248,7 @@ class Web:
 
 
 @contextmanager
-def serving(residents: int) -> Iterator[tuple[Web, list[dict[str, str]]]]:
+def serving(residents: int) -> Iterator[tuple[Web, list[dict[str, str]], list[str]]]:
     with tempfile.TemporaryDirectory(prefix="hc-bench-") as folder, database(NAME) as made:
         os.environ |= {"COMPANION_DATA_DIR": folder, "SECRET_KEY": "only-for-this-benchmark-0123456789abcdef"}
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
@@ -188,12 +264,9 @@ def serving(residents: int) -> Iterator[tuple[Web, list[dict[str, str]]]]:
             import django
 
             django.setup()
-            rows = seed(residents)
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            web = Web(port, os.environ | {"PYPINYIN_NO_PHRASES": "1"}, Path(folder) / "web.log")
-            yield web, rows
+            rows, secrets = seed(residents)
+            web = Web(free_port(), os.environ | {"PYPINYIN_NO_PHRASES": "1"}, Path(folder) / "web.log")
+            yield web, rows, secrets
         finally:
             if web is not None:
                 web.stop()
@@ -285,9 +358,58 @@ def _never_reading(web: Web, pages: Pages, rows: list[dict[str, str]]) -> Iterat
     yield figure("never_reading_lost", lost, "events of the others")
 
 
+def _whole_way(web: Web, pages: Pages, rows: list[dict[str, str]], secrets: list[str]) -> Iterator[dict[str, Any]]:
+    """From the hospitals' messages to the pages, through door, database, worker and Redis."""
+    door = Web(free_port(), web.env, web.log)
+    with web.log.open("a") as log:
+        worker = subprocess.Popen([sys.executable, "-m", *WORKER], cwd=ROOT, env=web.env, stdout=log, stderr=log)
+    try:
+        boards = [
+            Board(door.port, rows, secrets, list(range(n, BATCHES_A_SECOND * EVENTS_S, 4)))  # four lines, kept open
+            for n in range(4)
+        ]
+        first = Board(door.port, rows, secrets, [0])  # all has been started and opened once
+        first.start()
+        first.join()
+        time.sleep(10)
+        pages.do("watch")
+        cpu = {"web": web.cpu_s(), "door": door.cpu_s()}
+        for board in boards:
+            board.began = time.monotonic()
+            board.start()
+        for board in boards:
+            board.join()
+        time.sleep(5)
+        sent: dict[str, list[float]] = {}
+        for visit, at in sorted((s for board in boards for s in board.sent), key=lambda s: s[1]):
+            sent.setdefault(visit, []).append(at)
+        seen: dict[str, int] = {}
+        times = []
+        known = {visit for visit, _at in first.sent}  # these have heard one before
+        for _page, at, frame in pages.do("watch"):
+            nth = frame["number"] - 1 - (frame["visit"] in known)
+            seen[frame["visit"]] = max(seen.get(frame["visit"], 0), nth + 1)
+            times.append(1000 * (at - sent[frame["visit"]][nth]))
+        count = sum(map(len, sent.values()))
+        # message 0 of the round repeats the first one's events, which changes nothing
+        lost = sum(len(at) - seen.get(visit, 0) for visit, at in sent.items() if visit not in known)
+        times.sort()
+        rate = count / EVENTS_S
+        yield figure("queue_door_to_socket_p50_ms", statistics.median(times), f"ms, {rate:.0f} events/s sent")
+        yield figure("queue_door_to_socket_p99_ms", times[int(len(times) * 0.99)], f"ms, {rate:.0f} events/s sent")
+        yield figure("queue_door_refused", sum(board.refused for board in boards), f"of {count}")
+        yield figure("queue_door_lost", lost, f"of {count}")
+        for name, process in (("web", web), ("door", door)):
+            yield figure(f"queue_door_{name}_cpu", 1000 * (process.cpu_s() - cpu[name]) / count, "ms an event")
+    finally:
+        worker.kill()
+        worker.wait()
+        door.stop()
+
+
 def figures() -> Iterator[dict[str, Any]]:
     _raise_files()
-    with serving(SOCKETS) as (web, rows):
+    with serving(SOCKETS) as (web, rows, secrets):
         pages = Pages(web.port, rows)
         try:
             warm = pages.do("open", first=0, count=1, at_once=1)
@@ -304,5 +426,6 @@ def figures() -> Iterator[dict[str, Any]]:
             yield figure("reconnect_all_s", back["seconds"], f"s, {back['open']} pages back after a restart")
             yield figure("reconnect_cpu_ms", 1000 * web.cpu_s() / SOCKETS, "ms of web CPU a page, its start included")
             yield figure("reconnected_memory_mib", web.memory_mib(), "MiB")
+            yield from _whole_way(web, pages, rows, secrets)
         finally:
             pages.close()
