@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import time
 
-from hospitals.wayfinding import Crossing, Leg, Path, Plan, Point, shortest
+from hospitals.map_features import Point
+from hospitals.wayfinding import Crossing, Leg, Path, Plan, shortest
 
 TURN_DEGREES = 35.0
 NEAR_M = 7.0  # a landmark is seen from the corner at this distance
@@ -45,7 +46,7 @@ class RouteStep:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``minutes``: for an old person, waiting for lifts included."""
+    """``minutes``: for an old person, waiting for lifts included. ``notice``: what is closed now and what is taken instead."""
 
     steps: tuple[RouteStep, ...]
     total_m: float
@@ -54,6 +55,8 @@ class Route:
     goal_name: str
     goal_code: str
     legs: tuple[Leg, ...]
+    uncovered_m: float = 0.0
+    notice: str = ""
 
 
 def route(
@@ -69,7 +72,16 @@ def route(
         goal_name=path.goal.name,
         goal_code=goal,
         legs=path.legs,
+        uncovered_m=path.uncovered_m,
+        notice=_notice(path, at),
     )
+
+
+def _notice(path: Path, at: time | None) -> str:
+    """东侧电梯22:00后停运,改走西侧电梯。"""
+    if path.closed is None or at is None:
+        return ""
+    return f"{path.closed.said(at)},{f'改走{path.instead}' if path.instead else '要绕一点路'}。"
 
 
 def metres(length: float) -> str:

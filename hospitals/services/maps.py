@@ -20,6 +20,7 @@ from hospitals.wayfinding import Place, Plan
 __all__ = ["PlaceInfo", "Route", "RouteStep", "drawings", "entrances", "find_place", "floor_plan", "route", "upload"]
 
 KEPT_PLANS = 64
+FAULTS_TOLD = 50
 _plans: OrderedDict[UUID, tuple[int, Plan]] = OrderedDict()
 _lock = Lock()
 
@@ -83,9 +84,10 @@ def _info(plan: Plan, place: Place) -> PlaceInfo:
 
 
 def entrances(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
-    """Where a way can begin: gates first, then the buildings' doors."""
-    plan = _plan(hospital_id)
+    """Where a way can begin: gates first, then the buildings' doors; those that are closed now only where all are."""
+    plan, now = _plan(hospital_id), timezone.localtime().time()
     found = [p for p in plan.places.values() if p.kind in ("gate", "entrance")]
+    found = [p for p in found if not (p.bar and p.bar.closes(now))] or found
     return tuple(_info(plan, p) for p in sorted(found, key=lambda p: (p.kind != "gate", p.building, p.code)))
 
 
@@ -150,7 +152,7 @@ def _geometry(plan: Plan, building: str, floor: int) -> dict[str, Any]:
                 "polygon": [list(p) for p in room["polygon"]],
             }
             for code, room in plan.rooms.items()
-            if (str(room["building"]), int(room["floor"])) == (building, floor)
+            if (room["building"], room["floor"]) == (building, floor)
         ],
     }
 
@@ -174,8 +176,13 @@ def upload(*, hospital_id: UUID, geojson: Mapping[str, Any]) -> int:
     """Check a map and put it in place of the old one; returns its version. Raises ``InvalidInput`` with every fault."""
     found = wayfinding.faults(wayfinding.read(geojson))
     if found:
-        faults = [{"pointer": code, "code": what} for code, what in found[:50]]
-        raise InvalidInput("地图还有要改的地方。", code="bad_map", errors=faults)
+        more = f",下面是前 {FAULTS_TOLD} 处" if len(found) > FAULTS_TOLD else ""
+        raise InvalidInput(
+            f"地图还有 {len(found)} 处要改{more}。",
+            code="bad_map",
+            errors=[fault.told() for fault in found[:FAULTS_TOLD]],
+            faults=len(found),
+        )
     row = IndoorMap.objects.select_for_update().filter(hospital_id=hospital_id).first()
     if row is None:
         row = IndoorMap(hospital_id=hospital_id, version=0)
