@@ -5,7 +5,7 @@ Pure: no Django, no I/O. hospitals.wayfinding finds the path.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 
 from hospitals.map_features import Point
@@ -127,15 +127,32 @@ def _landmark(plan: Plan, leg: Leg, at: Point, avoid: set[str]) -> str:
     return min(seen)[2] if seen else ""
 
 
+def _turns_away(path: Path) -> bool:
+    """She stands at an entrance and does not go in."""
+    return bool(path.crossings) and path.crossings[0].kind == "leave" and len(path.legs[0].points) == 1
+
+
+def _trimmed(path: Path) -> Path:
+    """Without going through a door only to begin or to end in it."""
+    if _turns_away(path):
+        path = replace(path, legs=path.legs[1:], crossings=path.crossings[1:])
+    if path.crossings and path.crossings[-1].kind == "enter" and len(path.legs[-1].points) == 1:
+        path = replace(path, legs=path.legs[:-1], crossings=path.crossings[:-1])
+    return path
+
+
 def _steps(plan: Plan, path: Path) -> Iterator[RouteStep]:
     if path.start.node == path.goal.node:
         leg = path.legs[0]
         where = plan.building_name(leg.building), plan.floor_name(leg.building, leg.floor)
         yield RouteStep(f"您已经在{path.goal.name}了。", *where, 0.0, leg.points)
         return
-    lead = f"从{path.start.name}进去" if path.start.kind == "entrance" else f"从{path.start.name}出来"
+    lead = f"从{path.start.name}出来"
     if path.start.kind == "gate":
         lead = f"从{path.start.name}进来"
+    elif path.start.kind == "entrance" and not _turns_away(path):
+        lead = f"从{path.start.name}进去"
+    path = _trimmed(path)
     came_by: Crossing | None = None
     number = 0
     while number < len(path.legs):

@@ -14,10 +14,10 @@ from django.utils import timezone
 from hospitals import directions, wayfinding
 from hospitals.directions import Route, RouteStep
 from hospitals.exceptions import InvalidInput, UnknownPlace
-from hospitals.models import IndoorMap
+from hospitals.models import Hospital, IndoorMap
 from hospitals.wayfinding import Place, Plan
 
-__all__ = ["PlaceInfo", "Route", "RouteStep", "drawings", "entrances", "find_place", "floor_plan", "route", "upload"]
+__all__ = ["PlaceInfo", "Route", "RouteStep", "drawings", "entrances", "find_place", "floor_plan", "route", "scanned", "upload"]
 
 KEPT_PLANS = 64
 FAULTS_TOLD = 50
@@ -116,6 +116,15 @@ def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
         return wrong_building, wrong_floor, elsewhere, -len(place.name), place.code
 
     return _info(plan, min(named, key=fit)) if named else None
+
+
+def scanned(*, hospital_id: UUID, code: str) -> PlaceInfo:
+    """The place at which ``HOSPITAL.CODE`` hangs. Raises ``UnknownPlace``, also for another hospital's code."""
+    hospital, _dot, place = code.partition(".")
+    if not Hospital.objects.filter(id=hospital_id, code=hospital).exists():
+        raise UnknownPlace("这个码不是您这次就诊的医院的。", code="other_hospital")
+    plan = _plan(hospital_id)
+    return _info(plan, wayfinding.find(plan, place))
 
 
 def route(*, hospital_id: UUID, start: str, goal: str, lift_only: bool = False, covered: bool = False) -> Route:
