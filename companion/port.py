@@ -376,9 +376,7 @@ class VisitDesk:
 
         return await asking(work)
 
-    async def route(
-        self, *, visit_id: str, start: str, goal: str, lift_only: bool, covered: bool = False
-    ) -> RouteView:
+    async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool, covered: bool = False) -> RouteView:
         def work() -> RouteView:
             visit, _now = self._mine(visit_id)
             way = maps.route(

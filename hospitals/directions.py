@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import time
 
 from hospitals.map_features import Point
-from hospitals.wayfinding import Crossing, Leg, Path, Plan, shortest
+from hospitals.wayfinding import Crossing, Leg, Path, Plan, said, shortest
 
 TURN_DEGREES = 35.0
 NEAR_M = 7.0  # a landmark is seen from the corner at this distance
@@ -79,9 +79,9 @@ def route(
 
 def _notice(path: Path, at: time | None) -> str:
     """东侧电梯22:00后停运,改走西侧电梯。"""
-    if path.closed is None or at is None:
+    if not path.closed or at is None:
         return ""
-    return f"{path.closed.said(at)},{f'改走{path.instead}' if path.instead else '要绕一点路'}。"
+    return f"{said(path.closed, at)},{f'改走{path.instead}' if path.instead else '要绕一点路'}。"
 
 
 def metres(length: float) -> str:

@@ -81,7 +81,9 @@ def _floor(building: Mapping[str, Any], floor: Mapping[str, Any]) -> Iterator[di
             continue
         at = left if entrance["side"] == "west" else left + width
         ends.append(at)
-        yield _point("entrance", (at, middle), code=entrance["code"], name=entrance["name"], **level, **_extra(entrance))
+        yield _point(
+            "entrance", (at, middle), code=entrance["code"], name=entrance["name"], **level, **_extra(entrance)
+        )
     yield _line([(x, middle) for x in sorted({*stops, *(round(e, 1) for e in ends)})], **level)
 
 

@@ -177,7 +177,7 @@ def _faults(index: int, item: Any) -> Iterator[Fault]:
         return
     given = _given(item)
     named = given.get("code", given.get("id"))
-    name = named if _identifier(named) else ""
+    name = str(named) if _identifier(named) else ""
     kind = KINDS.get(given["kind"]) if isinstance(given.get("kind"), str) else None
     if kind is None:
         code = "unknown_kind" if "kind" in given else "missing_property"
@@ -241,7 +241,7 @@ def _hours(given: Any) -> Hours | None:
         if not all(isinstance(clock, str) and _CLOCK.fullmatch(clock) for clock in pair):
             return None
         begin, end = (int(clock[:2]) * 60 + int(clock[3:]) for clock in pair)
-        if begin == end or begin == DAY_MIN:
+        if begin in (end, DAY_MIN):
             return None
         hours.append((begin, end))
     return tuple(hours)

@@ -8,7 +8,7 @@ Walking speed is 0.94 m/s, the comfortable gait of people of 80 and over (Bohann
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from itertools import combinations, pairwise
 from typing import Any
@@ -43,6 +43,7 @@ class Place:
     floor: int
     node: Node
     category: str = ""
+    area: str = ""
     bar: "Bar | None" = None
 
 
@@ -94,6 +95,11 @@ class Bar:
         return f"{self.name or '有一段路'}{when}{'停运' if self.kind in ('lift', 'escalator') else '关闭'}"
 
 
+def said(bars: Iterable[Bar], at: time) -> str:
+    """What is closed at that time, in words, each thing once."""
+    return "、".join(dict.fromkeys(bar.said(at) for bar in bars))
+
+
 def _clock(minute: int) -> str:
     return f"{minute // 60}:{minute % 60:02}"
 
@@ -112,7 +118,7 @@ class Path:
     total_m: float
     seconds: float
     uncovered_m: float = 0.0
-    closed: Bar | None = None
+    closed: tuple[Bar, ...] = ()
     instead: str = ""
 
 
@@ -120,7 +126,7 @@ class Path:
 class Plan:
     """One hospital's map, read. ``faults``: what was wrong with it on the way."""
 
-    graph: networkx.DiGraph = field(default_factory=networkx.DiGraph)
+    graph: networkx.MultiDiGraph = field(default_factory=networkx.MultiDiGraph)
     places: dict[str, Place] = field(default_factory=dict)
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     floors: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
@@ -143,8 +149,7 @@ class Plan:
         """7号楼1楼B区, as people say it."""
         if not place.building:
             return ""
-        area = self.rooms.get(place.code, {}).get("area", "")
-        return f"{self.building_name(place.building)}{self.floor_name(place.building, place.floor)}{area}"
+        return f"{self.building_name(place.building)}{self.floor_name(place.building, place.floor)}{place.area}"
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -215,11 +220,12 @@ def _add_way(plan: Plan, feature: Feature) -> None:
     bars = _bars(feature)
     for one, other in pairwise((*feature.level, *point) for point in feature.points):
         length = math.dist(one[2:], other[2:])
-        drawn = plan.graph.edges.get((one, other))
+        drawn = plan.graph.get_edge_data(one, other, key="walk")
         if drawn and (drawn["covered"], drawn["bars"]) != (covered, bars):
             plan.faults.append(feature.fault("duplicate_way", "/geometry"))
         for a, b in ((one, other), (other, one)):
-            plan.graph.add_edge(a, b, kind="walk", m=length, s=length / WALK_M_PER_S, covered=covered, bars=bars)
+            edge = {"kind": "walk", "m": length, "s": length / WALK_M_PER_S, "covered": covered, "bars": bars}
+            plan.graph.add_edge(a, b, key="walk", **edge)
 
 
 def _add_door(plan: Plan, feature: Feature) -> None:
@@ -231,9 +237,10 @@ def _add_door(plan: Plan, feature: Feature) -> None:
     if node[:2] != (str(room["building"]), int(room["floor"])):
         plan.faults.append(feature.fault("door_elsewhere", "/properties/floor"))
         return
-    plan.places[feature.id] = Place(feature.id, room["name"], "door", *node[:2], node, category)
     kind = "service" if category in SERVICES else "room"
-    plan.places.setdefault(room["code"], Place(room["code"], room["name"], kind, *node[:2], node, category))
+    door = Place(feature.id, room["name"], "door", *node[:2], node, category, room["area"])
+    plan.places[door.code] = door
+    plan.places.setdefault(room["code"], replace(door, code=room["code"], kind=kind))
     plan.landmarks.append((node, room["name"], category))
 
 
@@ -241,7 +248,7 @@ def _add_way_in(plan: Plan, feature: Feature) -> None:
     """A gate or an entrance. A gate that is closed closes the ways that meet in it."""
     node, bars, graph = _node(feature), _bars(feature), plan.graph
     bar = bars[0] if bars else None
-    plan.places[feature.id] = Place(feature.id, feature.name, feature.kind, *node[:2], node, feature.kind, bar)
+    plan.places[feature.id] = Place(feature.id, feature.name, feature.kind, *node[:2], node, feature.kind, bar=bar)
     if feature.kind == "gate":
         for _a, _b, edge in [*graph.in_edges(node, data=True), *graph.out_edges(node, data=True)]:
             edge["bars"] = (*edge["bars"], *bars)
@@ -251,7 +258,8 @@ def _add_way_in(plan: Plan, feature: Feature) -> None:
         plan.faults.append(feature.fault("leads_nowhere", "/geometry"))
         return
     for a, b, kind in ((outside, node, "enter"), (node, outside, "leave")):
-        graph.add_edge(a, b, kind=kind, m=0.0, s=DOOR_S, covered=True, bars=bars, name=feature.name)
+        edge = {"kind": kind, "m": 0.0, "s": DOOR_S, "covered": True, "bars": bars, "name": feature.name}
+        graph.add_edge(a, b, key=feature.id, **edge)
 
 
 def _add_vertical(plan: Plan, features: Iterable[Feature]) -> None:
@@ -283,16 +291,8 @@ def _join(plan: Plan, kind: str, low: Feature, high: Feature) -> None:
     direction = low.properties.get("direction", "both")
     for a, b, way in ((low, high, "up"), (high, low, "down")):
         if direction in (way, "both"):
-            plan.graph.add_edge(
-                _node(a),
-                _node(b),
-                kind=kind,
-                m=0.0,
-                s=_vertical_s(kind, floors, way),
-                covered=True,
-                bars=_bars(low) + _bars(high),
-                name=low.name,
-            )
+            edge = {"kind": kind, "m": 0.0, "s": _vertical_s(kind, floors, way), "covered": True, "name": low.name}
+            plan.graph.add_edge(_node(a), _node(b), key=(kind, low.id), bars=_bars(low) + _bars(high), **edge)
 
 
 def _vertical_s(kind: str, floors: int, way: str) -> float:
@@ -308,7 +308,7 @@ def faults(plan: Plan) -> list[Fault]:
     if not entries:
         return [*found, Fault("no_entrance")]
     by_lift = networkx.subgraph_view(
-        plan.graph, filter_edge=lambda a, b: plan.graph.edges[a, b]["kind"] not in ("stairs", "escalator")
+        plan.graph, filter_edge=lambda a, b, key: plan.graph.edges[a, b, key]["kind"] not in ("stairs", "escalator")
     )
     reached, lifted = ({*networkx.descendants(g, entries[0].node), entries[0].node} for g in (plan.graph, by_lift))
     for place in plan.places.values():
@@ -340,16 +340,16 @@ def shortest(
     edges = _edges(plan, begin, end, lift_only, covered, None)
     if edges is None:
         raise NoRoute
-    bar = next((bar for edge in edges for bar in edge["bars"] if bar.closes(at)), None)
-    if bar is None or at is None:
+    bars = tuple(dict.fromkeys(bar for edge in edges for bar in edge["bars"] if bar.closes(at)))
+    if not bars or at is None:
         return _path(begin, end, edges)
     open_now = _edges(plan, begin, end, lift_only, covered, at)
     if open_now is None:
-        raise NoRoute(f"{bar.said(at)},现在没有别的路可走。请换一个入口试试,或问问导诊台。")
+        raise NoRoute(f"{said(bars, at)},现在没有别的路可走。请换一个入口试试,或问问导诊台。")
     usual = {edge["name"] for edge in edges if "name" in edge}
     others = [edge for edge in open_now if edge.get("name", "") not in (*usual, "")]
-    others.sort(key=lambda edge: edge["kind"] != bar.kind)  # the other lift rather than the door on the way to it
-    return _path(begin, end, open_now, closed=bar, instead=others[0]["name"] if others else "")
+    others.sort(key=lambda edge: edge["kind"] != bars[0].kind)  # the other lift rather than the door on the way to it
+    return _path(begin, end, open_now, closed=bars, instead=others[0]["name"] if others else "")
 
 
 def _edges(
@@ -357,21 +357,31 @@ def _edges(
 ) -> list[dict[str, Any]] | None:
     """The edges walked, each with its ends ``a`` and ``b``; None where there is no way."""
 
-    def weight(_a: Node, _b: Node, edge: dict[str, Any]) -> float | None:
+    def cost(edge: dict[str, Any]) -> float:
         if lift_only and edge["kind"] in ("stairs", "escalator"):
-            return None
-        if at is not None and any(bar.closes(at) for bar in edge["bars"]):
-            return None
+            return math.inf
+        if edge["bars"] and at is not None and any(bar.closes(at) for bar in edge["bars"]):
+            return math.inf
         return float(edge["s"]) * (UNCOVERED_PENALTY if covered and not edge["covered"] else 1.0)
+
+    def weight(_a: Node, _b: Node, edges: dict[Any, dict[str, Any]]) -> float | None:
+        best = min(map(cost, edges.values()))
+        return None if best == math.inf else best
 
     try:
         nodes: list[Node] = networkx.shortest_path(plan.graph, begin.node, end.node, weight=weight)
     except networkx.NetworkXNoPath:
         return None
-    return [{**plan.graph.edges[a, b], "a": a, "b": b} for a, b in pairwise(nodes)]
+    walked = []
+    for a, b in pairwise(nodes):
+        parallel: list[dict[str, Any]] = list(plan.graph[a][b].values())
+        walked.append(min(parallel, key=cost) | {"a": a, "b": b})
+    return walked
 
 
-def _path(begin: Place, end: Place, edges: list[dict[str, Any]], closed: Bar | None = None, instead: str = "") -> Path:
+def _path(
+    begin: Place, end: Place, edges: list[dict[str, Any]], closed: tuple[Bar, ...] = (), instead: str = ""
+) -> Path:
     return Path(
         start=begin,
         goal=end,

@@ -86,7 +86,11 @@ async def _goal(scene: Scene, visit: VisitView) -> bool:
     if (slots.lift_only or slots.covered) and memory.goal and "怎么" not in scene.wish.text:
         return True
     named = _GOAL_NOISE.sub("", scene.wish.text) if not action else ""
-    named = re.sub(r"走不动|腿脚不好|腿疼|外面|(?:正在|又)?下大?[雨雪]|[不别怕]?(?:想|用|会)?淋(?:着|到)?雨|没带伞|我|取号|然后|另外|顺便", "", named)
+    named = re.sub(
+        r"走不动|腿脚不好|腿疼|外面|(?:正在|又)?下大?[雨雪]|[不别怕]?(?:想|用|会)?淋(?:着|到)?雨|没带伞|我|取号|然后|另外|顺便",
+        "",
+        named,
+    )
     if len(named) >= 2:
         found = await scene.port.find_place(visit.visit_id, named)
         if found is not None:

@@ -17,7 +17,19 @@ from hospitals.exceptions import InvalidInput, UnknownPlace
 from hospitals.models import Hospital, IndoorMap
 from hospitals.wayfinding import Place, Plan
 
-__all__ = ["PlaceInfo", "Route", "RouteStep", "drawings", "entrances", "find_place", "floor_plan", "route", "scanned", "upload"]
+__all__ = [
+    "PlaceInfo",
+    "Route",
+    "RouteStep",
+    "doors",
+    "drawings",
+    "entrances",
+    "find_place",
+    "floor_plan",
+    "route",
+    "scanned",
+    "upload",
+]
 
 KEPT_PLANS = 64
 FAULTS_TOLD = 50
@@ -59,6 +71,7 @@ class PlaceInfo:
     name: str
     kind: str
     where: str
+    building: str = ""
 
 
 def _plan(hospital_id: UUID) -> Plan:
@@ -80,7 +93,7 @@ def _plan(hospital_id: UUID) -> Plan:
 
 
 def _info(plan: Plan, place: Place) -> PlaceInfo:
-    return PlaceInfo(place.code, place.name, place.kind, plan.where(place))
+    return PlaceInfo(place.code, place.name, place.kind, plan.where(place), place.building)
 
 
 def entrances(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
@@ -89,6 +102,13 @@ def entrances(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
     found = [p for p in plan.places.values() if p.kind in ("gate", "entrance")]
     found = [p for p in found if not (p.bar and p.bar.closes(now))] or found
     return tuple(_info(plan, p) for p in sorted(found, key=lambda p: (p.kind != "gate", p.building, p.code)))
+
+
+def doors(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
+    """Whatever a code can hang at: gates, then each building's doors from the lowest floor up."""
+    plan = _plan(hospital_id)
+    found = [p for p in plan.places.values() if p.kind in ("gate", "entrance", "door")]
+    return tuple(_info(plan, p) for p in sorted(found, key=lambda p: (p.building, p.floor, p.kind == "door", p.code)))
 
 
 def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
