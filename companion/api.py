@@ -60,6 +60,7 @@ def words() -> dict[str, str]:
         "cancel_sure": _("真的要取消吗?"),
         "keep": _("保留预约"),
         "lift_only": _("只走电梯"),
+        "covered": _("不淋雨"),
         "all_ways": _("所有走法"),
         "where": _("您现在在哪里?"),
         "free": _("余号"),

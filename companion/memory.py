@@ -31,6 +31,7 @@ class DialogueMemory:
     place: dict[str, str] = field(default_factory=dict)
     goal: dict[str, str] = field(default_factory=dict)
     lift_only: bool = False
+    covered: bool = False
     person: dict[str, Any] = field(default_factory=dict)
     rate: float = 1.0
     volume: float = 1.0

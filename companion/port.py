@@ -368,10 +368,20 @@ class VisitDesk:
 
         return await asking(work)
 
-    async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool) -> RouteView:
+    async def scanned(self, visit_id: str, code: str) -> PlaceView:
+        def work() -> PlaceView:
+            visit, _now = self._mine(visit_id)
+            found = maps.scanned(hospital_id=visit.hospital_id, code=code)
+            return PlaceView(found.code, found.name, found.kind)
+
+        return await asking(work)
+
+    async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool, covered: bool = False) -> RouteView:
         def work() -> RouteView:
             visit, _now = self._mine(visit_id)
-            way = maps.route(hospital_id=visit.hospital_id, start=start, goal=goal, lift_only=lift_only)
+            way = maps.route(
+                hospital_id=visit.hospital_id, start=start, goal=goal, lift_only=lift_only, covered=covered
+            )
             return RouteView(
                 steps=tuple(RouteStepView(s.text, s.building, s.floor, s.distance_m) for s in way.steps),
                 start=start,
@@ -381,6 +391,9 @@ class VisitDesk:
                 minutes=way.minutes,
                 lift_only=lift_only,
                 floors=tuple(maps.drawings(hospital_id=visit.hospital_id, way=way)),
+                covered=covered,
+                uncovered_m=way.uncovered_m,
+                notice=way.notice,
             )
 
         return await asking(work)

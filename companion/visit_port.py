@@ -234,7 +234,8 @@ class RouteStepView:
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """``floors``: drawing data of each floor walked, passed through to the page unread."""
+    """``floors``: drawing data of each floor walked, passed through to the page unread; ``uncovered_m``: without a roof;
+    ``notice``: what is closed now and what is taken instead."""
 
     steps: tuple[RouteStepView, ...]
     start: str
@@ -244,6 +245,9 @@ class RouteView:
     minutes: int
     lift_only: bool
     floors: tuple[Mapping[str, Any], ...] = ()
+    covered: bool = False
+    uncovered_m: float = 0.0
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +393,13 @@ class VisitPort(Protocol):
         """The place in that hospital that these words name: a room or door code, 药房, 检验科, 7号楼南门, 厕所."""
         ...
 
-    async def route(self, *, visit_id: str, start: str, goal: str, lift_only: bool) -> RouteView: ...
+    async def scanned(self, visit_id: str, code: str) -> PlaceView:
+        """The place whose code (``HOSPITAL.CODE``) hangs at a door. Raises when it is not one of the visit's hospital."""
+        ...
+
+    async def route(
+        self, *, visit_id: str, start: str, goal: str, lift_only: bool, covered: bool = False
+    ) -> RouteView: ...
 
     # people and help
     async def people(self) -> tuple[PersonView, ...]: ...

@@ -5,10 +5,11 @@ Pure: no Django, no I/O. hospitals.wayfinding finds the path.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 
-from hospitals.wayfinding import Crossing, Leg, Path, Plan, Point, shortest
+from hospitals.map_features import Point
+from hospitals.wayfinding import Crossing, Leg, Path, Plan, said, shortest
 
 TURN_DEGREES = 35.0
 NEAR_M = 7.0  # a landmark is seen from the corner at this distance
@@ -45,7 +46,7 @@ class RouteStep:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``minutes``: for an old person, waiting for lifts included."""
+    """``minutes``: for an old person, waiting for lifts included. ``notice``: what is closed now and what is taken instead."""
 
     steps: tuple[RouteStep, ...]
     total_m: float
@@ -54,6 +55,8 @@ class Route:
     goal_name: str
     goal_code: str
     legs: tuple[Leg, ...]
+    uncovered_m: float = 0.0
+    notice: str = ""
 
 
 def route(
@@ -69,7 +72,16 @@ def route(
         goal_name=path.goal.name,
         goal_code=goal,
         legs=path.legs,
+        uncovered_m=path.uncovered_m,
+        notice=_notice(path, at),
     )
+
+
+def _notice(path: Path, at: time | None) -> str:
+    """东侧电梯22:00后停运,改走西侧电梯。"""
+    if not path.closed or at is None:
+        return ""
+    return f"{said(path.closed, at)},{f'改走{path.instead}' if path.instead else '要绕一点路'}。"
 
 
 def metres(length: float) -> str:
@@ -115,15 +127,32 @@ def _landmark(plan: Plan, leg: Leg, at: Point, avoid: set[str]) -> str:
     return min(seen)[2] if seen else ""
 
 
+def _turns_away(path: Path) -> bool:
+    """She stands at an entrance and does not go in."""
+    return bool(path.crossings) and path.crossings[0].kind == "leave" and len(path.legs[0].points) == 1
+
+
+def _trimmed(path: Path) -> Path:
+    """Without going through a door only to begin or to end in it."""
+    if _turns_away(path):
+        path = replace(path, legs=path.legs[1:], crossings=path.crossings[1:])
+    if path.crossings and path.crossings[-1].kind == "enter" and len(path.legs[-1].points) == 1:
+        path = replace(path, legs=path.legs[:-1], crossings=path.crossings[:-1])
+    return path
+
+
 def _steps(plan: Plan, path: Path) -> Iterator[RouteStep]:
     if path.start.node == path.goal.node:
         leg = path.legs[0]
         where = plan.building_name(leg.building), plan.floor_name(leg.building, leg.floor)
         yield RouteStep(f"您已经在{path.goal.name}了。", *where, 0.0, leg.points)
         return
-    lead = f"从{path.start.name}进去" if path.start.kind == "entrance" else f"从{path.start.name}出来"
+    lead = f"从{path.start.name}出来"
     if path.start.kind == "gate":
         lead = f"从{path.start.name}进来"
+    elif path.start.kind == "entrance" and not _turns_away(path):
+        lead = f"从{path.start.name}进去"
+    path = _trimmed(path)
     came_by: Crossing | None = None
     number = 0
     while number < len(path.legs):

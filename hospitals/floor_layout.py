@@ -19,11 +19,14 @@ def geojson(description: Mapping[str, Any]) -> dict[str, Any]:
             features += _floor(building, floor)
     outdoors = description.get("outdoors", {})
     for gate in outdoors.get("gates", []):
-        features.append(_point("gate", gate["at"], code=gate["code"], name=gate["name"], building="", floor=0))
+        features.append(_point("gate", gate["at"], code=gate["code"], name=gate["name"], **_extra(gate)))
     for way in outdoors.get("ways", []):
-        extra = {"closed": way["closed"]} if "closed" in way else {}
-        features.append(_line(way["points"], building="", floor=0, covered=way.get("covered", False), **extra))
+        features.append(_line(way["points"], covered=way.get("covered", False), **_extra(way)))
     return {"type": "FeatureCollection", "features": features}
+
+
+def _extra(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item[name] for name in ("closed", "direction") if name in item}
 
 
 def _feature(kind: str, geometry: str, coordinates: Any, **properties: Any) -> dict[str, Any]:
@@ -78,7 +81,9 @@ def _floor(building: Mapping[str, Any], floor: Mapping[str, Any]) -> Iterator[di
             continue
         at = left if entrance["side"] == "west" else left + width
         ends.append(at)
-        yield _point("entrance", (at, middle), code=entrance["code"], name=entrance["name"], **level)
+        yield _point(
+            "entrance", (at, middle), code=entrance["code"], name=entrance["name"], **level, **_extra(entrance)
+        )
     yield _line([(x, middle) for x in sorted({*stops, *(round(e, 1) for e in ends)})], **level)
 
 
@@ -88,14 +93,13 @@ def _item(
     """One thing in a row: a room with its door, a lift, stairs, an escalator, or the way out through an entrance."""
     kind = next((k for k in (*VERTICAL, "entrance") if k in item), "room")
     if kind == "entrance":
-        yield _point("entrance", outer, code=item["entrance"], name=item["name"], **level)
+        yield _point("entrance", outer, code=item["entrance"], name=item["name"], **level, **_extra(item))
         yield _line([corridor, outer], **level)
         return
     if kind in VERTICAL:
         code = f"{level['building']}-{level['floor']}-{item[kind]}"
         yield _feature("room", "Polygon", box, code=code, name=item["name"], category=kind, area="", **level)
-        extra = {"direction": item["direction"]} if "direction" in item else {}
-        yield _point(kind, inner, id=item[kind], name=item["name"], **level, **extra)
+        yield _point(kind, inner, id=item[kind], name=item["name"], **level, **_extra(item))
         yield _point("door", inner, code=f"D-{code}", room=code, **level)
     else:
         yield _feature(

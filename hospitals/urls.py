@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/directory/practitioners/<str:identifier>/fee/", facts.FeeView.as_view(), name="hospital-practitioner-fee"),
     path("v1/directory/lexicon/", facts.LexiconView.as_view(), name="hospital-lexicon"),
     path("v1/directory/map/", facts.MapView.as_view(), name="hospital-map"),
+    path("v1/directory/map/doors/", facts.DoorCodesView.as_view(), name="hospital-door-codes"),
     path("v1/hospital/", facts.ProfileView.as_view(), name="hospital-profile"),
     path("v1/imports/<uuid:run_id>/", imports.ImportView.as_view(), name="hospital-import"),
     path("v1/test-appointments/", trials.TestAppointmentsView.as_view(), name="hospital-test-appointments"),

@@ -1,33 +1,24 @@
 """The way through a hospital: an indoor map as GeoJSON becomes a graph, a shortest path becomes steps one can follow.
 
 Pure: no Django, no I/O. Coordinates are metres on the hospital's own plan, x to the right and y *down*, the same for all
-buildings; outdoors is building "" and floor 0. Features by ``properties.kind``:
-
-    floor      Polygon     building, building_name, floor, floor_name
-    room       Polygon     code, name, category, building, floor, area
-    way        LineString  building, floor; covered (outdoors); closed: [["22:00", "06:00"], ...]
-    door       Point       code, room (the room's code), building, floor; lies on a way
-    entrance   Point       code, name, building, floor; lies on a way of that floor and on one outdoors
-    gate       Point       code, name; lies on a way outdoors
-    lift | stairs | escalator  Point  id (the same on every floor it serves), name, building, floor;
-               escalator: direction "up" | "down" | "both"
-    landmark   Point       name, building, floor
+buildings; outdoors is building "" and floor 0. hospitals.map_features reads the features; docs/maps.md tells their properties.
 
 Walking speed is 0.94 m/s, the comfortable gait of people of 80 and over (Bohannon & Andrews 2011, Physiotherapy 97:182).
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from itertools import combinations, pairwise
 from typing import Any
 
 import networkx
 
+from hospitals import map_features
 from hospitals.exceptions import InvalidInput, NoRoute, UnknownPlace
+from hospitals.map_features import DAY_MIN, VERTICAL, Fault, Feature, Hours, Point
 
-Point = tuple[float, float]
 Node = tuple[str, int, float, float]  # building, floor, x, y
 
 OUTDOORS = ("", 0)
@@ -35,8 +26,8 @@ WALK_M_PER_S = 0.94
 LIFT_WAIT_S, LIFT_FLOOR_S = 35.0, 4.0
 STAIRS_FLOOR_S = {"up": 32.0, "down": 26.0}
 ESCALATOR_FLOOR_S = 22.0
+DOOR_S = 2.0
 UNCOVERED_PENALTY = 4.0
-VERTICAL = ("lift", "stairs", "escalator")
 # Categories that are services of the whole hospital: places one asks for.
 SERVICES = ("service", "nurse", "pharmacy", "cashier", "laboratory", "imaging", "lift", "escalator", "toilet")
 
@@ -52,6 +43,8 @@ class Place:
     floor: int
     node: Node
     category: str = ""
+    area: str = ""
+    bar: "Bar | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +65,51 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """Hours in which a way, a lift, stairs, an escalator, an entrance or a gate cannot be used, in the hospital's time."""
+
+    kind: str
+    name: str
+    hours: Hours
+
+    def closes(self, at: time | None) -> tuple[int, int] | None:
+        """The hours that ``at`` falls into; None while it is open."""
+        if at is None:
+            return None
+        now = at.hour * 60 + at.minute
+        return next(
+            ((a, b) for a, b in self.hours if ((a <= now < b) if a < b else (now >= a or now < b))),
+            None,
+        )
+
+    def said(self, at: time) -> str:
+        """东侧电梯22:00后停运; nothing while it is open."""
+        hours = self.closes(at)
+        if hours is None:
+            return ""
+        (begin, end), now = hours, at.hour * 60 + at.minute
+        if begin < end < DAY_MIN:
+            when = f"{_clock(begin)}到{_clock(end)}"
+        else:
+            when = f"{_clock(begin)}后" if now >= begin else f"{_clock(end)}前"
+        return f"{self.name or '有一段路'}{when}{'停运' if self.kind in ('lift', 'escalator') else '关闭'}"
+
+
+def said(bars: Iterable[Bar], at: time) -> str:
+    """What is closed at that time, in words, each thing once."""
+    return "、".join(dict.fromkeys(bar.said(at) for bar in bars))
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60}:{minute % 60:02}"
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
-    """The way itself, before words: ``crossings[n]`` leads from ``legs[n]`` to ``legs[n + 1]``."""
+    """The way itself, before words: ``crossings[n]`` leads from ``legs[n]`` to ``legs[n + 1]``.
+
+    ``closed``: what a quicker way would have used and is closed now; ``instead``: the lift, stairs or door taken for it.
+    """
 
     start: Place
     goal: Place
@@ -81,18 +117,22 @@ class Path:
     crossings: tuple[Crossing, ...]
     total_m: float
     seconds: float
+    uncovered_m: float = 0.0
+    closed: tuple[Bar, ...] = ()
+    instead: str = ""
 
 
 @dataclass(slots=True)
 class Plan:
-    """One hospital's map, read. ``faults``: (feature's code or id, what is wrong) found while reading."""
+    """One hospital's map, read. ``faults``: what was wrong with it on the way."""
 
-    graph: networkx.DiGraph = field(default_factory=networkx.DiGraph)
+    graph: networkx.MultiDiGraph = field(default_factory=networkx.MultiDiGraph)
     places: dict[str, Place] = field(default_factory=dict)
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     floors: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     landmarks: list[tuple[Node, str, str]] = field(default_factory=list)  # node, name, category
-    faults: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    indexes: dict[str, int] = field(default_factory=dict)  # of the features that codes stand for
 
     def building_name(self, building: str) -> str:
         if not building:
@@ -109,127 +149,150 @@ class Plan:
         """7号楼1楼B区, as people say it."""
         if not place.building:
             return ""
-        area = self.rooms.get(place.code, {}).get("area", "")
-        return f"{self.building_name(place.building)}{self.floor_name(place.building, place.floor)}{area}"
+        return f"{self.building_name(place.building)}{self.floor_name(place.building, place.floor)}{place.area}"
 
 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
 def read(geojson: Mapping[str, Any]) -> Plan:
-    """The map as a plan. Raises ``InvalidInput`` when it is no feature collection of these kinds."""
-    plan = Plan()
+    """The map as a plan; what is not right in it is left out and stands in ``faults``.
+
+    Raises ``InvalidInput`` when it is no feature collection at all.
+    """
     features = geojson.get("features") if isinstance(geojson, Mapping) else None
     if not isinstance(features, list):
         raise InvalidInput("地图不是 GeoJSON FeatureCollection。", code="bad_map")
-    try:
-        by_kind: dict[str, list[tuple[dict[str, Any], Any]]] = {}
-        for feature in features:
-            properties = feature["properties"]
-            by_kind.setdefault(properties["kind"], []).append((properties, feature["geometry"]["coordinates"]))
-        for properties, rings in by_kind.get("floor", []):
-            plan.floors[_level(properties)] = {**properties, "outline": _ring(rings)}
-        for properties, rings in by_kind.get("room", []):
-            if properties["code"] in plan.rooms:
-                plan.faults.append((properties["code"], "duplicate_code"))
-            plan.rooms[properties["code"]] = {**properties, "polygon": _ring(rings)}
-        for properties, line in by_kind.get("way", []):
-            _add_way(plan, properties, line)
-        for kind in ("gate", "entrance", "door"):
-            for properties, point in by_kind.get(kind, []):
-                _add_place(plan, kind, properties, point)
-        _add_vertical(plan, [(p, c) for kind in VERTICAL for p, c in by_kind.get(kind, [])])
-        for properties, point in by_kind.get("landmark", []):
-            plan.landmarks.append((_node(properties, point), properties["name"], "landmark"))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InvalidInput("地图里有缺字段或坐标不对的要素。", code="bad_map") from error
+    plan = Plan()
+    right, plan.faults = map_features.read(features)
+    by_kind: dict[str, list[Feature]] = {kind: [] for kind in map_features.KINDS}
+    for feature in right:
+        by_kind[feature.kind].append(feature)
+    for feature in by_kind["floor"]:
+        if feature.level in plan.floors:
+            plan.faults.append(feature.fault("duplicate_floor"))
+        plan.floors[feature.level] = {**feature.properties, "outline": feature.points}
+    for feature in right:
+        if feature.level != OUTDOORS and feature.level not in plan.floors:
+            plan.faults.append(feature.fault("unknown_floor", "/properties/floor"))
+    for feature in by_kind["room"]:
+        if _new_code(plan, feature):
+            plan.rooms[feature.id] = {"area": "", "category": "", **feature.properties, "polygon": feature.points}
+    for feature in by_kind["way"]:
+        _add_way(plan, feature)
+    for kind in ("gate", "entrance", "door"):
+        for feature in by_kind[kind]:
+            if not _new_code(plan, feature):
+                continue
+            if _node(feature) not in plan.graph:
+                plan.faults.append(feature.fault("not_on_a_way", "/geometry"))
+            elif kind == "door":
+                _add_door(plan, feature)
+            else:
+                _add_way_in(plan, feature)
+    _add_vertical(plan, [feature for kind in VERTICAL for feature in by_kind[kind]])
+    for feature in by_kind["landmark"]:
+        plan.landmarks.append((_node(feature), feature.name, "landmark"))
     for code in plan.rooms:
         if code not in plan.places:
-            plan.faults.append((code, "room_without_door"))
+            plan.faults.append(Fault("room_without_door", plan.indexes[code], code))
     return plan
 
 
-def _ring(rings: Any) -> tuple[Point, ...]:
-    return tuple((float(x), float(y)) for x, y in rings[0])
+def _new_code(plan: Plan, feature: Feature) -> bool:
+    if feature.id in plan.indexes:
+        plan.faults.append(feature.fault("duplicate_code", "/properties/code"))
+        return False
+    plan.indexes[feature.id] = feature.index
+    return True
 
 
-def _level(properties: Mapping[str, Any]) -> tuple[str, int]:
-    return str(properties.get("building", "")), int(properties.get("floor", 0))
+def _node(feature: Feature) -> Node:
+    return (*feature.level, *feature.points[0])
 
 
-def _node(properties: Mapping[str, Any], point: Any) -> Node:
-    building, floor = _level(properties)
-    return building, floor, round(float(point[0]), 1), round(float(point[1]), 1)
+def _bars(feature: Feature) -> tuple[Bar, ...]:
+    return (Bar(feature.kind, feature.name, feature.closed),) if feature.closed else ()
 
 
-def _add_way(plan: Plan, properties: Mapping[str, Any], line: Any) -> None:
-    closed = tuple((time.fromisoformat(a), time.fromisoformat(b)) for a, b in properties.get("closed", []))
-    covered = bool(properties.get("covered", _level(properties) != OUTDOORS))
-    for one, other in pairwise(_node(properties, point) for point in line):
+def _add_way(plan: Plan, feature: Feature) -> None:
+    covered = bool(feature.properties.get("covered", feature.level != OUTDOORS))
+    bars = _bars(feature)
+    for one, other in pairwise((*feature.level, *point) for point in feature.points):
         length = math.dist(one[2:], other[2:])
+        drawn = plan.graph.get_edge_data(one, other, key="walk")
+        if drawn and (drawn["covered"], drawn["bars"]) != (covered, bars):
+            plan.faults.append(feature.fault("duplicate_way", "/geometry"))
         for a, b in ((one, other), (other, one)):
-            plan.graph.add_edge(a, b, kind="walk", m=length, s=length / WALK_M_PER_S, covered=covered, closed=closed)
+            edge = {"kind": "walk", "m": length, "s": length / WALK_M_PER_S, "covered": covered, "bars": bars}
+            plan.graph.add_edge(a, b, key="walk", **edge)
 
 
-def _add_place(plan: Plan, kind: str, properties: Mapping[str, Any], point: Any) -> None:
-    node = _node(properties, point)
-    code = str(properties["code"])
-    if node not in plan.graph:
-        plan.faults.append((code, "not_on_a_way"))
+def _add_door(plan: Plan, feature: Feature) -> None:
+    room = plan.rooms.get(str(feature.properties["room"]))
+    if room is None:
+        plan.faults.append(feature.fault("door_without_room", "/properties/room"))
         return
-    if kind == "door":
-        room = plan.rooms.get(str(properties["room"]))
-        if room is None:
-            plan.faults.append((code, "door_without_room"))
-            return
-        category = str(room.get("category", ""))
-        place = Place(code, room["name"], "door", node[0], node[1], node, category)
-        plan.places[code] = place
-        plan.places.setdefault(
-            room["code"],
-            Place(room["code"], room["name"], "service" if category in SERVICES else "room", *node[:2], node, category),
-        )
-        plan.landmarks.append((node, room["name"], category))
+    node, category = _node(feature), str(room["category"])
+    if node[:2] != (str(room["building"]), int(room["floor"])):
+        plan.faults.append(feature.fault("door_elsewhere", "/properties/floor"))
         return
-    plan.places[code] = Place(code, str(properties["name"]), kind, node[0], node[1], node, kind)
-    if kind == "entrance":
-        outside = (*OUTDOORS, *node[2:])
-        if outside in plan.graph:
-            plan.graph.add_edge(
-                outside, node, kind="enter", m=0.0, s=2.0, covered=True, closed=(), name=properties["name"]
-            )
-            plan.graph.add_edge(
-                node, outside, kind="leave", m=0.0, s=2.0, covered=True, closed=(), name=properties["name"]
-            )
-        else:
-            plan.faults.append((code, "leads_nowhere"))
+    kind = "service" if category in SERVICES else "room"
+    door = Place(feature.id, room["name"], "door", *node[:2], node, category, room["area"])
+    plan.places[door.code] = door
+    plan.places.setdefault(room["code"], replace(door, code=room["code"], kind=kind))
+    plan.landmarks.append((node, room["name"], category))
 
 
-def _add_vertical(plan: Plan, points: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
-    groups: dict[tuple[str, str], list[tuple[Mapping[str, Any], Node]]] = {}
-    for properties, point in points:
-        node = _node(properties, point)
-        if node not in plan.graph:
-            plan.faults.append((str(properties["id"]), "not_on_a_way"))
+def _add_way_in(plan: Plan, feature: Feature) -> None:
+    """A gate or an entrance. A gate that is closed closes the ways that meet in it."""
+    node, bars, graph = _node(feature), _bars(feature), plan.graph
+    bar = bars[0] if bars else None
+    plan.places[feature.id] = Place(feature.id, feature.name, feature.kind, *node[:2], node, feature.kind, bar=bar)
+    if feature.kind == "gate":
+        for _a, _b, edge in [*graph.in_edges(node, data=True), *graph.out_edges(node, data=True)]:
+            edge["bars"] = (*edge["bars"], *bars)
+        return
+    outside: Node = (*OUTDOORS, *node[2:])
+    if outside not in graph:
+        plan.faults.append(feature.fault("leads_nowhere", "/geometry"))
+        return
+    for a, b, kind in ((outside, node, "enter"), (node, outside, "leave")):
+        edge = {"kind": kind, "m": 0.0, "s": DOOR_S, "covered": True, "bars": bars, "name": feature.name}
+        graph.add_edge(a, b, key=feature.id, **edge)
+
+
+def _add_vertical(plan: Plan, features: Iterable[Feature]) -> None:
+    groups: dict[tuple[str, str, str], dict[int, Feature]] = {}
+    for feature in features:
+        if _node(feature) not in plan.graph:
+            plan.faults.append(feature.fault("not_on_a_way", "/geometry"))
             continue
-        groups.setdefault((str(properties["kind"]), str(properties["id"])), []).append((properties, node))
-        plan.landmarks.append((node, str(properties["name"]), str(properties["kind"])))
-    for (kind, name), stops in groups.items():
-        if len(stops) < 2:
-            plan.faults.append((name, "serves_one_floor"))
-        for (properties, one), (_other, other) in combinations(sorted(stops, key=lambda s: s[1][1]), 2):
-            low, high = (one, other) if one[1] < other[1] else (other, one)
-            floors = high[1] - low[1]
-            if kind != "lift" and floors > 1:
-                continue  # stairs and escalators are walked floor by floor
-            label = str(properties["name"])
-            direction = properties.get("direction", "both")
-            for a, b, way in ((low, high, "up"), (high, low, "down")):
-                if kind == "escalator" and direction not in (way, "both"):
-                    continue
-                plan.graph.add_edge(
-                    a, b, kind=kind, m=0.0, s=_vertical_s(kind, floors, way), covered=True, closed=(), name=label
-                )
+        building, floor = feature.level
+        stops = groups.setdefault((feature.kind, building, feature.id), {})
+        if floor in stops:
+            plan.faults.append(feature.fault("duplicate_stop"))
+            continue
+        stops[floor] = feature
+        plan.landmarks.append((_node(feature), feature.name, feature.kind))
+    for (kind, _building, _id), by_floor in groups.items():
+        stops_up = [by_floor[floor] for floor in sorted(by_floor)]
+        if len(stops_up) < 2:
+            plan.faults.append(stops_up[0].fault("serves_one_floor"))
+        if len({stop.properties.get("direction", "both") for stop in stops_up}) > 1:
+            plan.faults.append(stops_up[0].fault("mixed_direction", "/properties/direction"))
+        # stairs and escalators are walked floor by floor
+        for low, high in combinations(stops_up, 2) if kind == "lift" else pairwise(stops_up):
+            _join(plan, kind, low, high)
+
+
+def _join(plan: Plan, kind: str, low: Feature, high: Feature) -> None:
+    floors = high.level[1] - low.level[1] - (low.level[1] < 0 < high.level[1])  # there is no floor 0
+    direction = low.properties.get("direction", "both")
+    for a, b, way in ((low, high, "up"), (high, low, "down")):
+        if direction in (way, "both"):
+            edge = {"kind": kind, "m": 0.0, "s": _vertical_s(kind, floors, way), "covered": True, "name": low.name}
+            plan.graph.add_edge(_node(a), _node(b), key=(kind, low.id), bars=_bars(low) + _bars(high), **edge)
 
 
 def _vertical_s(kind: str, floors: int, way: str) -> float:
@@ -238,45 +301,24 @@ def _vertical_s(kind: str, floors: int, way: str) -> float:
     return (STAIRS_FLOOR_S[way] if kind == "stairs" else ESCALATOR_FLOOR_S) * floors
 
 
-def faults(plan: Plan) -> list[tuple[str, str]]:
-    """Everything a hospital must mend before its map is used: (code, what). Empty when all rooms can be reached by lift."""
+def faults(plan: Plan) -> list[Fault]:
+    """Everything a hospital must mend before its map is used. Empty when all rooms can be reached by lift."""
     found = list(plan.faults)
     entries = [p for p in plan.places.values() if p.kind in ("entrance", "gate")]
     if not entries:
-        return [*found, ("", "no_entrance")]
-    reached = set(networkx.descendants(plan.graph, entries[0].node)) | {entries[0].node}
-    by_lift = _usable(plan, lift_only=True, covered_only=False, at=None)
-    lifted = set(networkx.descendants(by_lift, entries[0].node)) | {entries[0].node}
+        return [*found, Fault("no_entrance")]
+    by_lift = networkx.subgraph_view(
+        plan.graph, filter_edge=lambda a, b, key: plan.graph.edges[a, b, key]["kind"] not in ("stairs", "escalator")
+    )
+    reached, lifted = ({*networkx.descendants(g, entries[0].node), entries[0].node} for g in (plan.graph, by_lift))
     for place in plan.places.values():
-        if place.kind in ("door", "entrance", "gate"):
-            if place.node not in reached:
-                found.append((place.code, "unreachable"))
-            elif place.node not in lifted:
-                found.append((place.code, "unreachable_by_lift"))
+        if place.kind in ("door", "entrance", "gate") and place.node not in lifted:
+            code = "unreachable_by_lift" if place.node in reached else "unreachable"
+            found.append(Fault(code, plan.indexes[place.code], place.code))
     return found
 
 
 # --- routing ------------------------------------------------------------------------------------------------
-
-
-def _open(closed: tuple[tuple[time, time], ...], at: time | None) -> bool:
-    if at is None:
-        return True
-    return not any((a <= at < b) if a <= b else (at >= a or at < b) for a, b in closed)
-
-
-def _usable(plan: Plan, *, lift_only: bool, covered_only: bool, at: time | None) -> networkx.DiGraph:
-    """A view of the graph without what must not be walked."""
-
-    def keep(a: Node, b: Node) -> bool:
-        edge = plan.graph.edges[a, b]
-        if lift_only and edge["kind"] in ("stairs", "escalator"):
-            return False
-        if covered_only and not edge["covered"]:
-            return False
-        return _open(edge["closed"], at)
-
-    return networkx.subgraph_view(plan.graph, filter_edge=keep)
 
 
 def find(plan: Plan, code: str) -> Place:
@@ -290,26 +332,66 @@ def find(plan: Plan, code: str) -> Place:
 def shortest(
     plan: Plan, start: str, goal: str, *, lift_only: bool = False, covered: bool = False, at: time | None = None
 ) -> Path:
-    """The quickest way between two codes. ``covered`` prefers ways under a roof. Raises ``UnknownPlace``, ``NoRoute``."""
-    begin, end = find(plan, start), find(plan, goal)
-    usable = _usable(plan, lift_only=lift_only, covered_only=False, at=at)
+    """The quickest way between two codes. ``covered`` prefers ways under a roof; ``at``: what is closed then is not used.
 
-    def weight(_a: Node, _b: Node, edge: Mapping[str, Any]) -> float:
-        seconds = float(edge["s"])
-        return seconds * UNCOVERED_PENALTY if covered and not edge["covered"] else seconds
+    Raises ``UnknownPlace``, ``NoRoute``; where only closed hours are in the way, its detail names what is closed.
+    """
+    begin, end = find(plan, start), find(plan, goal)
+    edges = _edges(plan, begin, end, lift_only, covered, None)
+    if edges is None:
+        raise NoRoute
+    bars = tuple(dict.fromkeys(bar for edge in edges for bar in edge["bars"] if bar.closes(at)))
+    if not bars or at is None:
+        return _path(begin, end, edges)
+    open_now = _edges(plan, begin, end, lift_only, covered, at)
+    if open_now is None:
+        raise NoRoute(f"{said(bars, at)},现在没有别的路可走。请换一个入口试试,或问问导诊台。")
+    usual = {edge["name"] for edge in edges if "name" in edge}
+    others = [edge for edge in open_now if edge.get("name", "") not in (*usual, "")]
+    others.sort(key=lambda edge: edge["kind"] != bars[0].kind)  # the other lift rather than the door on the way to it
+    return _path(begin, end, open_now, closed=bars, instead=others[0]["name"] if others else "")
+
+
+def _edges(
+    plan: Plan, begin: Place, end: Place, lift_only: bool, covered: bool, at: time | None
+) -> list[dict[str, Any]] | None:
+    """The edges walked, each with its ends ``a`` and ``b``; None where there is no way."""
+
+    def cost(edge: dict[str, Any]) -> float:
+        if lift_only and edge["kind"] in ("stairs", "escalator"):
+            return math.inf
+        if edge["bars"] and at is not None and any(bar.closes(at) for bar in edge["bars"]):
+            return math.inf
+        return float(edge["s"]) * (UNCOVERED_PENALTY if covered and not edge["covered"] else 1.0)
+
+    def weight(_a: Node, _b: Node, edges: dict[Any, dict[str, Any]]) -> float | None:
+        best = min(map(cost, edges.values()))
+        return None if best == math.inf else best
 
     try:
-        nodes: list[Node] = networkx.shortest_path(usable, begin.node, end.node, weight=weight)
-    except (networkx.NetworkXNoPath, networkx.NodeNotFound) as error:
-        raise NoRoute from error
-    edges = [(a, b, plan.graph.edges[a, b]) for a, b in pairwise(nodes)]
+        nodes: list[Node] = networkx.shortest_path(plan.graph, begin.node, end.node, weight=weight)
+    except networkx.NetworkXNoPath:
+        return None
+    walked = []
+    for a, b in pairwise(nodes):
+        parallel: list[dict[str, Any]] = list(plan.graph[a][b].values())
+        walked.append(min(parallel, key=cost) | {"a": a, "b": b})
+    return walked
+
+
+def _path(
+    begin: Place, end: Place, edges: list[dict[str, Any]], closed: tuple[Bar, ...] = (), instead: str = ""
+) -> Path:
     return Path(
         start=begin,
         goal=end,
-        legs=tuple(_legs(nodes)),
-        crossings=tuple(Crossing(edge["kind"], edge["name"]) for a, b, edge in edges if a[:2] != b[:2]),
-        total_m=round(sum(edge["m"] for _a, _b, edge in edges), 1),
-        seconds=sum(edge["s"] for _a, _b, edge in edges),
+        legs=tuple(_legs([begin.node, *(edge["b"] for edge in edges)])),
+        crossings=tuple(Crossing(e["kind"], e["name"]) for e in edges if e["a"][:2] != e["b"][:2]),
+        total_m=round(sum((edge["m"] for edge in edges), 0.0), 1),
+        seconds=sum(edge["s"] for edge in edges),
+        uncovered_m=round(sum((edge["m"] for edge in edges if not edge["covered"]), 0.0), 1),
+        closed=closed,
+        instead=instead,
     )
 
 

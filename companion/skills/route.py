@@ -4,8 +4,9 @@ import re
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.exceptions import CompanionError
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import VisitView, as_card
+from companion.visit_port import RouteView, VisitView, as_card
 
 CONTRACT = Contract(
     name="route",
@@ -14,10 +15,11 @@ CONTRACT = Contract(
     expects=("start",),
     needs=("visit", "start"),
     asks={"start": "您现在在哪儿?可以点一个入口,或者扫门口的码。"},
-    does=("current", "upcoming", "next_step", "starts", "find_place", "route"),
-    says="each turn in order, how far and how long, drawn on the floor plan; by lift only when she asks",
+    does=("current", "upcoming", "next_step", "starts", "find_place", "scanned", "route"),
+    says="each turn in order, how far and how long, drawn on the floor plan; by lift only or out of the rain when she asks",
 )
 _SPOKEN_STEPS = 4
+_WORTH_A_ROOF_M = 5.0  # less than this is only a step out of a door
 _GOAL_NOISE = re.compile(
     r"(?:请问|怎么走|怎么去|怎么到|怎么过去|咋走|咋去|点去|点走|如何去|在哪(?:里|儿|边|块)?|哪里|哪儿|几楼|在几层|带我去|领我去|我要去|我想去|想去|去|到|往|"
     r"(?:只|要|想|能|可以)?(?:走|坐|乘)(?:电梯|轮椅)|路线|导航|告诉我|一下|有没有|有|啊|呀|呢|吗|了|的|最近|这个|那个|[,。?!])"
@@ -36,14 +38,16 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
         memory.place = {}
     if memory.goal and memory.goal.get("visit_id") != visit.visit_id:
         memory.goal = {}
+    if scene.kind == "scan":
+        found = await scene.port.scanned(visit.visit_id, str(scene.action.get("code", "")))
+        memory.place = {"visit_id": visit.visit_id, "code": found.code, "name": found.name}
+        yield Say(f"您在{found.name}{'门口' if found.kind == 'door' else ''}。")
     answered = scene.answers("start") and await _start_from_words(scene, visit)
     if not answered and not await _goal(scene, visit):
         yield Say("这个地方我在医院地图上没有找到。您可以问一下服务台,或者换个说法。")
         return
-    if "lift_only" in scene.action:
-        memory.lift_only = bool(scene.action["lift_only"])
-    elif scene.understood.slots.lift_only:
-        memory.lift_only = True
+    memory.lift_only = bool(scene.action.get("lift_only", memory.lift_only or scene.understood.slots.lift_only))
+    memory.covered = bool(scene.action.get("covered", memory.covered or scene.understood.slots.covered))
     if not memory.place.get("code"):
         if scene.answers("start") and scene.understood.text:
             yield Say("这个入口我没有找到。")
@@ -69,7 +73,7 @@ async def _start_from_words(scene: Scene, visit: VisitView) -> bool:
 async def _goal(scene: Scene, visit: VisitView) -> bool:
     """Settle where to go: the action's room, a place she names, the next step's room. False: a name nobody knows."""
     memory, action = scene.memory, scene.action
-    start = str(action.get("start") or action.get("code") or "")
+    start = str(action.get("start") or "")
     if start:
         memory.place = {"visit_id": visit.visit_id, "code": start, "name": ""}
     goal = str(action.get("goal") or "")
@@ -78,10 +82,15 @@ async def _goal(scene: Scene, visit: VisitView) -> bool:
         return True
     if action and memory.goal:
         return True
-    if scene.understood.slots.lift_only and memory.goal and "怎么" not in scene.wish.text:
+    slots = scene.understood.slots
+    if (slots.lift_only or slots.covered) and memory.goal and "怎么" not in scene.wish.text:
         return True
     named = _GOAL_NOISE.sub("", scene.wish.text) if not action else ""
-    named = re.sub(r"走不动|腿脚不好|腿疼|我|取号|然后|另外|顺便", "", named)
+    named = re.sub(
+        r"走不动|腿脚不好|腿疼|外面|(?:正在|又)?下大?[雨雪]|[不别怕]?(?:想|用|会)?淋(?:着|到)?雨|没带伞|我|取号|然后|另外|顺便",
+        "",
+        named,
+    )
     if len(named) >= 2:
         found = await scene.port.find_place(visit.visit_id, named)
         if found is not None:
@@ -97,17 +106,37 @@ async def _goal(scene: Scene, visit: VisitView) -> bool:
 
 async def _walk(scene: Scene, visit: VisitView) -> AsyncIterator[Event]:
     memory = scene.memory
-    way = await scene.port.route(
-        visit_id=visit.visit_id, start=memory.place["code"], goal=memory.goal["code"], lift_only=memory.lift_only
-    )
-    how = ",只走电梯" if way.lift_only else ""
-    yield Say(f"去{way.goal_name}大约{way.minutes}分钟{how}。")
+    try:
+        way = await scene.port.route(
+            visit_id=visit.visit_id,
+            start=memory.place["code"],
+            goal=memory.goal["code"],
+            lift_only=memory.lift_only,
+            covered=memory.covered,
+        )
+    except CompanionError:
+        memory.place = {}  # where she starts is asked again: from another door there may be a way
+        raise
+    yield Say(f"去{way.goal_name}大约{way.minutes}分钟{_manner(way)}。")
+    if way.notice:
+        yield Say(way.notice)
     for n, step in enumerate(way.steps[:_SPOKEN_STEPS]):
         lead = "先" if n == 0 else "再" if n < len(way.steps) - 1 else "最后"
         yield Say(f"{lead}{step.text.rstrip('。')}。")
     if len(way.steps) > _SPOKEN_STEPS:
         yield Say("后面几步写在图上,走到了再问我。")
     yield ShowCard("route", as_card(way))
+    again = {"kind": "route", "start": way.start, "goal": way.goal}
+    others = []
     if not way.lift_only:
-        again = {"kind": "route", "start": way.start, "goal": way.goal, "lift_only": True}
-        yield scene.ask("next", (Option("只走电梯", "", again), Option("我排到哪了", "我排到哪了")))
+        others.append(Option("只走电梯", "", again | {"lift_only": True}))
+    if not way.covered and way.uncovered_m >= _WORTH_A_ROOF_M:
+        others.append(Option("不淋雨", "", again | {"covered": True}))
+    if others:
+        yield scene.ask("next", (*others, Option("我排到哪了", "我排到哪了")))
+
+
+def _manner(way: RouteView) -> str:
+    """,只走电梯,全程不淋雨"""
+    dry = "全程不淋雨" if way.uncovered_m < 1 else f"有{round(way.uncovered_m)}米露天"
+    return "".join(f",{word}" for word in ("只走电梯" if way.lift_only else "", dry if way.covered else "") if word)

@@ -49,6 +49,7 @@ class Slots:
     when: When | None = None
     choice: int | None = None  # 1-based; -1 the last
     lift_only: bool = False
+    covered: bool = False  # a way on which she stays dry
     cheapest: bool = False
 
 
@@ -115,6 +116,9 @@ _NOT_THIS = re.compile(
 _MIDWAY = re.compile(r"(?:哦|噢|呃|等等)?(?:不对|说错了|错了|我说错了|不是|哦不)[,,、 ]+(?:是|应该是|我是说)?")
 _LIFT = re.compile(
     r"电梯|轮椅|推(?:着)?车|走不(?:动|了)|爬不动|腿脚不|腿(?:不好|疼)|不(?:想|能|愿)(?:走|爬)楼|拄拐|婴儿车|担架"
+)
+_RAIN = re.compile(
+    r"淋(?:着|到|了)?雨|淋湿|[躲避遮]雨|(?<![不没])下(?:着|起|了)?[大小暴]?[雨雪]|没(?:带|有|拿)(?:雨)?伞|打伞|不(?:想|能)晒|太晒|有顶|连廊|走室内"
 )
 _CHOICE = re.compile(r"第([一二三四五六两1-6])(?:个|家|位|条|项)?|选?项?([1-6])$")
 _SPLIT = re.compile(r"[,。;!?,;!?\n]+")
@@ -206,8 +210,9 @@ def _read(said: str, context: Context) -> Understanding:
     symptoms = bool(SYMPTOMS.search(rest))
     answer = _answer(said, slots)
     wishes = _wishes(rest, context, slots, symptoms, reasons)
-    if slots.lift_only and (context.last_intent == "route" or context.expecting == "start"):
-        wishes = (Wish("route", 2.5, rest, "lift"),)
+    under_way = context.last_intent == "route" or context.expecting == "start"
+    if under_way and (slots.lift_only or (slots.covered and not symptoms)):
+        wishes = (Wish("route", 2.5, rest, "lift" if slots.lift_only else "covered"),)
     names_wish = bool(slots.departments or slots.hospitals)  # 「明天最早的消化科」 chooses nothing
     if (
         answer
@@ -253,6 +258,7 @@ def _slots(text: str, context: Context) -> Slots:
         when=find_when(without, context.now),
         choice=choice,
         lift_only=bool(_LIFT.search(text)),
+        covered=bool(_RAIN.search(text)),
         cheapest="便宜" in text,
     )
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.db import transaction
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
@@ -14,9 +15,10 @@ from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.api.directory import READ, WRITE
 from hospitals.models import Hospital, IndoorMap
-from hospitals.services import feed, maps, profile, upsert
+from hospitals.services import door_codes, feed, maps, profile, upsert
 
 TAGS = ["directory"]
+DOOR_CODES_MOST = 400
 _SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
 
 
@@ -172,6 +174,23 @@ class MapView(HospitalView):
         feed.check_tag(row.version if row else 0, request.headers.get("If-Match", ""))
         version = maps.upload(hospital_id=self.who.hospital_id, geojson=geojson)
         return Response({"version": version}, headers={"ETag": feed.tag(version)})
+
+
+class DoorCodesView(HospitalView):
+    """A code for each door, as an HTML page to print; at most 400 a call."""
+
+    needs = {"GET": READ}
+
+    @extend_schema(
+        operation_id="door_codes",
+        tags=TAGS,
+        parameters=[OpenApiParameter("building", OpenApiTypes.STR, description="只要这一栋楼的")],
+        responses={(200, "text/html"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        building = request.query_params.get("building")
+        page = door_codes.sheet(hospital_id=self.who.hospital_id, building=building, most=DOOR_CODES_MOST)
+        return HttpResponse(page, headers={"Content-Disposition": 'attachment; filename="doors.html"'})
 
 
 class FeeView(HospitalView):

@@ -17,6 +17,8 @@ from hospitals.problems import MEDIA_TYPE
 class FaultSerializer(serializers.Serializer[Any]):
     pointer = serializers.CharField(allow_blank=True, help_text="哪里不对(JSON Pointer)")
     code = serializers.CharField()
+    id = serializers.CharField(required=False, help_text="出错的那一项自己的代码")
+    detail = serializers.CharField(required=False, help_text="哪里不对,怎么改")
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -14,12 +14,25 @@ from django.utils import timezone
 from hospitals import directions, wayfinding
 from hospitals.directions import Route, RouteStep
 from hospitals.exceptions import InvalidInput, UnknownPlace
-from hospitals.models import IndoorMap
+from hospitals.models import Hospital, IndoorMap
 from hospitals.wayfinding import Place, Plan
 
-__all__ = ["PlaceInfo", "Route", "RouteStep", "drawings", "entrances", "find_place", "floor_plan", "route", "upload"]
+__all__ = [
+    "PlaceInfo",
+    "Route",
+    "RouteStep",
+    "doors",
+    "drawings",
+    "entrances",
+    "find_place",
+    "floor_plan",
+    "route",
+    "scanned",
+    "upload",
+]
 
 KEPT_PLANS = 64
+FAULTS_TOLD = 50
 _plans: OrderedDict[UUID, tuple[int, Plan]] = OrderedDict()
 _lock = Lock()
 
@@ -58,6 +71,7 @@ class PlaceInfo:
     name: str
     kind: str
     where: str
+    building: str = ""
 
 
 def _plan(hospital_id: UUID) -> Plan:
@@ -79,14 +93,22 @@ def _plan(hospital_id: UUID) -> Plan:
 
 
 def _info(plan: Plan, place: Place) -> PlaceInfo:
-    return PlaceInfo(place.code, place.name, place.kind, plan.where(place))
+    return PlaceInfo(place.code, place.name, place.kind, plan.where(place), place.building)
 
 
 def entrances(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
-    """Where a way can begin: gates first, then the buildings' doors."""
-    plan = _plan(hospital_id)
+    """Where a way can begin: gates first, then the buildings' doors; those that are closed now only where all are."""
+    plan, now = _plan(hospital_id), timezone.localtime().time()
     found = [p for p in plan.places.values() if p.kind in ("gate", "entrance")]
+    found = [p for p in found if not (p.bar and p.bar.closes(now))] or found
     return tuple(_info(plan, p) for p in sorted(found, key=lambda p: (p.kind != "gate", p.building, p.code)))
+
+
+def doors(*, hospital_id: UUID) -> tuple[PlaceInfo, ...]:
+    """Whatever a code can hang at: gates, then each building's doors from the lowest floor up."""
+    plan = _plan(hospital_id)
+    found = [p for p in plan.places.values() if p.kind in ("gate", "entrance", "door")]
+    return tuple(_info(plan, p) for p in sorted(found, key=lambda p: (p.building, p.floor, p.kind == "door", p.code)))
 
 
 def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
@@ -114,6 +136,15 @@ def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
         return wrong_building, wrong_floor, elsewhere, -len(place.name), place.code
 
     return _info(plan, min(named, key=fit)) if named else None
+
+
+def scanned(*, hospital_id: UUID, code: str) -> PlaceInfo:
+    """The place at which ``HOSPITAL.CODE`` hangs. Raises ``UnknownPlace``, also for another hospital's code."""
+    hospital, _dot, place = code.partition(".")
+    if not Hospital.objects.filter(id=hospital_id, code=hospital).exists():
+        raise UnknownPlace("这个码不是您这次就诊的医院的。", code="other_hospital")
+    plan = _plan(hospital_id)
+    return _info(plan, wayfinding.find(plan, place))
 
 
 def route(*, hospital_id: UUID, start: str, goal: str, lift_only: bool = False, covered: bool = False) -> Route:
@@ -150,7 +181,7 @@ def _geometry(plan: Plan, building: str, floor: int) -> dict[str, Any]:
                 "polygon": [list(p) for p in room["polygon"]],
             }
             for code, room in plan.rooms.items()
-            if (str(room["building"]), int(room["floor"])) == (building, floor)
+            if (room["building"], room["floor"]) == (building, floor)
         ],
     }
 
@@ -174,8 +205,13 @@ def upload(*, hospital_id: UUID, geojson: Mapping[str, Any]) -> int:
     """Check a map and put it in place of the old one; returns its version. Raises ``InvalidInput`` with every fault."""
     found = wayfinding.faults(wayfinding.read(geojson))
     if found:
-        faults = [{"pointer": code, "code": what} for code, what in found[:50]]
-        raise InvalidInput("地图还有要改的地方。", code="bad_map", errors=faults)
+        more = f",下面是前 {FAULTS_TOLD} 处" if len(found) > FAULTS_TOLD else ""
+        raise InvalidInput(
+            f"地图还有 {len(found)} 处要改{more}。",
+            code="bad_map",
+            errors=[fault.told() for fault in found[:FAULTS_TOLD]],
+            faults=len(found),
+        )
     row = IndoorMap.objects.select_for_update().filter(hospital_id=hospital_id).first()
     if row is None:
         row = IndoorMap(hospital_id=hospital_id, version=0)

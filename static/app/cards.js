@@ -89,12 +89,18 @@ const RENDER = {
 
   route(r, { act, words }) {
     const last = r.floors.length - 1;
+    const again = (how) => act({ kind: 'route', start: r.start, goal: r.goal, lift_only: r.lift_only, covered: r.covered, ...how });
+    const manner = [r.lift_only ? words.lift_only : '', r.covered ? (r.uncovered_m < 1 ? '全程不淋雨' : `露天${Math.round(r.uncovered_m)}米`) : ''];
     return [
       el('h2', {}, `去${r.goal_name || '目的地'} `, el('span', { class: 'badge' }, `约${r.minutes}分钟 ${Math.round(r.total_m)}米`)),
+      note(manner.filter(Boolean).join(' · ')),
       r.floors.map((floor, i) => drawFloor(floor, { goal: r.goal, first: i === 0, last: i === last })),
+      note(r.notice),
       el('ol', { class: 'steps' }, r.steps.map((step) => el('li', {}, step.text ?? step))),
       actions(
-        button(r.lift_only ? words.all_ways : words.lift_only, () => act({ kind: 'route', start: r.start, goal: r.goal, lift_only: !r.lift_only }), 'quiet'),
+        r.lift_only ? null : button(words.lift_only, () => again({ lift_only: true }), 'quiet'),
+        r.covered || !r.uncovered_m ? null : button(words.covered, () => again({ covered: true }), 'quiet'),
+        r.lift_only || r.covered ? button(words.all_ways, () => again({ lift_only: false, covered: false }), 'quiet') : null,
       ),
     ];
   },

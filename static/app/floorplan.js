@@ -41,7 +41,7 @@ function label(room, { largest, smallest, always }) {
       continue;
     }
     const each = Math.ceil(name.length / lines);
-    const text = svg('text', { x, y, style: `font-size:${size}px${always ? ';font-weight:700' : ''}` });
+    const text = svg('text', { x, y, 'font-size': size, 'font-weight': always ? 700 : 400 });
     for (let line = 0; line < lines; line += 1) {
       const part = svg('tspan', { x, y: y + (line - (lines - 1) / 2) * size * 1.15 });
       part.textContent = name.slice(line * each, (line + 1) * each).join('');

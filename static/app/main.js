@@ -4,6 +4,7 @@ import { Connection } from './connection.js';
 import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
 import { el } from './dom.js';
+import { doorSaid, scannedDoor } from './door.js';
 import { makePlayer } from './stage.js';
 import { signIn } from './session.js';
 
@@ -17,6 +18,7 @@ let shownCard = null; // {kind, data}: a visit's own changes refresh the card th
 let speechRate = 1;
 let showing = null; // {patient, visit: {id, number}}: what a page that only lost its line says it shows
 const unanswered = new Set(); // turns
+let door = scannedDoor({ location, history, storage: sessionStorage });
 
 const socketUrl = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${config.socketPath}`;
 const connection = new Connection({
@@ -105,8 +107,12 @@ const ON = {
     $('slower').setAttribute('aria-pressed', String(speechRate < 1));
     const before = showing;
     showing = { patient: f.patient.id, visit: f.visit && { id: f.visit.visit, number: f.visit.number } };
-    if (before && f.visit) this.visit(f.visit);
+    if (before && f.visit) ON.visit(f.visit);
     else if (f.resumed && f.visit?.card && !shownCard) card(f.visit.card.kind, f.visit.card.data);
+    if (door) {
+      act(door);
+      door = doorSaid(sessionStorage);
+    }
   },
   say(f) {
     captions.add(f);

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from companion.exceptions import NotNow
+from companion.exceptions import CompanionError, NotNow
 from companion.reminders import times_of_day
 from companion.visit_port import (
     EmergencyPlaceView,
@@ -83,6 +83,7 @@ class World:
     done: dict[str, Any] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     slow_hospital: bool = False
+    late: bool = False
 
     def __post_init__(self) -> None:
         if not self.slots:
@@ -333,12 +334,25 @@ class Desk:
         code = next((c for word, c in aliases.items() if word in text), "")
         return next((p for p in PLACES if p.code in (code, text) or p.name in text), None)
 
-    async def route(self, *, visit_id, start, goal, lift_only):
+    async def scanned(self, visit_id, code):
+        self.world.calls.append("scanned")
+        hospital, _dot, place = code.partition(".")
+        if hospital != self.world.visits[visit_id].hospital_id:
+            raise CompanionError("这个码不是您这次就诊的医院的。", code="other_hospital")
+        return next(p for p in PLACES if p.code == place)
+
+    async def route(self, *, visit_id, start, goal, lift_only, covered=False):
         self.world.calls.append("route")
+        if start == "E-SHUT":
+            raise CompanionError("东门20:00后关闭,现在没有别的路可走。", code="no_route")
         up = "坐3号电梯" if lift_only else "走楼梯"
         steps = (RouteStepView("从入口直走50米"), RouteStepView(f"{up}到1楼"), RouteStepView("左转20米就到"))
         name = next((p.name for p in PLACES if p.code == goal), "检查室")
-        return RouteView(steps, start, goal, name, 120.0, 3, lift_only)
+        open_m = 8.0 if covered else 60.0
+        notice = "1号电梯22:00后停运,改走3号电梯。" if lift_only and self.world.late else ""
+        return RouteView(
+            steps, start, goal, name, 120.0, 3, lift_only, covered=covered, uncovered_m=open_m, notice=notice
+        )
 
     async def people(self):
         self.world.calls.append("people")

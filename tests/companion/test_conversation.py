@@ -52,6 +52,90 @@ async def test_whole_visit() -> None:
     assert "12月9日" in again.text and again.cards == ["follow_up"]
 
 
+async def waiting() -> Talk:
+    talk = Talk()
+    await talk.waiting()
+    return talk
+
+
+class TestTheWay:
+    async def walking(self) -> Talk:
+        talk = await waiting()
+        await talk.say("怎么走")
+        await talk.tap(kind="route", start="E-S", goal="7-1-B-01")
+        return talk
+
+    @pytest.mark.parametrize("words", ["外面下雨,不想淋雨", "下大雨了", "我没带伞", "怎么走不淋雨", "有连廊吗"])
+    async def test_she_may_ask_for_a_way_out_of_the_rain(self, words: str) -> None:
+        dry = await (await self.walking()).say(words)
+        assert dry.card("route")["covered"] and dry.card("route")["goal"] == "7-1-B-01"
+        assert "有8米露天" in dry.text
+
+    @pytest.mark.parametrize("words", ["雨停了,不下雨了", "下雨天膝盖疼怎么办"])
+    async def test_not_every_word_of_rain_is_about_the_way(self, words: str) -> None:
+        said = await (await self.walking()).say(words)
+        assert not any(kind == "route" for kind in said.cards)
+
+    async def test_before_any_way_was_asked_for_rain_is_no_place(self) -> None:
+        talk = await waiting()
+        asked = await talk.say("外面下雨,不想淋雨,怎么走")
+        assert "您现在在哪儿" in asked.text
+        way = await talk.say("南门")
+        assert way.card("route")["covered"] and way.card("route")["goal"] == "7-1-B-01"
+
+    async def test_lift_and_roof_are_kept_until_she_takes_them_back(self) -> None:
+        talk = await self.walking()
+        await talk.say("我腿脚不好,走电梯")
+        both = await talk.tap(kind="route", start="E-S", goal="7-1-B-01", covered=True)
+        assert both.card("route")["lift_only"] and both.card("route")["covered"] and "只走电梯" in both.text
+        again = await talk.say("怎么走")
+        assert again.card("route")["lift_only"] and again.card("route")["covered"]
+        plain = await talk.tap(kind="route", start="E-S", goal="7-1-B-01", lift_only=False, covered=False)
+        assert not plain.card("route")["lift_only"] and not plain.card("route")["covered"]
+
+    async def test_what_else_she_may_choose_is_offered(self) -> None:
+        talk = await waiting()
+        await talk.say("怎么走")
+        way = await talk.tap(kind="route", start="E-S", goal="7-1-B-01")
+        again = {"kind": "route", "start": "E-S", "goal": "7-1-B-01"}
+        assert again | {"covered": True} in way.actions and again | {"lift_only": True} in way.actions
+        dry = await talk.tap(**again, covered=True)
+        assert again | {"covered": True} not in dry.actions
+
+    async def test_what_is_closed_is_said_before_the_steps(self) -> None:
+        talk = await self.walking()
+        talk.world.late = True
+        way = await talk.say("走电梯")
+        assert way.text.index("1号电梯22:00后停运,改走3号电梯。") < way.text.index("从入口直走50米")
+        assert way.card("route")["notice"] == "1号电梯22:00后停运,改走3号电梯。"
+
+    async def test_a_scanned_door_is_where_she_stands(self) -> None:
+        talk = await waiting()
+        way = await talk.tap(kind="scan", code="h1.E-N")
+        assert "您在门诊楼北门。" in way.text
+        assert (way.card("route")["start"], way.card("route")["goal"]) == ("E-N", "7-1-B-01")
+        toilet = await talk.say("厕所在哪")
+        assert toilet.card("route")["start"] == "E-N"
+        moved = await talk.tap(kind="scan", code="h1.E-S")
+        assert (moved.card("route")["start"], moved.card("route")["goal"]) == ("E-S", "2-1-A-05")
+
+    async def test_another_hospitals_door_leads_nowhere(self) -> None:
+        talk = await waiting()
+        said = await talk.tap(kind="scan", code="h2.E-N")
+        assert "不是您这次就诊的医院的" in said.text and said.cards == []
+        assert "您现在在哪儿" in (await talk.say("怎么走")).text
+
+    async def test_a_door_scanned_without_a_visit(self) -> None:
+        said = await Talk().tap(kind="scan", code="h1.E-N")
+        assert "要先知道您去哪家医院" in said.text
+
+    async def test_where_no_way_leads_she_is_asked_again_where_she_is(self) -> None:
+        talk = await self.walking()
+        shut = await talk.tap(kind="route", start="E-SHUT", goal="7-1-B-01")
+        assert "东门20:00后关闭" in shut.text
+        assert "您现在在哪儿" in (await talk.say("怎么走")).text
+
+
 async def test_she_is_told_who_looked_at_her_data_and_nothing_is_made_up() -> None:
     talk = Talk()
     none = await talk.say("谁看过我的信息?")

@@ -33,6 +33,7 @@ OWN = {
     ("PUT", "/directory/lexicon/"),
     ("GET", "/directory/map/"),
     ("PUT", "/directory/map/"),
+    ("GET", "/directory/map/doors/"),
     ("POST", "/test-appointments/"),
     ("POST", "/conformance-runs/"),
     ("POST", "/credentials/rotate/"),
