@@ -6,7 +6,6 @@ theirs. ``queue_event_to_socket_*`` is from the accepted event on: what the comm
 handles them, all on this machine. Environment: BENCH_SOCKETS (10000), BENCH_SOCKETS_IDLE_S (60).
 """
 
-import http.client
 import json
 import os
 import resource
@@ -25,13 +24,13 @@ from uuid import UUID
 
 from benchmarks._killable import free_port
 from benchmarks._postgres import database
+from benchmarks._queue_boards import BATCHES_A_SECOND, EVENTS_A_SECOND, HOSPITALS, Board
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "bench_sockets"
 SOCKETS = int(os.environ.get("BENCH_SOCKETS", "10000"))
 IDLE_S = float(os.environ.get("BENCH_SOCKETS_IDLE_S", "60"))
-EVENTS_A_SECOND, EVENTS_S = 500, 20
-HOSPITALS, BATCHES_A_SECOND = 20, 20
+EVENTS_S = 20
 DEAF, FLOOD_A_SECOND = 100, 10
 OPEN_AT_ONCE = 64
 SLEEP_AFTER_S = 60  # companion.open_page
@@ -136,50 +135,6 @@ def publish(residents: list[dict[str, str]], first: int, seconds: float) -> list
         sent.append(time.monotonic())
         fanout.publish(UUID(who["resident"]), {"visit": who["visit"], **changed})
     return sent
-
-
-class Board(threading.Thread):
-    """Queue boards: each hospital in turn tells, in one signed message, where some of its people stand."""
-
-    def __init__(self, port: int, rows: list[dict[str, str]], secrets: list[str], messages: list[int]) -> None:
-        super().__init__()
-        self.link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self.rows, self.secrets, self.messages = rows, secrets, messages
-        self.sent: list[tuple[str, float]] = []  # of each event its visit and when its message was begun
-        self.refused = 0
-        self.began = 0.0
-
-    def run(self) -> None:
-        from hospitals.connectors import push
-
-        size = EVENTS_A_SECOND // BATCHES_A_SECOND
-        for number in self.messages:
-            hospital, turn = number % HOSPITALS, number // HOSPITALS
-            mine = self.rows[hospital::HOSPITALS]
-            whom = [mine[(turn * size + n) % len(mine)]["visit"] for n in range(size)]
-            events = [self._event(visit, number, n) for n, visit in enumerate(whom)]
-            body = b'{"events":[' + b",".join(events) + b"]}"
-            time.sleep(max(0.0, self.began + number / BATCHES_A_SECOND - time.monotonic()))
-            self.sent += [(visit, time.monotonic()) for visit in whom]
-            headers = push.sign(self.secrets[hospital], f"board-{number}", body) | {"hospital-code": f"h{hospital}"}
-            path = "/api/hospitals/v1/events/batch/"
-            self.link.request("POST", path, body, headers | {"content-type": "application/json"})
-            answer = self.link.getresponse()
-            said = json.loads(answer.read())
-            self.refused += sum(a["status"] != "accepted" for a in said.get("answers", [{"status": answer.status}]))
-
-    @staticmethod
-    def _event(visit: str, number: int, n: int) -> bytes:
-        from datetime import UTC, datetime
-
-        from hospitals.connectors import codec
-        from hospitals.connectors.base import EventType, QueuePosition
-
-        where = QueuePosition(
-            "071", 4 + n % 5, "063", "7-1-B-01", "眼科检查一区", "7号楼1楼B区", datetime.now(UTC), 5, 9
-        )
-        kind, at = EventType.QUEUE_CHANGED, datetime.now(UTC)
-        return codec.encode(f"board-{number}-{n}", kind, visit, number + 1, at, where)
 
 
 class Pages:
