@@ -63,6 +63,7 @@ WEBSOCKET_ORIGINS = env_list("COMPANION_WEBSOCKET_ORIGINS", PUBLIC_URL)
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin.apps.SimpleAdminConfig",  # companion.urls finds the admin pages; commands and workers need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
