@@ -96,7 +96,7 @@ DEEDS: dict[str, Deed] = {
     ),
     "resume": Deed("恢复服务", (State.SUSPENDED,), onboarding.resume),
     "connector": Deed(
-        "对接方式",
+        "更改对接方式",
         NOT_LEFT,
         onboarding.set_connector,
         ConnectorForm,

@@ -1,5 +1,7 @@
 """What hospitals tell residents, as it stands: read here, written by the hospitals alone."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,8 +14,8 @@ WITHDRAWN = ("withdrawn_at", admin.EmptyFieldListFilter)
 
 
 class OfHospital(ReadOnly, Province):
-    list_filter = (BY_HOSPITAL, WITHDRAWN)
-    list_select_related = ("hospital",)
+    list_filter: Any = (BY_HOSPITAL, WITHDRAWN)
+    list_select_related: Any = ("hospital",)
 
 
 @admin.register(Department)

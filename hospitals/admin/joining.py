@@ -72,6 +72,15 @@ class HospitalAdmin(Reporting, ReadOnly, Province):
     def shown_state(self, hospital: Hospital) -> tuple[str, str]:
         return hospital.state, hospital.get_state_display()
 
+    def get_fieldsets(self, request: HttpRequest, obj: Hospital | None = None) -> Any:
+        """The contact is a person: shown to who may see applications."""
+        if request.user.has_perm("hospitals.view_hospitalapplication"):
+            return self.fieldsets
+        return [
+            (title, {"fields": [name for name in facts["fields"] if name not in ("licence", "contact")]})
+            for title, facts in self.fieldsets
+        ]
+
     # --- what it brought along ----------------------------------------------------------------------------------
     @staticmethod
     def _application(hospital: Hospital) -> HospitalApplication | None:
@@ -163,7 +172,7 @@ class HospitalAdmin(Reporting, ReadOnly, Province):
             "deed": deed,
             "shown": shown,
             "opts": self.model._meta,
-            "facts": [(item.short_description, item(row)) for item in (self.licence, self.contact, self.conformance)],  # type: ignore[attr-defined]
+            "facts": [(item.short_description, item(row)) for item in (self.licence, self.contact, self.conformance)],
         }
         return TemplateResponse(request, "hospitals/admin_move.html", context)
 

@@ -52,9 +52,7 @@ class Command(BaseCommand):
             raise CommandError("请用 --by 写明经办人。")
         for do in deeds:
             try:
-                claim = do(
-                    hospital_id=hospital.id, actor=Actor("commission", options["by"]), reason=options["because"]
-                )
+                claim = do(hospital_id=hospital.id, actor=Actor("commission", options["by"]), reason=options["because"])
             except HospitalsError as error:
                 raise CommandError(f"{error.code}: {error.detail}") from error
             if claim:
