@@ -22,6 +22,7 @@ from companion.journey import VisitState
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
 from companion.on_record import OnRecord
 from companion.triage import LEVELS
+from hospitals import vault
 from hospitals.admin import Province, ReadOnly, one_of
 from hospitals.audit import Actor
 
@@ -30,6 +31,8 @@ admin.site.index_template = "companion/admin_overview.html"
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# The token library's own tables are not used: hospitals' clients and tokens are in hospitals.models.onboarding.
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == "oauth2_provider"])
 
 
 @admin.register(User)
@@ -49,6 +52,15 @@ def masked(name: str) -> str:
     return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
 
 
+class NamesShown:
+    """A list that shows whose each row is: their keys are opened together."""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)  # type: ignore[misc]
+        vault.open_keys("resident", {row.patient.keeper_id for row in found.result_list if row.patient})
+        return found
+
+
 class VisitEventInline(ReadOnly, TabularInline):
     model = VisitEvent
     fields = ("sequence", "type", "occurred_at", "received_at")
@@ -59,7 +71,7 @@ class VisitEventInline(ReadOnly, TabularInline):
 
 
 @admin.register(Visit)
-class VisitAdmin(OnRecord, ReadOnly, Province):
+class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
     list_display = ("start", "hospital_name", "department", "who", "shown_state", "changed_at")
     list_filter = (one_of("状态", "state", [(state.value, state.value) for state in VisitState]),)
     search_fields = ("hospital_name", "department")
@@ -105,7 +117,7 @@ class TurnInline(ReadOnly, TabularInline):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(OnRecord, ReadOnly, Province):
+class ConversationAdmin(NamesShown, OnRecord, ReadOnly, Province):
     ordering = ("-started_at", "id")
     date_hierarchy = "started_at"
     list_display = ("started_at", "who", "turns_count", "last_seen_at")
