@@ -28,8 +28,8 @@ class OnRecord:
                 why = f"质量评审:{row.get_because_display()}"
             else:
                 why = request.session.get(REASONS, {}).get(str(subject), "")
-            if not why:
-                return self._ask(request, subject)
+                if not why or "why" in request.POST:
+                    return self._ask(request, subject)
             actor = Actor("commission", request.user.get_username())
             audit.record(
                 "staff.look", actor=actor, entity=row._meta.model_name, entity_id=row.pk, subject=subject, why=why

@@ -28,7 +28,9 @@ def test_the_admin_answers_there_only(client: Client, own_host: None, address: s
     assert client.get(address).status_code == 404
 
 
-@pytest.mark.parametrize("address", ["/", "/health/", "/api/session/", "/api/hospitals/developers/", "/api/docs/", "/nowhere"])
+@pytest.mark.parametrize(
+    "address", ["/", "/health/", "/api/session/", "/api/hospitals/developers/", "/api/docs/", "/nowhere"]
+)
 def test_nothing_else_answers_there(client: Client, own_host: None, address: str) -> None:
     refused = client.get(address, headers=THERE)
     assert refused.status_code == 404
