@@ -59,7 +59,7 @@ def lacking(request: HttpRequest) -> bool:
 def _totp(factor: StaffFactor) -> TOTP:
     # SHA-1 is what every authenticator knows; HMAC does not rest on its collisions.
     key = base64.b32decode(factor.secret)
-    return TOTP(key, DIGITS, SHA1(), STEP_S, enforce_key_length=True)  # noqa: S303
+    return TOTP(key, DIGITS, SHA1(), STEP_S, enforce_key_length=True)
 
 
 def begin(user: User) -> tuple[str, str]:
