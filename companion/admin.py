@@ -1,7 +1,6 @@
 """What the commission sees of residents' side: visits, conversations to sample and correct, incidents, the human desk.
 
-Permissions come by role (groups made by seed_demo); names of residents are shown masked, because quality work
-does not need them.
+Permissions come by role (companion.roles); names of residents are shown masked, because quality work does not need them.
 """
 
 from typing import Any
@@ -12,27 +11,32 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from companion import admin_quality
+from companion import admin_quality, incidents, quality
+from companion.admin_second_factor import SecondFactorPages
+from companion.journey import VisitState
 from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
 from companion.on_record import OnRecord
-from hospitals.admin import ReadOnly
+from companion.triage import LEVELS
+from hospitals import vault
+from hospitals.admin import Province, ReadOnly, one_of
+from hospitals.audit import Actor
 
-admin.site.site_header = "健康伴行 · 省级健康服务管理"
-admin.site.site_title = "健康伴行"
 admin.site.index_title = "总览"
+admin.site.index_template = "companion/admin_overview.html"
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# The token library's own tables are not used: hospitals' clients and tokens are in hospitals.models.onboarding.
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == "oauth2_provider"])
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(SecondFactorPages, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -40,7 +44,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    ordering = ("name",)
 
 
 def masked(name: str) -> str:
@@ -48,20 +52,30 @@ def masked(name: str) -> str:
     return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
 
 
+class NamesShown:
+    """A list that shows whose each row is: their keys are opened together."""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)  # type: ignore[misc]
+        vault.open_keys("resident", {row.patient.keeper_id for row in found.result_list if row.patient})
+        return found
+
+
 class VisitEventInline(ReadOnly, TabularInline):
     model = VisitEvent
     fields = ("sequence", "type", "occurred_at", "received_at")
-    ordering = ("received_at",)
+    ordering = ("received_at", "id")
     extra = 0
     tab = True
     verbose_name_plural = "经过"
 
 
 @admin.register(Visit)
-class VisitAdmin(OnRecord, ReadOnly, ModelAdmin):
+class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
     list_display = ("start", "hospital_name", "department", "who", "shown_state", "changed_at")
-    list_filter = ("state", "hospital_name", "department")
+    list_filter = (one_of("状态", "state", [(state.value, state.value) for state in VisitState]),)
     search_fields = ("hospital_name", "department")
+    ordering = ("-start", "id")
     date_hierarchy = "start"
     fields = ("hospital_name", "department", "practitioner", "start", "place", "state", "fee_fen", "created_at")
     inlines = (VisitEventInline,)
@@ -103,7 +117,9 @@ class TurnInline(ReadOnly, TabularInline):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(OnRecord, ReadOnly, ModelAdmin):
+class ConversationAdmin(NamesShown, OnRecord, ReadOnly, Province):
+    ordering = ("-started_at", "id")
+    date_hierarchy = "started_at"
     list_display = ("started_at", "who", "turns_count", "last_seen_at")
     list_filter = ("started_at",)
     fields = ("started_at", "last_seen_at", "turns_count", "avatar")
@@ -116,11 +132,19 @@ class ConversationAdmin(OnRecord, ReadOnly, ModelAdmin):
 
 
 @admin.register(Turn)
-class TurnAdmin(OnRecord, ReadOnly, ModelAdmin):
+class TurnAdmin(OnRecord, ReadOnly, Province):
     """What was said and understood, names hidden; who corrects does so in the review of a turn (companion.admin_quality)."""
 
+    ordering = ("-created_at", "id")
+    date_hierarchy = "created_at"
+
     list_display = ("created_at", "intent", "urgency", "skill", "rating", "reviewed")
-    list_filter = ("intent", "urgency", "rating", "skill", ("reviewed_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        one_of("意图", "intent", [(name, name) for name in quality.INTENTS]),
+        one_of("轻重缓急", "urgency", [(level, level) for level in LEVELS]),
+        one_of("居民评价", "rating", [("1", "满意"), ("-1", "不满意")]),
+        ("reviewed_at", admin.EmptyFieldListFilter),
+    )
     fields = ("shown_said", "shown_answer", "intent", "urgency", "skill", "duration_ms", "rating")
     readonly_fields = fields
 
@@ -138,7 +162,9 @@ class TurnAdmin(OnRecord, ReadOnly, ModelAdmin):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ModelAdmin):
+class IncidentAdmin(Province):
+    ordering = ("-created_at", "id")
+    date_hierarchy = "created_at"
     list_display = ("created_at", "kind", "codes_line", "state", "handled_by")
     list_filter = ("kind", ("handled_at", admin.EmptyFieldListFilter))
     fields = ("kind", "codes", "conversation", "hospital_id", "created_at", "handled_at", "handled_by", "note")
@@ -164,29 +190,37 @@ class IncidentAdmin(ModelAdmin):
 
     @action(description="标为已处理", permissions=["handle"])
     def mark_handled(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        count = queryset.filter(handled_at=None).update(
-            handled_at=timezone.now(), handled_by=request.user.get_username()
-        )
+        count = incidents.handle(queryset, actor=Actor("commission", request.user.get_username()))
         messages.success(request, f"{count} 件已标为处理完毕。")
 
 
 @admin.register(HumanRequest)
-class HumanRequestAdmin(ModelAdmin):
+class HumanRequestAdmin(Province):
+    """The service desk's list; who waits longest is called first."""
+
+    ordering = ("requested_at", "id")
+    list_select_related = ("conversation",)
     list_display = ("requested_at", "conversation", "answered_at")
     list_filter = (("answered_at", admin.EmptyFieldListFilter),)
     fields = ("conversation", "requested_at", "answered_at")
-    readonly_fields = ("conversation", "requested_at")
+    readonly_fields = fields
     actions = ("mark_answered",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
     @action(description="标为已接听", permissions=["change"])
     def mark_answered(self, request: HttpRequest, queryset: QuerySet[HumanRequest]) -> None:
-        queryset.filter(answered_at=None).update(answered_at=timezone.now())
+        count = incidents.answer(queryset, actor=Actor("commission", request.user.get_username()))
+        messages.success(request, f"{count} 个人工请求已标为接听;已经接听的没有动。")
 
 
 @admin.register(Reminder)
-class ReminderAdmin(ReadOnly, ModelAdmin):
+class ReminderAdmin(ReadOnly, Province):
+    ordering = ("-due_at", "id")
+    list_select_related = ("visit",)
     list_display = ("due_at", "kind", "visit", "sent_at")
     list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))

@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
@@ -18,6 +17,7 @@ from companion import quality
 from companion.models import Turn, TurnReview
 from companion.on_record import OnRecord
 from companion.triage import LEVELS
+from hospitals.admin import Province
 from hospitals.exceptions import KeyDestroyed
 
 SAMPLE = 50
@@ -70,10 +70,11 @@ class ReviewForm(forms.ModelForm):
 
 
 @admin.register(TurnReview)
-class TurnReviewAdmin(OnRecord, ModelAdmin):
+class TurnReviewAdmin(OnRecord, Province):
     form = ReviewForm
+    ordering = ("-picked_at", "id")
     list_display = ("picked_at", "shown_because", "intent", "urgency", "rating", "shown_label", "reviewer")
-    list_filter = ("because", "label", ("reviewed_at", admin.EmptyFieldListFilter), "turn__intent")
+    list_filter = ("because", "label", ("reviewed_at", admin.EmptyFieldListFilter))
     list_select_related = ("turn",)
     date_hierarchy = "picked_at"
     readonly_fields = ("shown_said", "shown_answer", "around", "why")

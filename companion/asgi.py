@@ -6,6 +6,7 @@ for a one-time ticket in the first message instead. Neither uses cookies: the fi
 
 import gc
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -13,8 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (after Django's set-up)
-from channels.security.websocket import OriginValidator  # noqa: E402
+from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.http.request import split_domain_port  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from companion.checks import refuse_to_start  # noqa: E402
@@ -26,17 +28,27 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(700, 10, 100)
 
+sockets = URLRouter(
+    [
+        path(
+            "ws/companion/",
+            OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
+        ),
+        path("ws/mini/", CompanionConsumer.as_asgi(needs_ticket=True)),
+    ]
+)
+
+
+async def not_on_the_admin_host(scope: Any, receive: Any, send: Any) -> None:
+    """Sockets are residents'."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    there = bool(settings.ADMIN_HOST) and split_domain_port(host)[0] == settings.ADMIN_HOST
+    await (WebsocketDenier() if there else sockets)(scope, receive, send)
+
+
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": URLRouter(
-            [
-                path(
-                    "ws/companion/",
-                    OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
-                ),
-                path("ws/mini/", CompanionConsumer.as_asgi(needs_ticket=True)),
-            ]
-        ),
+        "websocket": not_on_the_admin_host,
     }
 )

@@ -5,9 +5,11 @@ companion.E004 development sign-in in production    companion.E005 a backend tha
 companion.E006, companion.W002 language models (companion.llm.checks)
 companion.W001 a public address without TLS in production
 companion.E007 debugging in production    companion.E008 any host name in production
+companion.E009 the admin's own host is the residents'
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
@@ -47,6 +49,9 @@ def settings_make_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     from companion.llm.checks import language_models
 
     found += language_models()
+    if settings.ADMIN_HOST and urlsplit(settings.PUBLIC_URL).hostname == settings.ADMIN_HOST:
+        hint = "Give COMPANION_ADMIN_HOST a name of its own: on it nothing but the admin answers."
+        found.append(Error("The admin's host is the residents'.", hint=hint, id="companion.E009"))
     if production and not settings.PUBLIC_URL.startswith("https://"):
         hint = "Set COMPANION_PUBLIC_URL to the https address; browsers and mini-programs refuse sound and sockets without."
         found.append(Warning("The public address has no TLS.", hint=hint, id="companion.W001"))

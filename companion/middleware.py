@@ -1,4 +1,4 @@
-"""Headers every answer carries, the end of staff's sessions, and one log line a request that never holds a path."""
+"""Headers every answer carries, the admin's own host, staff's sessions and second factor, one log line a request."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,11 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
+from django.http.request import split_domain_port
+from django.urls import reverse
+
+from companion import second_factor
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +64,21 @@ class SecurityHeadersMiddleware:
         return response
 
 
+class AdminHostMiddleware:
+    """With settings.ADMIN_HOST the admin and its files answer there, and nowhere else; nothing else answers there."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.ADMIN_HOST:
+            there = split_domain_port(request.get_host())[0] == settings.ADMIN_HOST
+            path = request.path_info
+            if not path.startswith(settings.STATIC_URL) and there != path.startswith("/admin/"):
+                return HttpResponseNotFound()
+        return self.get_response(request)
+
+
 class RequestLogMiddleware:
     """One line a request: method, the route's name, status, duration."""
 
@@ -94,3 +113,23 @@ class StaffSessionMiddleware:
             if not 0 <= time.time() - since < settings.STAFF_SESSION_LONGEST_S:
                 logout(request)
         return self.get_response(request)
+
+
+class SecondFactorMiddleware:
+    """Shows staff nothing of the admin before their second factor was given."""
+
+    OPEN = frozenset({"login", "logout", "jsi18n", "second_factor"})
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponse | None:
+        match = request.resolver_match
+        if match is None or match.app_name != "admin" or match.url_name in self.OPEN:
+            return None
+        if request.user.is_authenticated and second_factor.lacking(request):
+            return HttpResponseRedirect(reverse("admin:second_factor"))
+        return None

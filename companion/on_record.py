@@ -1,12 +1,18 @@
-"""Admin pages about one person: opening one is on the audit log, and she may read there who looked."""
+"""Admin pages about one person: opening one asks why, once a session and person, and is on the audit log; she may read there
+who looked, and why."""
 
 from typing import Any
+from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
 
 from companion.models import Turn, TurnReview
 from hospitals import audit
 from hospitals.audit import Actor
+
+REASONS = "looks"  # in the session: person → why
+SHORTEST, LONGEST = 4, 100
 
 
 class OnRecord:
@@ -17,7 +23,24 @@ class OnRecord:
         if row is not None and self.has_view_permission(request, row):  # type: ignore[attr-defined]
             turn = row.turn if isinstance(row, TurnReview) else row
             about = turn.conversation if isinstance(turn, Turn) else turn
-            actor = Actor("commission", request.user.get_username())
             subject = about.patient_id or about.resident_id
-            audit.record("staff.look", actor=actor, entity=row._meta.model_name, entity_id=row.pk, subject=subject)
+            if isinstance(row, TurnReview):
+                why = f"质量评审:{row.get_because_display()}"
+            else:
+                why = request.session.get(REASONS, {}).get(str(subject), "")
+                if not why or "why" in request.POST:
+                    return self._ask(request, subject)
+            actor = Actor("commission", request.user.get_username())
+            audit.record(
+                "staff.look", actor=actor, entity=row._meta.model_name, entity_id=row.pk, subject=subject, why=why
+            )
         return super().changeform_view(request, object_id, *args, **kwargs)  # type: ignore[misc]
+
+    def _ask(self, request: HttpRequest, subject: UUID) -> Any:
+        """Asks why, and keeps the answer for this session."""
+        why = request.POST.get("why", "").strip()[:LONGEST]
+        if len(why) >= SHORTEST:
+            request.session[REASONS] = {**request.session.get(REASONS, {}), str(subject): why}
+            return HttpResponseRedirect(request.get_full_path())
+        context = self.admin_site.each_context(request) | {"title": "为什么查看", "shortest": SHORTEST}  # type: ignore[attr-defined]
+        return TemplateResponse(request, "companion/admin_why.html", context)

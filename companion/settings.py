@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -60,9 +61,14 @@ ALLOWED_HOSTS = env_list("COMPANION_ALLOWED_HOSTS", "127.0.0.1,localhost,testser
 CSRF_TRUSTED_ORIGINS = env_list("COMPANION_TRUSTED_ORIGINS", PUBLIC_URL)
 # Origins that may open the websocket; mini-programs, which send none, use a one-time ticket on their own path.
 WEBSOCKET_ORIGINS = env_list("COMPANION_WEBSOCKET_ORIGINS", PUBLIC_URL)
+# A host name of its own for the admin, which then answers there only, and nothing else does there.
+ADMIN_HOST = env("COMPANION_ADMIN_HOST").lower()
+if ADMIN_HOST:
+    ALLOWED_HOSTS.append(ADMIN_HOST)
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin.apps.SimpleAdminConfig",  # companion.urls finds the admin pages; commands and workers need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -81,6 +87,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "companion.middleware.SecurityHeadersMiddleware",
+    "companion.middleware.AdminHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -91,6 +98,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "companion.middleware.StaffSessionMiddleware",
+    "companion.middleware.SecondFactorMiddleware",
     "companion.middleware.RequestLogMiddleware",
     "hospitals.middleware.TenantMiddleware",
 ]
@@ -301,6 +309,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MODE == "production"
 SESSION_COOKIE_AGE, SESSION_SAVE_EVERY_REQUEST = 1800, True  # idle for half an hour: signed out
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+LOGIN_REDIRECT_URL = "admin:index"
 STAFF_SESSION_LONGEST_S = 12 * 3600
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -308,7 +317,19 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "companion.staff.WordsOfThisPlace"},
 ]
-UNFOLD = {"LOGIN": {"form": "companion.staff.SignInForm"}}
+UNFOLD = {
+    "LOGIN": {"form": "companion.staff.SignInForm"},
+    "DASHBOARD_CALLBACK": "companion.overview.overview",
+    "SITE_URL": PUBLIC_URL,
+    "SITE_TITLE": "健康伴行",
+    "SITE_HEADER": "健康伴行 · 省级健康服务管理",
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "修改密码", "link": reverse_lazy("admin:password_change")},
+            {"title": "两步验证", "link": reverse_lazy("admin:second_factor")},
+        ]
+    },
+}
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if MODE == "production" else None
 SECURE_HSTS_SECONDS = 31_536_000 if MODE == "production" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True

@@ -93,7 +93,7 @@ class _News:
 def _record(news: Sequence[_News]) -> list[_News]:
     """Store each event once and fold the visits anew. Returns those that were not there already: the others change nothing."""
     visits = {n.visit.id: n.visit for n in news}
-    vault.open_together("resident", [visit.resident_id for visit in visits.values()])
+    vault.open_keys("resident", [visit.resident_id for visit in visits.values()])
     stored: dict[UUID, list[VisitEvent]] = {visit_id: [] for visit_id in visits}
     for row in VisitEvent.objects.filter(visit_id__in=visits):
         stored[row.visit_id].append(row)

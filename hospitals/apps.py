@@ -5,6 +5,7 @@ from django.apps import AppConfig
 
 class HospitalsConfig(AppConfig):
     name = "hospitals"
+    verbose_name = "医院"
 
     def ready(self) -> None:
         from hospitals import checks  # noqa: F401  registers itself

@@ -172,6 +172,17 @@ def current_key(kind: str, owner_id: str, *, cipher: str = "") -> OpenKey:
     return key
 
 
+def open_keys(kind: str, owner_ids: Iterable[UUID]) -> None:
+    """Open the keys of many owners with one query, where each will be asked for; erased ones are left out."""
+    shut = [str(owner) for owner in owner_ids if _remembered.get((kind, str(owner), CURRENT)) is None]
+    if len(shut) < 2:
+        return
+    newest: set[str] = set()
+    for row in _rows().filter(owner_kind=kind, owner_id__in=shut, destroyed_at=None).order_by("-version"):
+        _remember(row, _open(row), current=row.owner_id not in newest)
+        newest.add(row.owner_id)
+
+
 def key_version(kind: str, owner_id: str, version: int) -> OpenKey:
     """The owner's key of that version. Raises ``KeyDestroyed``, ``CiphertextInvalid``."""
     found = _remembered.get((kind, owner_id, version))
@@ -183,17 +194,6 @@ def key_version(kind: str, owner_id: str, version: int) -> OpenKey:
     key = _open(row)
     _remember(row, key, current=False)
     return key
-
-
-def open_together(kind: str, owner_ids: Iterable[UUID]) -> None:
-    """Open the keys of many owners by one look, so that reading their rows does not ask for each."""
-    shut = [str(i) for i in owner_ids if _remembered.get((kind, str(i), CURRENT)) is None]
-    if len(shut) < 2:
-        return
-    newest: set[str] = set()
-    for row in _rows().filter(owner_kind=kind, owner_id__in=shut, destroyed_at=None).order_by("-version"):
-        _remember(row, _open(row), current=row.owner_id not in newest)
-        newest.add(row.owner_id)
 
 
 def rewrap(row: "DataKey") -> bool:

@@ -1,9 +1,10 @@
-"""Rows of the companion: who she is (people), her visits (visit), what was said (conversation), and what
-reviewers make of it (quality)."""
+"""Rows of the companion: who she is (people), her visits (visit), what was said (conversation), what
+reviewers make of it (quality), and what staff sign in with (staff)."""
 
 from companion.models.conversation import Conversation, HumanRequest, Incident, Turn
 from companion.models.people import ExternalIdentity, FamilyLink, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
+from companion.models.staff import StaffFactor
 from companion.models.visit import Reminder, Visit, VisitEvent, VisitPrompt
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Reminder",
     "Resident",
     "ResidentSession",
+    "StaffFactor",
     "Turn",
     "TurnReview",
     "Visit",

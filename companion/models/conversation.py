@@ -21,6 +21,7 @@ class Conversation(models.Model):
     last_seen_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        indexes = [models.Index(fields=["started_at"])]
         verbose_name = "对话"
         verbose_name_plural = "对话"
 
@@ -82,6 +83,9 @@ class Incident(models.Model):
     note = models.TextField(blank=True)
 
     class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], condition=models.Q(handled_at=None), name="incident_open"),
+        ]
         verbose_name = "事件上报"
         verbose_name_plural = "事件上报"
         permissions = [("handle_incident", "可以处理事件")]

@@ -35,7 +35,11 @@ class Visit(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        indexes = [models.Index(fields=["patient", "-start"]), models.Index(fields=["state", "start"])]
+        indexes = [
+            models.Index(fields=["patient", "-start"]),
+            models.Index(fields=["state", "start"]),
+            models.Index(fields=["start"]),
+        ]
         verbose_name = "就诊"
         verbose_name_plural = "就诊"
 

@@ -37,6 +37,7 @@ class AuditEvent(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain", "number"], name="audit_number_once")]
+        indexes = [models.Index(fields=["at"])]
         ordering = ["chain", "number"]
         verbose_name = "审计记录"
         verbose_name_plural = "审计记录"

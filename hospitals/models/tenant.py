@@ -146,7 +146,10 @@ class OutboxCommand(TenantModel):
 
     class Meta(TenantMeta):
         constraints = [models.UniqueConstraint(fields=["hospital", "idempotency_key"], name="command_once")]
-        indexes = [models.Index(fields=["next_attempt_at"], condition=models.Q(state="waiting"), name="outbox_waiting")]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=models.Q(state="waiting"), name="outbox_waiting"),
+            models.Index(fields=["created_at"]),
+        ]
         ordering = ["created_at", "id"]
         verbose_name = "待送达操作"
         verbose_name_plural = "待送达操作"
@@ -180,7 +183,9 @@ class InboxEvent(TenantModel):
         constraints = [models.UniqueConstraint(fields=["hospital", "event_id"], name="inbox_event_once")]
         indexes = [
             models.Index(fields=["received_at"], condition=models.Q(state="received"), name="inbox_received"),
+            models.Index(fields=["received_at"], condition=models.Q(state="dead"), name="inbox_dead"),
             models.Index(fields=["hospital", "state", "received_at"]),
+            models.Index(fields=["received_at"]),
         ]
         verbose_name = "收到的事件"
         verbose_name_plural = "收到的事件"

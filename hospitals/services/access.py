@@ -18,7 +18,7 @@ from django.utils import timezone
 from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.connectors import push
-from hospitals.exceptions import Conflict, Forbidden, Unauthenticated
+from hospitals.exceptions import Conflict, Forbidden, InvalidInput, Unauthenticated
 from hospitals.models import AccessToken, ApiClient, ApiSecret, Hospital, HospitalCredential
 
 Environment = ApiClient.Environment
@@ -193,6 +193,21 @@ def rotate_signing_secret(*, hospital_id: UUID, overlap_s: int = OVERLAP_S, acto
             "signing_secret.rotate", actor=actor, hospital_id=hospital_id, entity="hospital", entity_id=hospital_id
         )
     return NewSecret(secret, until)
+
+
+def end_client(*, hospital_id: UUID, environment: str) -> None:
+    """This client and its tokens hold no longer. In a transaction. Raises ``InvalidInput`` when there is none."""
+    mine = ApiClient.objects.filter(hospital_id=hospital_id, environment=environment)
+    if not mine.filter(revoked_at=None).update(revoked_at=timezone.now()):
+        raise InvalidInput("这个环境没有在用的账号。", code="no_client")
+    AccessToken.objects.filter(client__in=mine).delete()
+
+
+def end_signing_secrets(hospital_id: UUID) -> None:
+    """No secret signs this hospital's events any more."""
+    kind = HospitalCredential.Kind.EVENTS
+    with tenancy.scope(hospital_id):
+        HospitalCredential.objects.filter(_valid(), kind=kind).update(expires_at=timezone.now())
 
 
 def revoke_all(hospital_id: UUID) -> None:

@@ -18,6 +18,7 @@ KINDS = {
     "hl7v2": "hospitals.connectors.hl7v2.Hl7v2Connector",
     "webhook": "hospitals.connectors.webhook.WebhookConnector",
 }
+PUSH = "push"
 # settings.HOSPITALS_CONNECTORS_FILE and settings.HOSPITALS_CONNECTORS add to these or replace them, in the shape of Django's STORAGES.
 CONNECTORS = {
     "sandbox": {"BACKEND": "hospitals.connectors.sandbox.connector.SandboxConnector", "OPTIONS": {}},
@@ -65,6 +66,11 @@ def let_go_of_database() -> None:
     """Whoever waits for a hospital's answer keeps no connection from others meanwhile. Within a transaction it is kept."""
     if not connection.in_atomic_block:
         connection.close()
+
+
+def known() -> tuple[str, ...]:
+    """Every name that a hospital's connector may have here. Raises ``ConnectorUnavailable`` when the file cannot be read."""
+    return tuple(sorted({PUSH, *_known()}))
 
 
 def names(kind: type) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from hospitals import tenancy
+from hospitals import audit, tenancy
+from hospitals.audit import Actor
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.dispatch import after_commit
@@ -218,12 +219,14 @@ def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:
     return sum(handle(hospital_id, inbox_id) for hospital_id, inbox_id in waiting)
 
 
-def replay(hospital_id: UUID, inbox_id: UUID) -> bool:
-    """Take a dead letter up again, after whatever was wrong has been mended."""
+@transaction.atomic
+def replay(hospital_id: UUID, inbox_id: UUID, *, actor: Actor) -> bool:
+    """Take a dead letter up again, after whatever was wrong has been mended. On the audit log, with who did it."""
     with tenancy.scope(hospital_id):
         changed = InboxEvent.objects.filter(id=inbox_id, state=State.DEAD).update(
             state=State.RECEIVED, reason="", attempts=0
         )
         if changed:
             after_commit("hospitals.tasks.hand_over", str(hospital_id), str(inbox_id))
+            audit.record("inbox.replay", actor=actor, hospital_id=hospital_id, entity="event", entity_id=inbox_id)
         return bool(changed)

@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
-from hospitals.models import ConformanceRun, Hospital, HospitalApplication, OnboardingStep
-from hospitals.services import access
+from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, OnboardingStep
+from hospitals.services import access, connecting
 from hospitals.services.access import Environment, NewClient
 
 State = Hospital.State
 # From where each state may be reached.
 _FROM: dict[str, tuple[str, ...]] = {
+    State.APPLIED: (State.VERIFIED,),
     State.VERIFIED: (State.APPLIED,),
-    State.SANDBOX: (State.VERIFIED, State.CONFORMANCE_PASSED, State.SUSPENDED),
+    State.SANDBOX: (State.VERIFIED, State.CONFORMANCE_PASSED, State.LIVE, State.SUSPENDED),
     State.CONFORMANCE_PASSED: (State.SANDBOX,),
     State.LIVE: (State.CONFORMANCE_PASSED, State.SUSPENDED),
     State.SUSPENDED: (State.LIVE, State.CONFORMANCE_PASSED, State.SANDBOX, State.VERIFIED),
@@ -134,7 +136,8 @@ def _locked(hospital_id: UUID) -> Hospital:
     return row
 
 
-def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: str) -> None:
+def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: str, action: str = "") -> None:
+    """``action``: what it is on the audit log when it is no step from one state to another."""
     OnboardingStep.objects.create(
         hospital_id=hospital_id,
         source=source,
@@ -143,7 +146,7 @@ def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: 
         reason=reason[:300],
     )
     audit.record(
-        f"onboarding.{target}",
+        f"onboarding.{action or target}",
         actor=actor,
         hospital_id=hospital_id,
         entity="hospital",
@@ -177,12 +180,25 @@ def verify(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
 
 
 @transaction.atomic
+def take_back_verification(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """It was verified by mistake. Raises ``WrongState`` once the hospital has fetched credentials."""
+    _locked(hospital_id)
+    if ApiClient.objects.filter(hospital_id=hospital_id).exists():
+        raise WrongState("医院已经领取过账号,不能撤回核验;可以暂停。", code="credentials_claimed")
+    move(hospital_id=hospital_id, target=State.APPLIED, actor=actor, reason=_because(reason))
+
+
+def _passes_today(row: Hospital) -> bool:
+    """Whether the newest finished conformance run passed in full, with the connector that it has now."""
+    with tenancy.scope(row.id):
+        last = ConformanceRun.objects.exclude(finished_at=None).order_by("-started_at").first()
+    return last is not None and bool(last.passed) and last.connector == row.connector
+
+
+@transaction.atomic
 def go_live(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
     """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full."""
-    row = _locked(hospital_id)
-    with tenancy.scope(hospital_id):
-        last = ConformanceRun.objects.exclude(finished_at=None).order_by("-started_at").first()
-    if last is None or not last.passed or last.connector != row.connector:
+    if not _passes_today(_locked(hospital_id)):
         raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
     move(hospital_id=hospital_id, target=State.LIVE, actor=actor, reason=_because(reason))
 
@@ -201,10 +217,11 @@ def suspend(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
     move(hospital_id=hospital_id, target=State.SUSPENDED, actor=actor, reason=_because(reason))
 
 
+@transaction.atomic
 def resume(*, hospital_id: UUID, actor: Actor, reason: str, retest: bool = False) -> None:
-    """Back to where it was live, or (``retest``, or never live) to the sandbox."""
+    """Back to where it was live, or (``retest``, never live, or with a connector it has not passed with) to the sandbox."""
     was_live = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.LIVE).exists()
-    target = State.LIVE if was_live and not retest else State.SANDBOX
+    target = State.LIVE if was_live and not retest and _passes_today(_locked(hospital_id)) else State.SANDBOX
     move(hospital_id=hospital_id, target=target, actor=actor, reason=_because(reason))
 
 
@@ -218,6 +235,86 @@ def leave(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
         row = _locked(hospital_id)
         row.code, row.name = f"refused-{mark}", f"{row.name[:80]}(未通过 {mark})"
         row.save(update_fields=["code", "name", "changed_at"])
+
+
+# --- mending --------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def set_connector(*, hospital_id: UUID, name: str, actor: Actor, reason: str) -> None:
+    """How commands reach it from now on. A hospital that had passed, or is live, must pass again with the new one.
+
+    Raises ``InvalidInput`` for a name that is not set up here, ``WrongState`` when it has left or has this one already.
+    """
+    row, why = _locked(hospital_id), _because(reason)
+    if name not in connecting.known():
+        raise InvalidInput("没有设置过这种对接方式。", code="connector_unknown")
+    if row.state == State.LEFT:
+        raise WrongState("医院已经退出。", code="no_such_step", state=row.state)
+    if row.connector == name:
+        raise WrongState("已经是这种对接方式。", code="connector_unchanged")
+    source, why = row.state, f"对接方式:{row.connector} → {name}。{why}"
+    row.connector = name
+    if source in (State.CONFORMANCE_PASSED, State.LIVE):
+        row.state = State.SANDBOX
+    row.save(update_fields=["connector", "state", "changed_at"])
+    with tenancy.scope(hospital_id):  # a run that is under way has tried the old one
+        ConformanceRun.objects.filter(finished_at=None).update(finished_at=timezone.now(), passed=False)
+    _history(hospital_id, source, row.state, actor, why, action="connector")
+
+
+@transaction.atomic
+def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: str) -> None:
+    """Mend what was written wrongly in the application. Raises ``InvalidInput``, ``Conflict`` for another's name."""
+    row, why = _locked(hospital_id), _because(reason)
+    name, city = name.strip(), city.strip()
+    if not name or not city:
+        raise InvalidInput("名称和城市不能为空。")
+    if Hospital.objects.filter(name=name).exclude(id=hospital_id).exists():
+        raise Conflict("这个名称已经有人用了。", code="name_taken")
+    changed = [f"{old} → {new}" for old, new in ((row.name, name), (row.city, city)) if old != new]
+    if not changed:
+        raise InvalidInput("没有要更正的内容。", code="nothing_changed")
+    row.name, row.city = name, city
+    row.save(update_fields=["name", "city", "changed_at"])
+    _history(hospital_id, row.state, row.state, actor, f"更正:{';'.join(changed)}。{why}", action="corrected")
+
+
+@transaction.atomic
+def reissue_claim(*, hospital_id: UUID, actor: Actor, reason: str) -> str:
+    """A new claim, shown once, in place of one that was lost or seen by others; the old one opens nothing any more.
+
+    Raises ``WrongState`` when the hospital has left, ``UnknownHospital`` when it never applied.
+    """
+    row, why = _locked(hospital_id), _because(reason)
+    if row.state == State.LEFT:
+        raise WrongState("医院已经退出。", code="no_such_step", state=row.state)
+    claim = access.new_claim()
+    with tenancy.scope(hospital_id):
+        if not HospitalApplication.objects.update(claim_digest=access.digest(claim)):
+            raise UnknownHospital
+    _history(hospital_id, row.state, row.state, actor, f"重发领取凭证。{why}", action="claim")
+    return claim
+
+
+@transaction.atomic
+def end_client(*, hospital_id: UUID, environment: str, actor: Actor, reason: str) -> None:
+    """The client of this environment and its tokens hold no longer; the claim fetches a new one.
+
+    Raises ``InvalidInput`` when there is none.
+    """
+    row, why = _locked(hospital_id), _because(reason)
+    access.end_client(hospital_id=hospital_id, environment=environment)
+    label = Environment(environment).label
+    _history(hospital_id, row.state, row.state, actor, f"停用{label}账号。{why}", action="client_ended")
+
+
+@transaction.atomic
+def end_signing_secrets(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """The hospital's events are refused until it has fetched or rotated a new secret."""
+    row, why = _locked(hospital_id), _because(reason)
+    access.end_signing_secrets(hospital_id)
+    _history(hospital_id, row.state, row.state, actor, f"停用事件签名密钥。{why}", action="signing_ended")
 
 
 def history(hospital_id: UUID) -> list[OnboardingStep]:

@@ -15,7 +15,8 @@ from django.db.models import Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from hospitals import tenancy
+from hospitals import audit, tenancy
+from hospitals.audit import Actor
 from hospitals.compiled import CompiledInsert
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, EventType, HospitalEvent, Reason
 from hospitals.dispatch import after_commit
@@ -173,12 +174,14 @@ def sweep() -> int:
     return sum(deliver(hospital_id, command_id) for hospital_id, command_id in due())
 
 
-def replay(hospital_id: UUID, command_id: UUID) -> bool:
-    """Try a command again that was given up. In the admin, by whoever may."""
+@transaction.atomic
+def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
+    """Try a command again that was given up. On the audit log, with who did it."""
     with tenancy.scope(hospital_id):
         changed = OutboxCommand.objects.filter(id=command_id, state=State.GIVEN_UP).update(
             state=State.WAITING, next_attempt_at=timezone.now(), created_at=timezone.now(), reason=""
         )
         if changed:
             after_commit("hospitals.tasks.deliver_command", str(hospital_id), str(command_id))
+            audit.record("outbox.replay", actor=actor, hospital_id=hospital_id, entity="command", entity_id=command_id)
         return bool(changed)

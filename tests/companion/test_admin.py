@@ -8,7 +8,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from companion.models import Conversation, Patient, Resident, Turn
+from companion import on_record
+from companion.models import Conversation, HumanRequest, Incident, Patient, Resident, Turn
+from hospitals import tenancy
+from hospitals.models import AuditEvent, Circuit, Hospital, InboxEvent, OutboxCommand
+from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAME, PHONE = "陈玉兰", "13900001111"
@@ -47,6 +51,109 @@ def test_every_list_opens(commission: Client, turn: Turn) -> None:
 
 def test_a_turn_and_its_conversation_are_read_without_names(commission: Client, turn: Turn) -> None:
     for model, key in (("turn", turn.pk), ("conversation", turn.conversation_id)):
-        page = commission.get(reverse(f"admin:companion_{model}_change", args=[key])).content.decode()
+        address = reverse(f"admin:companion_{model}_change", args=[key])
+        page = commission.post(address, {"why": "核对投诉"}, follow=True).content.decode()
         assert "您好" in page
         assert NAME not in page and PHONE not in page
+
+
+def test_a_page_about_a_person_asks_why_once_a_session_and_person(commission: Client, turn: Turn) -> None:
+    talk = reverse("admin:companion_conversation_change", args=[turn.conversation_id])
+    for said in (None, "看"):  # not asked yet, too short to be a reason
+        page = (commission.get(talk) if said is None else commission.post(talk, {"why": said})).content.decode()
+        assert "您好" not in page and 'name="why"' in page
+    assert not AuditEvent.objects.filter(action="staff.look").exists()
+    commission.post(talk, {"why": "核对投诉"})
+    for address in (talk, reverse("admin:companion_turn_change", args=[turn.pk])):
+        assert "您好" in commission.get(address).content.decode()
+    assert set(AuditEvent.objects.filter(action="staff.look").values_list("why", "actor")) == {
+        ("核对投诉", "commission")
+    }
+    other = Resident.objects.create(name="周岚")
+    theirs = Conversation.objects.create(resident=other)
+    assert (
+        'name="why"'
+        in commission.get(reverse("admin:companion_conversation_change", args=[theirs.pk])).content.decode()
+    )
+    assert set(commission.session[on_record.REASONS].values()) == {"核对投诉"}
+
+
+def test_a_request_for_a_person_is_answered_once_and_written_down(commission: Client, turn: Turn) -> None:
+    row = HumanRequest.objects.create(conversation=turn.conversation)
+    address = reverse("admin:companion_humanrequest_changelist")
+    chosen = {"action": "mark_answered", "_selected_action": [row.pk]}
+    assert "1 个人工请求" in commission.post(address, chosen, follow=True).content.decode()
+    row.refresh_from_db()
+    first = row.answered_at
+    assert "0 个人工请求" in commission.post(address, chosen, follow=True).content.decode()
+    row.refresh_from_db()
+    assert row.answered_at == first is not None
+    seen = AuditEvent.objects.get(action="human_request.answer")
+    assert (seen.actor, seen.entity_id) == ("commission", str(row.pk))
+
+
+def test_a_request_for_a_person_is_neither_edited_nor_deleted(commission: Client, turn: Turn) -> None:
+    row = HumanRequest.objects.create(conversation=turn.conversation)
+    change = reverse("admin:companion_humanrequest_change", args=[row.pk])
+    commission.post(change, {"answered_at_0": "2026-01-01", "answered_at_1": "08:00:00"})
+    commission.post(reverse("admin:companion_humanrequest_delete", args=[row.pk]), {"post": "yes"})
+    row.refresh_from_db()
+    assert row.answered_at is None
+
+
+def test_an_incident_that_is_handled_says_by_whom_in_the_log_too(commission: Client) -> None:
+    row = Incident.objects.create(kind="emergency")
+    chosen = {"action": "mark_handled", "_selected_action": [str(row.pk)]}
+    commission.post(reverse("admin:companion_incident_changelist"), chosen)
+    row.refresh_from_db()
+    assert row.handled_by == AuditEvent.objects.get(action="incident.handle").actor == "commission"
+
+
+# --- the first page -------------------------------------------------------------------------------------------
+
+
+def a_province_with_trouble(turn: Turn) -> None:
+    appointment = an_appointment("push")
+    Hospital.objects.create(code="new", name="新医院", city="甲市")
+    Circuit.objects.create(hospital=appointment.hospital, failures=5, open_until=timezone.now())
+    Incident.objects.create(kind="emergency")
+    Incident.objects.create(kind="emergency", handled_at=timezone.now())
+    HumanRequest.objects.create(conversation=turn.conversation)
+    event = {"type": "queue.changed", "appointment_key": "x", "sequence": 1, "body": "{}"}
+    with tenancy.scope(appointment.hospital_id):
+        for number, state in enumerate(("dead", "dead", "done")):
+            InboxEvent.objects.create(event_id=f"e{number}", state=state, **event)
+        for number, minutes in enumerate((11, 9)):
+            OutboxCommand.objects.create(
+                appointment=appointment,
+                kind="book",
+                idempotency_key=f"k{number}",
+                created_at=timezone.now() - timedelta(minutes=minutes),
+            )
+
+
+def test_the_first_page_counts_what_waits_and_leads_to_it(commission: Client, turn: Turn) -> None:
+    a_province_with_trouble(turn)
+    shown = commission.get(reverse("admin:index")).context
+    counts = {figure.title: figure.count for figure in (*shown["figures"], *shown["hospitals"])}
+    assert {name: number for name, number in counts.items() if number} == {
+        "死信": 2,
+        "等了10分钟以上的操作": 1,
+        "没有应答的医院系统": 1,
+        "待处理的事件": 1,
+        "待接听的人工请求": 1,
+        "待核验的申请": 1,
+        "已上线": 1,
+    }
+    for figure in (*shown["figures"], *shown["hospitals"]):
+        behind = commission.get(figure.address)
+        assert behind.status_code == 200
+        assert len(behind.context["cl"].result_list) == figure.count, figure.title
+
+
+def test_the_first_page_shows_an_account_what_it_may_see(turn: Turn) -> None:
+    a_province_with_trouble(turn)
+    client = Client()
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    shown = client.get(reverse("admin:index")).context
+    assert shown["figures"] == shown["hospitals"] == []

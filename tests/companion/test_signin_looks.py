@@ -49,9 +49,13 @@ def test_what_staff_open_is_on_record(client: Client, resident: Resident, patien
     client.force_login(User.objects.create_superuser("officer", password="a-long-password"))
     opened = (("conversation", talk.pk), ("turn", turn.pk), ("visit", visit.pk), ("turnreview", review.pk))
     for model, key in opened:
-        assert client.get(reverse(f"admin:companion_{model}_change", args=[key])).status_code == 200
+        address = reverse(f"admin:companion_{model}_change", args=[key])
+        if model == "conversation":
+            client.post(address, {"why": "核对投诉"})
+        assert client.get(address).status_code == 200
     found = looks(client, token_of(resident, "hers"))
     assert [(look["by"], look["action"]) for look in found] == [("commission", "staff.look")] * len(opened)
+    assert [look["why"] for look in found] == ["质量评审:随机抽样", *["核对投诉"] * 3]
 
 
 def test_an_account_without_the_permission_sees_nothing_and_leaves_no_look(

@@ -1,15 +1,26 @@
 """The commission's pages about hospitals: they open with data in them, move a hospital with a reason, and show no person."""
 
 import json
+import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from hospitals import tenancy
-from hospitals.models import AuditEvent, Hospital, HospitalApplication, InboxEvent, OnboardingStep, OutboxCommand
+from hospitals.admin.deeds import DEEDS
+from hospitals.models import (
+    ApiClient,
+    AuditEvent,
+    ConformanceRun,
+    Hospital,
+    HospitalApplication,
+    InboxEvent,
+    OnboardingStep,
+    OutboxCommand,
+)
 from hospitals.services import onboarding
 from tests.hospitals.appointments import CARD, an_appointment
 from tests.hospitals.joining import CONTACT
@@ -47,7 +58,10 @@ def event(state: str) -> Any:
 
 def test_every_list_opens_and_shows_nobodys_name(commission: Client, applied: Hospital) -> None:
     event("dead")
-    for model in ("hospital", "hospitalapplication", "conformancerun", "inboxevent", "outboxcommand", "auditevent"):
+    for model in (
+        *("hospital", "hospitalapplication", "conformancerun", "inboxevent", "outboxcommand", "auditevent"),
+        *("importrun", "apiclient", "circuit", "department", "practitioner", "schedule", "slot", "notice", "indoormap"),
+    ):
         answer = commission.get(reverse(f"admin:hospitals_{model}_changelist"))
         assert answer.status_code == 200, model
         page = answer.content.decode()
@@ -106,6 +120,8 @@ def test_a_dead_letter_is_taken_up_again(commission: Client) -> None:
     with tenancy.scope(row.hospital_id):
         row.refresh_from_db()
     assert row.state == "received" and row.attempts == 0
+    seen = AuditEvent.objects.get(action="inbox.replay")
+    assert (seen.actor, seen.hospital_id, seen.entity_id) == ("commission", row.hospital_id, str(row.id))
 
 
 def test_a_command_that_was_given_up_is_sent_again(commission: Client) -> None:
@@ -124,3 +140,116 @@ def test_a_command_that_was_given_up_is_sent_again(commission: Client) -> None:
     with tenancy.scope(row.hospital_id):
         row.refresh_from_db()
     assert row.state == "waiting"
+    seen = AuditEvent.objects.get(action="outbox.replay")
+    assert (seen.actor, seen.hospital_id, seen.entity_id) == ("commission", row.hospital_id, str(row.id))
+
+
+# --- what may be done with a hospital -------------------------------------------------------------------------
+
+
+def page_of(client: Client, hospital: Hospital) -> str:
+    return client.get(reverse("admin:hospitals_hospital_change", args=[hospital.id])).content.decode()
+
+
+def do(client: Client, hospital: Hospital, deed: str, **given: str) -> str:
+    address = reverse("admin:hospitals_move", args=[hospital.id, deed])
+    return client.post(address, {"reason": "经过核实", **given}, follow=True).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        ("applied", {"verify", "refuse", "connector", "correct", "claim"}),
+        (
+            "verified",
+            {"take-back", "suspend", "leave", "connector", "correct", "claim", "end-client", "end-signing"},
+        ),
+        ("live", {"suspend", "leave", "connector", "correct", "claim", "end-client", "end-signing"}),
+        ("suspended", {"resume", "leave", "connector", "correct", "claim", "end-client", "end-signing"}),
+        ("left", set()),
+    ],
+)
+def test_only_what_can_be_done_now_is_offered(
+    commission: Client, applied: Hospital, state: str, offered: set[str]
+) -> None:
+    Hospital.objects.filter(id=applied.id).update(state=state)
+    page = page_of(commission, applied)
+    assert {name for name in DEEDS if reverse("admin:hospitals_move", args=[applied.id, name]) in page} == offered
+
+
+def test_who_may_only_read_is_offered_nothing_and_sees_no_contact(applied: Hospital) -> None:
+    reader = User.objects.create_user("reader", password="a-long-password", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_hospital"))
+    client = Client()
+    client.force_login(reader)
+    page = page_of(client, applied)
+    assert applied.name in page and "/move/" not in page and CONTACT.phone not in page
+
+
+def test_the_page_and_the_question_show_licence_contact_and_the_last_test(
+    commission: Client, applied: Hospital
+) -> None:
+    points = [("预约被接受", True), ("发来叫号事件", None), ("没有的号源被明确拒绝", False)]
+    with tenancy.scope(applied.id):
+        ConformanceRun.objects.create(
+            connector="push", points=[{"name": name, "passed": passed, "mend": "改法"} for name, passed in points]
+        )
+    for page in (
+        page_of(commission, applied),
+        commission.get(reverse("admin:hospitals_move", args=[applied.id, "verify"])).content.decode(),
+    ):
+        assert "L-1" in page and CONTACT.phone in page
+        assert "✓ 预约被接受" in page and "… 发来叫号事件" in page and "✗ 没有的号源被明确拒绝 改法" in page
+    assert AuditEvent.objects.filter(action="report", entity_id="admin:hospital").exists()
+
+
+def test_refusing_is_called_so_and_needs_the_code(commission: Client, applied: Hospital) -> None:
+    assert "驳回" in page_of(commission, applied)
+    for code in ("", "rivers"):
+        do(commission, applied, "refuse", code=code)
+        applied.refresh_from_db()
+        assert applied.state == "applied"
+    do(commission, applied, "refuse", code="river")
+    applied.refresh_from_db()
+    assert applied.state == "left"
+
+
+def test_a_verification_is_taken_back_on_the_page(commission: Client, applied: Hospital) -> None:
+    do(commission, applied, "verify")
+    do(commission, applied, "take-back")
+    applied.refresh_from_db()
+    assert applied.state == "applied"
+
+
+def test_the_connector_is_chosen_from_what_is_set_up_here(commission: Client, applied: Hospital, settings: Any) -> None:
+    settings.HOSPITALS_CONNECTORS = {"river-fhir": {"BACKEND": "fhir", "OPTIONS": {"base_url": "https://a.example"}}}
+    do(commission, applied, "connector", name="nowhere")
+    applied.refresh_from_db()
+    assert applied.connector == "push"
+    do(commission, applied, "connector", name="river-fhir")
+    applied.refresh_from_db()
+    assert applied.connector == "river-fhir"
+
+
+def test_a_wrong_name_is_corrected(commission: Client, applied: Hospital) -> None:
+    do(commission, applied, "correct", name="河口市医院", city="甲市")
+    applied.refresh_from_db()
+    assert applied.name == "河口市医院"
+
+
+def test_a_new_claim_is_shown_once_and_stored_nowhere(commission: Client, applied: Hospital) -> None:
+    address = reverse("admin:hospitals_move", args=[applied.id, "claim"])
+    assert "hcc_" not in commission.get(address).content.decode()
+    answer = commission.post(address, {"reason": "凭证遗失"})
+    claim = re.search(r"hcc_[\w-]+", answer.content.decode())
+    assert claim and "no-store" in answer["Cache-Control"]
+    assert onboarding.applicant(applied.id, claim[0]).code == "river"
+    assert "hcc_" not in page_of(commission, applied)
+
+
+def test_a_client_is_ended_on_the_page(commission: Client, applied: Hospital) -> None:
+    do(commission, applied, "verify")
+    onboarding.claim_credentials(hospital_id=applied.id, environment="sandbox")
+    do(commission, applied, "end-client", environment="sandbox")
+    assert ApiClient.objects.get().revoked_at is not None
+    assert AuditEvent.objects.get(action="onboarding.client_ended").actor == "commission"

@@ -12,6 +12,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
+from hospitals import qr
 from hospitals.api import facts
 from hospitals.exceptions import InvalidInput, UnknownPlace
 from hospitals.services import door_codes, maps
@@ -41,26 +42,26 @@ def test_a_code_is_read_as_it_was_written(settings: LazySettings) -> None:
     settings.PUBLIC_URL = "https://health.example.org/"
     said = door_codes.address("spring-river", "D-7:1.b_01")
     assert said == "https://health.example.org/?door=spring-river.D-7:1.b_01"
-    assert read(door_codes.modules(said)) == said
+    assert read(qr.modules(said)) == said
     assert parse_qs(urlsplit(said).query) == {"door": ["spring-river.D-7:1.b_01"]}
 
 
 @pytest.mark.parametrize("length", [30, 62, 84, 106, 107, 120, 134])
 def test_no_length_makes_a_code_that_cannot_be_read(length: int) -> None:
     said = ("https://health.example.org/?door=" + "river.D-1-101-" * 8)[:length]
-    dark = door_codes.modules(said)
+    dark = qr.modules(said)
     assert read(dark) == said and len(dark) <= 41 + 2 * door_codes.QUIET
 
 
 def test_it_stands_on_white() -> None:
-    dark = door_codes.modules("https://health.example.org/?door=river.GATE")
+    dark = qr.modules("https://health.example.org/?door=river.GATE")
     assert not dark[: door_codes.QUIET].any() and not dark[:, -door_codes.QUIET :].any()
     assert dark[door_codes.QUIET, door_codes.QUIET] and dark.shape[0] == dark.shape[1]
 
 
 def test_what_is_too_long_is_refused_rather_than_printed() -> None:
     with pytest.raises(InvalidInput) as caught:
-        door_codes.modules("x" * 135)
+        qr.modules("x" * 135)
     assert caught.value.code == "code_too_long"
 
 

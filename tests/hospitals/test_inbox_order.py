@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from companion import visits
 from companion.journey import OwnEvent
 from companion.models import Patient, Resident, Visit, VisitEvent, VisitPrompt
-from hospitals import tenancy
+from hospitals import audit, tenancy
 from hospitals.connectors.base import (
     DiagnosticReport,
     EventType,
@@ -271,7 +271,7 @@ def test_a_dead_letter_is_taken_up_again_when_the_visit_is_known() -> None:
         letter.appointment_key = str(one.visit.id)  # whatever was wrong has been mended
         letter.body = letter.body.replace(stranger.appointment_id, str(one.visit.id))
         letter.save()
-    assert inbox.replay(one.hospital_id, letter.id)
+    assert inbox.replay(one.hospital_id, letter.id, actor=audit.SERVICE)
     assert inbox.handle(one.hospital_id, letter.id)
     one.visit.refresh_from_db()
     assert VisitEvent.objects.filter(visit=one.visit, key="e-x").exists()

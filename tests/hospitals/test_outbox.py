@@ -13,7 +13,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hospitals import tenancy
+from hospitals import audit, tenancy
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.models import Appointment, Circuit, OutboxCommand
@@ -146,7 +146,7 @@ def test_waiting_doubles_up_to_five_minutes_and_ends_after_a_day_for_a_person_to
         (row,) = commands(clinic)
         assert row.state == State.GIVEN_UP
         system.script.clear()
-        assert outbox.replay(clinic.hospital.id, row.id)
+        assert outbox.replay(clinic.hospital.id, row.id, actor=audit.SERVICE)
         outbox.sweep()
         assert commands(clinic)[0].state == State.ACCEPTED
 

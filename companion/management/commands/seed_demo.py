@@ -5,28 +5,17 @@ from typing import Any
 
 import yaml
 from django.conf import settings
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from companion import signin
+from companion import roles, signin
 from companion.identity.base import Identity
 from companion.models import FamilyLink, Patient, Resident
 from hospitals import seed
 
 DATA = settings.BASE_DIR / "companion" / "data" / "demo" / "residents.yaml"
-
-# What each role of the commission may do, by app label and model; "view" alone reads.
-ROLES: dict[str, list[str]] = {
-    "卫健委管理员": [
-        "view_visit view_visitevent view_conversation view_turn change_turn view_incident change_incident handle_incident",
-        "view_turnreview change_turnreview",
-        "view_resident view_humanrequest change_humanrequest view_reminder",
-    ],
-    "质量评审": ["view_conversation view_turn change_turn view_incident view_turnreview change_turnreview"],
-    "客服": ["view_humanrequest change_humanrequest view_visit"],
-}
 
 
 class Command(BaseCommand):
@@ -76,15 +65,9 @@ class Command(BaseCommand):
 
     @staticmethod
     def _commission() -> None:
-        for name, codes in ROLES.items():
-            group, _created = Group.objects.get_or_create(name=name)
-            wanted = " ".join(codes).split()
-            group.permissions.set(Permission.objects.filter(codename__in=wanted, content_type__app_label="companion"))
-            if name == "卫健委管理员":
-                group.permissions.add(*Permission.objects.filter(content_type__app_label="hospitals"))
         if not User.objects.filter(username="commission").exists():
             admin = User.objects.create_user("commission", password="demo-only", is_staff=True)
-            admin.groups.add(Group.objects.get(name="卫健委管理员"))
+            admin.groups.add(Group.objects.get(name=roles.ADMINISTRATOR))
         if not User.objects.filter(username="reviewer").exists():
             reviewer = User.objects.create_user("reviewer", password="demo-only", is_staff=True)
-            reviewer.groups.add(Group.objects.get(name="质量评审"))
+            reviewer.groups.add(Group.objects.get(name=roles.REVIEWER))
