@@ -105,7 +105,8 @@ def _record(
     to_say = _project(visit, now)
     shown_as = frame(visit, now, len(events))
     changed = {"patient": str(visit.patient_id), "number": len(events), "say": to_say, "frame": shown_as}
-    transaction.on_commit(partial(notify, visit.resident_id, visit.id, changed))
+    if acts_for(visit.resident_id, visit.patient_id):  # a consent may have run out since it was booked
+        transaction.on_commit(partial(notify, visit.resident_id, visit.id, changed))
     return True
 
 
@@ -206,11 +207,8 @@ def on_hospital_event(event: HospitalEvent) -> None:
 def on_place_offered(offer: PlaceOffered) -> None:
     """The waiting list reached a patient: the open pages of everybody who may act for her look what there is to say."""
     for link in FamilyLink.objects.filter(patient_id=offer.subject):
-        try:
-            may_act_for(link.resident_id, offer.subject)
-        except NotAllowed:
-            continue
-        notify(link.resident_id, offer.entry_id)
+        if acts_for(link.resident_id, offer.subject):
+            notify(link.resident_id, offer.entry_id)
     log.info("place_offered", hospital=str(offer.hospital_id))
 
 
@@ -225,7 +223,34 @@ def own_event(
         return journey_of(visit)
 
 
+@transaction.atomic
+def hand_over(patient: Patient, *, from_resident: UUID) -> None:
+    """Whoever booked them may not act for this patient any more: her visits that are not over are her own to hear of.
+
+    What belongs to them is sealed anew under the key of the card's keeper.
+    """
+    open_states = [state.value for state in journey.OPEN]
+    for visit in Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=open_states):
+        events = list(visit.events.all())
+        # opened under the old key; saving seals under the new one
+        visit.snapshot, visit.resident_id = visit.snapshot, patient.keeper_id
+        visit.save()
+        for event in events:
+            event.data, event.resident_id = event.data, patient.keeper_id
+            event.save()
+        transaction.on_commit(partial(notify, patient.keeper_id, visit.id))
+
+
 # --- reading ----------------------------------------------------------------------------------------------
+
+
+def acts_for(resident_id: UUID, patient_id: UUID | str) -> bool:
+    """Whether ``may_act_for`` would give the patient."""
+    try:
+        may_act_for(resident_id, patient_id)
+    except NotAllowed:
+        return False
+    return True
 
 
 def may_act_for(resident_id: UUID, patient_id: UUID | str) -> Patient:

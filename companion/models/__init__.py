@@ -2,7 +2,7 @@
 reviewers make of it (quality)."""
 
 from companion.models.conversation import Conversation, HumanRequest, Incident, Turn
-from companion.models.people import ExternalIdentity, FamilyLink, Patient, Resident, ResidentSession
+from companion.models.people import ExternalIdentity, FamilyLink, Invitation, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
 from companion.models.visit import Reminder, Visit, VisitEvent, VisitPrompt
 
@@ -12,6 +12,7 @@ __all__ = [
     "FamilyLink",
     "HumanRequest",
     "Incident",
+    "Invitation",
     "Patient",
     "Reminder",
     "Resident",
