@@ -50,6 +50,7 @@ class Session:
     elder: bool = False
     lexicon: tuple[tuple[str, str], ...] = ()
     recent_turns: list[str] = field(default_factory=list)
+    sign_in: UUID | None = None  # of the page that opened it
 
     @property
     def short(self) -> bool:
@@ -146,6 +147,7 @@ def _load(session: Session) -> _Loaded:
     except NotAllowed:  # ended while the page was open
         ended, patient = session.patient_name, people.own_card(row.resident)
         _turn_to(session, patient, FamilyLink.Relation.SELF.label)
+    session.patient_name = patient.name  # it may have been filled in meanwhile
     return _Loaded(
         memory=dict(row.memory),
         resident=ResidentView(id=str(session.resident_id), name=row.resident.name),
@@ -193,7 +195,7 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
         action=action,
         now=timezone.localtime(),
         memory=memory,
-        visits=VisitDesk(session.resident_id, session.patient_id, session.id),
+        visits=VisitDesk(session.resident_id, session.patient_id, session.id, session.sign_in),
         hospital_id=loaded.hospital_id,
         short=session.short,
     )

@@ -11,7 +11,13 @@ from hospitals import audit
 from hospitals.models import AuditEvent, Hospital
 
 MOST = 100
-_BY = {"resident": "您", "unknown": "您或您的家人", "hospital": "医院", "commission": "卫生健康委工作人员", "service": "本服务"}
+_BY = {
+    "resident": "您",
+    "unknown": "您或您的家人",
+    "hospital": "医院",
+    "commission": "卫生健康委工作人员",
+    "service": "本服务",
+}
 _DID = {
     "appointment.book": "预约",
     "appointment.cancel": "取消预约",

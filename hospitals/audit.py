@@ -126,9 +126,7 @@ def record_once(
         _locked(str(hospital_id))
         if same.exists():
             return False
-        record(
-            action, actor=actor, hospital_id=hospital_id, entity=entity, entity_id=entity_id, subject=subject
-        )
+        record(action, actor=actor, hospital_id=hospital_id, entity=entity, entity_id=entity_id, subject=subject)
     return True
 
 
