@@ -75,6 +75,9 @@ def words() -> dict[str, str]:
         "save": _("保存"),
         "saving": _("正在保存……"),
         "not_saved": _("没有保存上,请再点一次保存"),
+        "no_change": _("不变"),
+        "copied": _("复制好了,发给家人就行"),
+        "not_copied": _("没有复制上,请照着卡片把邀请码告诉家人"),
     }
 
 
