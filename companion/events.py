@@ -50,7 +50,7 @@ CardKind = Literal[
     "people",  # {"people":[{"patient_id","name","relation","current","mine","consent_id"}], "agents":[{"consent_id","name","relation","until","holds"}]}
     "person_form",  # {"patient_id": "" for a new one,"version","relation","name","document","id_number","phone" (masked),"held_until","then": action}
     "invitation",  # {"code","relation","expires_at"}
-    "asked",  # {"code","name","relation","consent_until","card_complete"}
+    "consent",  # {"code","name","relation","consent_until","card_complete"}
     "sign_ins",  # {"sign_ins":[{"session","app","since","current"}]}
     "waiting",  # {"waiting":[{"entry_id","hospital","department","practitioner","first_day","last_day","place","offered"}]}
     "looks",  # {"looks":[{"at","by","who","what","why"}], "more"}

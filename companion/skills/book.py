@@ -120,7 +120,7 @@ async def card_first(scene: Scene, slot: SlotOffer) -> AsyncIterator[Event]:
         yield Say(f"{card.name}的实名信息不全,要由{card.name}本人在自己的手机上填好。")
         return
     until = await scene.port.hold(slot.slot_id)
-    kept = f"这个号给您留到{until:%H:%M}。" if until else ""
+    kept = f"这个号给您留到{phrases.clock(until, scene.now)}。" if until else ""
     yield Say(f"挂号要实名。请填一下这张卡,填好就接着约。{kept}")
     yield family.form(card, then={"kind": "book", "slot_id": slot.slot_id}, held_until=until)
 

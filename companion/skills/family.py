@@ -160,7 +160,7 @@ async def invitation(scene: Scene) -> AsyncIterator[Event]:
         yield scene.ask("invitation_code")
         return
     asked = await scene.port.invitation(found.group())
-    yield ShowCard("asked", as_card(asked))
+    yield ShowCard("consent", as_card(asked))
     yield Say(f"{asked.name}说是您的{asked.relation},想替您挂号、取号、缴费、看报告和用药。")
     yield Say("同意了,一年内有效,您随时可以撤回。同意吗?")
 

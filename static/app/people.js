@@ -10,8 +10,7 @@ const DOCUMENTS = {
 const SEXES = { '': '不填', male: '男', female: '女' };
 const MINORS = ['child', 'grandchild', 'other'];
 
-const day = (iso) => when(iso).replace(/ .*/, '');
-const spaced = (code) => code.split('-').join(' - ');
+const day = (iso) => `${iso.slice(0, 4)}年${when(iso).replace(/ .*/, '')}`;
 
 // One line of the form: a label above a large field, what is wrong below it.
 function field(name, label, control, hint = '') {
@@ -150,14 +149,14 @@ export const PEOPLE_CARDS = {
     const link = `${location.origin}${location.pathname}#invite=${code}`;
     return [
       el('h2', {}, `给${relation}的邀请`),
-      el('p', { class: 'invite-code', 'aria-label': code.split('').join(' ') }, spaced(code)),
+      el('p', { class: 'invite-code', 'aria-label': code.split('').join(' ') }, code),
       note(`${when(until)} 前有效,只能用一次。请只发给${relation}本人。`),
       actions(button('复制邀请链接', () => copy(link)), button('只复制邀请码', () => copy(code), 'quiet')),
       el('ol', {}, ['把链接或邀请码发给家人', '家人在自己的手机上打开健康伴行', '看清楚是谁、要办什么,点「同意」'].map((step) => el('li', {}, step))),
     ];
   },
 
-  asked({ code, name, relation, consent_until: until }, { act }) {
+  consent({ code, name, relation, consent_until: until }, { act }) {
     return [
       el('h2', {}, '要不要让家人替您办?'),
       row('谁请求', `${name}(您的${relation})`),

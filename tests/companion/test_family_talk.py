@@ -38,7 +38,7 @@ async def test_an_incomplete_card_keeps_the_place_and_booking_goes_on_with_it() 
     slot = "h1-眼科-11250830"
     heard = await talk.tap(kind="book", slot_id=slot)
     form = heard.card("person_form")
-    assert form["then"] == {"kind": "book", "slot_id": slot} and form["held_until"] and "留到10:10" in heard.text
+    assert form["then"] == {"kind": "book", "slot_id": slot} and form["held_until"] and "上午10点10分" in heard.text
     assert not talk.world.visits
     talk.world.incomplete.clear()
     assert "约好" in (await talk.tap(**form["then"])).text
@@ -57,7 +57,7 @@ async def test_a_code_is_asked_for_shown_and_only_then_answered(words: str) -> N
     talk = Talk(world=World(asked={asked.code: asked}))
     assert (await talk.say(words)).asked == "invitation_code"
     seen = await talk.say("abcd-efgh-jkmn")
-    assert seen.card("asked")["name"] == "周敏" and "看报告" in seen.text and not talk.world.agents
+    assert seen.card("consent")["name"] == "周敏" and "看报告" in seen.text and not talk.world.agents
     done = await talk.tap(kind="accept_invitation", code=asked.code)
     assert "可以替您办了" in done.text and talk.world.agents
 

@@ -61,10 +61,10 @@ def test_a_newcomer_fills_in_her_card_books_invites_her_mother_and_is_let_in(
     mothers.set_default_timeout(15_000)
     mother = mothers.new_page()
     mother.goto(f"{stack.url}/?as=demo-newcomer-mother#invite={code}")
-    expect(card(mother, "asked")).to_contain_text("林小岚", timeout=30_000)
+    expect(card(mother, "consent")).to_contain_text("林小岚", timeout=30_000)
     assert "invite" not in mother.url
     mother.screenshot(path="var/screenshots/34-asked.png")
-    card(mother, "asked").get_by_role("button", name="同意", exact=True).click()
+    card(mother, "consent").get_by_role("button", name="同意", exact=True).click()
     expect(card(mother, "person_form")).to_be_visible()
     fill(mother, "林桂英", MOTHERS)
     expect(card(mother, "people")).to_contain_text("谁能替我办", timeout=30_000)
