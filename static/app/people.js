@@ -160,7 +160,7 @@ export const PEOPLE_CARDS = {
     return [
       el('h2', {}, '要不要让家人替您办?'),
       row('谁请求', `${name}(您的${relation})`),
-      row('替您做什么', '挂号、取号、缴费、看报告和用药'),
+      row('办什么', '挂号、取号、缴费、看报告和用药'),
       row('多久', `到${day(until)},随时可以撤回`),
       note('不认识这个人,请点「不同意」。'),
       actions(button('同意', () => act({ kind: 'accept_invitation', code })), button('不同意', () => act({ kind: 'decline_invitation', code }), 'quiet')),
