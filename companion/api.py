@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import redis
 from asgiref.sync import async_to_sync
@@ -16,10 +17,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.views import APIView, set_rollback
 
 from companion import identity, looks, signin
-from companion.exceptions import CompanionError, NotSignedIn
+from companion.exceptions import CompanionError, InvalidCard, NotSignedIn
 
 CLOCKS_APART_S = 30
 
@@ -30,6 +31,7 @@ def page(request: HttpRequest) -> HttpResponse:
     config = {
         "socketPath": "/ws/companion/",
         "sessionUrl": "/api/session/",
+        "peopleUrl": "/api/session/people/",
         "demo": settings.MODE == "demo",
         "identities": settings.IDENTITY_ENABLED,
         "words": words(),
@@ -71,6 +73,12 @@ def words() -> dict[str, str]:
         "elsewhere": _("这个对话在另一个窗口打开了"),
         "sign_in_again": _("重新进入"),
         "expired": _("登录已过期,点下面重新进入"),
+        "save": _("保存"),
+        "saving": _("正在保存……"),
+        "not_saved": _("没有保存上,请再点一次保存"),
+        "no_change": _("不变"),
+        "copied": _("复制好了,发给家人就行"),
+        "not_copied": _("没有复制上,请照着卡片把邀请码告诉家人"),
     }
 
 
@@ -120,8 +128,10 @@ class ResidentView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, CompanionError):
             body = {"type": f"urn:health-companion:{exc.code}", "title": exc.detail, "status": exc.status_code}
+            fields = {"errors": exc.as_dicts()} if isinstance(exc, InvalidCard) else {}
+            set_rollback()
             return Response(
-                {**body, "code": exc.code, "detail": exc.detail},
+                {**body, "code": exc.code, "detail": exc.detail, **fields},
                 status=exc.status_code,
                 content_type="application/problem+json",
             )
@@ -156,9 +166,43 @@ class TicketView(ResidentView):
         return Response(body, status=status.HTTP_201_CREATED)
 
 
+class SignInsSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    app = serializers.CharField(help_text="The super-app she signed in with.")
+    since = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    current = serializers.BooleanField()
+
+
+class SignInsView(ResidentView):
+    """Where she is signed in, and an end to all of them but this one."""
+
+    @extend_schema(responses={200: SignInsSerializer(many=True)})
+    def get(self, request: Request) -> Response:
+        who = bearer(request)
+        found = signin.open_ones(who.resident_id, current=who.session_id)
+        return Response(SignInsSerializer(found, many=True).data)
+
+    @extend_schema(operation_id="session_sign_ins_destroy_others", request=None, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        who = bearer(request)
+        signin.end_others(who.resident_id, current=who.session_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SignInView(ResidentView):
+    """One sign-in of hers, to be ended."""
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, session: UUID) -> Response:
+        signin.end_one(bearer(request).resident_id, session)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class LookSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
-    by = serializers.ChoiceField(choices=["resident", "hospital", "commission", "service"])
+    by = serializers.ChoiceField(choices=["resident", "family", "unknown", "hospital", "commission", "service"])
+    relation = serializers.CharField(help_text="Of family: what she or he is to her, in words; else empty.")
     hospital = serializers.CharField(help_text="The hospital's name, or empty.")
     action = serializers.CharField()
     why = serializers.CharField()

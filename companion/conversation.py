@@ -18,7 +18,7 @@ from companion.events import Ask, Event, Say
 from companion.exceptions import CompanionError
 from companion.fluency import Allowed, Fluency
 from companion.memory import DialogueMemory
-from companion.skills import emergency, people, registry, talk
+from companion.skills import emergency, family, people, registry, talk
 from companion.skills.scene import Scene
 from companion.understanding import UNKNOWN, Context, Person, Understanding, Wish, normalise, understand
 from companion.understanding.intents import kind_of
@@ -223,13 +223,13 @@ async def _whose(scene: Scene) -> AsyncIterator[Event]:
         if scene.patient.relation == "本人" or intent != "triage" or not _OWN_BODY.search(understood.text):
             return
         person = Person("本人", "自己")
-    if intent in ("health_question", "human", "complaint"):
+    if intent in ("health_question", "human", "complaint", *registry.contract(family).intents):
         return
     if person.relation == scene.patient.relation and intent != "switch_person":
         return
-    family = await scene.port.people()
-    matches = people.match(person, family)
-    named = [p for p in family if p.name and p.name in understood.text]
+    known = await scene.port.people()
+    matches = people.match(person, known)
+    named = [p for p in known if p.name and p.name in understood.text]
     matches = tuple(named) or matches
     if any(p.patient_id == scene.patient.id for p in matches):
         return

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, conversation, pace, prompts, reminders, visits
+from companion import cards, conversation, pace, people, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -31,7 +32,6 @@ REMEMBERED_TURNS = 50
 RESUME_WITHIN = timedelta(hours=12)
 SEEN_AGAIN_AFTER = timedelta(hours=1)  # a page that comes back quietly is put down as seen no oftener
 ELDER_YEARS = 70
-SELF = {FamilyLink.Relation.SELF: "本人"}
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class Session:
     elder: bool = False
     lexicon: tuple[tuple[str, str], ...] = ()
     recent_turns: list[str] = field(default_factory=list)
+    sign_in: UUID | None = None  # of the page that opened it
 
     @property
     def short(self) -> bool:
@@ -75,7 +76,7 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
         row = Conversation.objects.filter(id=conversation_id, resident=resident).select_related("patient").first()
     resumed = row is not None and (open_since or timezone.now() - row.last_seen_at < RESUME_WITHIN)
     if row is None or not resumed:
-        row = Conversation.objects.create(resident=resident, patient=_own_card(resident))
+        row = Conversation.objects.create(resident=resident, patient=people.own_card(resident))
     row.save(update_fields=["last_seen_at"])
     patient, relation = _acting_for(resident, row)
     return Session(
@@ -88,35 +89,20 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
         rate=resident.speech_rate,
         turns=row.turns_count,
         resumed=resumed and row.turns_count > 0,
-        elder=(cards.age_of(_own_card(resident)) or 0) >= ELDER_YEARS,
+        elder=(cards.age_of(people.own_card(resident)) or 0) >= ELDER_YEARS,
         lexicon=_lexicon(patient.id),
         recent_turns=list(row.memory.get("turn_ids", [])),
     )
 
 
-def _own_card(resident: Resident) -> Patient:
-    """Her own real-name card; a resident who just signed in for the first time gets an empty one to fill."""
-    link = resident.family.filter(relation=FamilyLink.Relation.SELF).select_related("patient").first()
-    if link is not None:
-        return link.patient
-    patient = Patient.objects.create(
-        keeper=resident, name=resident.name or "本人", id_number="", phone="", birth_date="", sex=Patient.Sex.FEMALE
-    )
-    FamilyLink.objects.create(
-        resident=resident, patient=patient, relation=FamilyLink.Relation.SELF, consented_at=timezone.now()
-    )
-    return patient
-
-
 def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     """Whom this conversation is about; herself again when a family member's consent has ended meanwhile."""
-    link = FamilyLink.objects.filter(resident=resident, patient=row.patient).select_related("patient").first()
-    now = timezone.now()
-    if link is None or link.withdrawn_at or (link.expires_at and link.expires_at <= now):
-        own = _own_card(resident)
+    if row.patient_id is None or not visits.acts_for(resident.id, row.patient_id):
+        own = people.own_card(resident)
         Conversation.objects.filter(id=row.id).update(patient=own)
         return own, FamilyLink.Relation.SELF.label
-    return link.patient, str(FamilyLink.Relation(link.relation).label)
+    link = FamilyLink.objects.select_related("patient").get(resident=resident, patient_id=row.patient_id)
+    return link.patient, str(link.get_relation_display())
 
 
 def _lexicon(patient_id: UUID) -> tuple[tuple[str, str], ...]:
@@ -150,11 +136,18 @@ class _Loaded:
     resident: ResidentView
     patient: PatientView
     hospital_id: str
+    ended: str  # the name of somebody for whom she may not act any more
 
 
 def _load(session: Session) -> _Loaded:
     row = Conversation.objects.select_related("resident").get(id=session.id)
-    patient = visits.may_act_for(session.resident_id, session.patient_id)
+    ended = ""
+    try:
+        patient = visits.may_act_for(session.resident_id, session.patient_id)
+    except NotAllowed:  # ended while the page was open
+        ended, patient = session.patient_name, people.own_card(row.resident)
+        _turn_to(session, patient, FamilyLink.Relation.SELF.label)
+    session.patient_name = patient.name  # it may have been filled in meanwhile
     return _Loaded(
         memory=dict(row.memory),
         resident=ResidentView(id=str(session.resident_id), name=row.resident.name),
@@ -166,7 +159,15 @@ def _load(session: Session) -> _Loaded:
             sex=patient.sex,
         ),
         hospital_id=_tenant(patient.id),
+        ended=ended,
     )
+
+
+def _turn_to(session: Session, patient: Patient, relation: str) -> None:
+    """From now on the conversation is about this patient; in place, since the turn under way holds the same session."""
+    Conversation.objects.filter(id=session.id).update(patient=patient)
+    session.patient_id, session.patient_name, session.relation = patient.id, patient.name, relation
+    session.lexicon = _lexicon(patient.id)
 
 
 def _tenant(patient_id: UUID) -> str:
@@ -181,6 +182,10 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
     started = time.perf_counter()
     memory = DialogueMemory.from_dict(loaded.memory.get("dialogue", {}))
     memory.rate = session.rate  # she may have set it on the page
+    if loaded.ended:
+        memory.forget_person()
+        yield SwitchPatient(str(session.patient_id), session.patient_name)
+        yield Say(f"{loaded.ended}的授权已经结束,现在为您自己办理。")
     asked = conversation.Turn(
         session_id=str(session.id),
         turn_id=turn_id,
@@ -190,7 +195,7 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
         action=action,
         now=timezone.localtime(),
         memory=memory,
-        visits=VisitDesk(session.resident_id, session.patient_id, session.id),
+        visits=VisitDesk(session.resident_id, session.patient_id, session.id, session.sign_in),
         hospital_id=loaded.hospital_id,
         short=session.short,
     )
@@ -244,14 +249,7 @@ def adjusted(session: Session, event: Event) -> Session:
     if isinstance(event, SwitchPatient):
         patient = visits.may_act_for(session.resident_id, event.patient_id)
         link = FamilyLink.objects.get(resident_id=session.resident_id, patient=patient)
-        Conversation.objects.filter(id=session.id).update(patient=patient)
-        return replace(
-            session,
-            patient_id=patient.id,
-            patient_name=patient.name,
-            relation=str(FamilyLink.Relation(link.relation).label),
-            lexicon=_lexicon(patient.id),
-        )
+        _turn_to(session, patient, str(link.get_relation_display()))
     if isinstance(event, Adjust) and event.setting == "rate":
         return set_rate(session, event.value)
     return session
@@ -269,7 +267,7 @@ def rate_turn(session: Session, number: int, value: int) -> None:
 def visit_frame(resident_id: UUID, patient_id: UUID, visit_id: UUID) -> dict[str, Any] | None:
     """What the page refreshes when a visit changed; None when it is about somebody else's visit than the one shown."""
     visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=resident_id).first()
-    if visit is None or visit.patient_id != patient_id:
+    if visit is None or visit.patient_id != patient_id or not visits.acts_for(resident_id, patient_id):
         return None
     return visits.shown(visit)
 
@@ -290,7 +288,13 @@ def due_prompts(session: Session) -> list[Event]:
     now = timezone.now()
     quiet = prompts.in_quiet_hours(resident, now)
 
+    @cache
+    def hers(patient_id: UUID) -> bool:
+        return visits.acts_for(session.resident_id, patient_id)
+
     def allowed(row: VisitPrompt) -> bool:
+        if not hers(row.visit.patient_id):
+            return False
         return not quiet or not prompts.waits_for_morning(
             row.visit, visits.journey_of(row.visit), row.name, row.part_id, resident.quiet_until, now
         )
@@ -345,9 +349,7 @@ def _label(session: Session) -> list[Event]:
 
 def _offered_places(session: Session) -> list[Event]:
     """The places that the waiting list holds for whom this conversation is about, each told of once."""
-    try:
-        visits.may_act_for(session.resident_id, session.patient_id)
-    except NotAllowed:
+    if not visits.acts_for(session.resident_id, session.patient_id):
         return []
     said: list[Event] = []
     for offer in waiting.claim_offers(subject=session.patient_id):

@@ -47,7 +47,12 @@ CardKind = Literal[
     "follow_up",  # {"due_on","department","instruction"}
     "emergency",  # {"title","call":"120","do":[...],"do_not":[...],"nearest":[{"hospital","phone","distance_text"}],"kind"}
     "answer",  # {"title","passages":[{"id","title","text","source"}]}
-    "people",  # {"people":[{"patient_id","name","relation","current"}]}
+    "people",  # {"people":[{"patient_id","name","relation","current","mine","consent_id"}], "agents":[{"consent_id","name","relation","until","holds"}]}
+    "person_form",  # {"patient_id": "" for a new one,"version","relation","name","document","id_number","phone" (masked),"held_until","then": action}
+    "invitation",  # {"code","relation","expires_at"}
+    "consent",  # {"code","name","relation","consent_until","card_complete"}
+    "sign_ins",  # {"sign_ins":[{"session","app","since","current"}]}
+    "waiting",  # {"waiting":[{"entry_id","hospital","department","practitioner","first_day","last_day","place","offered"}]}
     "looks",  # {"looks":[{"at","by","who","what","why"}], "more"}
     "human",  # {"phone","hours","queue_position"}
     "journey",  # {"steps":[{"name","state":"done|now|next","text"}]}

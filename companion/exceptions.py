@@ -7,9 +7,13 @@ CompanionError
 ├── Unavailable         the database is away or full
 ├── NotAllowed          acting for somebody without consent
 ├── NotFound            a visit, bill, report that is not hers or not there
-└── NotNow              allowed in another state of the visit
+├── NotNow              allowed in another state of the visit
+├── Outdated            it was changed since it was read (If-Match)
+└── InvalidCard         a real-name card on which something is wrong; ``errors`` says what, field by field
 """
 
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -72,3 +76,31 @@ class NotNow(CompanionError):
     code = "not_now"
     status_code = 409
     detail = "现在还不能办这一步。"
+
+
+class Outdated(CompanionError):
+    code = "outdated"
+    status_code = 412
+    detail = "这张卡刚刚在别处改过了,请重新打开再改。"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """``pointer``: the field, "/id_number"; ``detail``: what to do, in her language, without what she sent."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class InvalidCard(CompanionError):
+    code = "invalid_card"
+    status_code = 400
+    detail = "有几处还要改一改,请看每一栏下面的提示。"
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        super().__init__()
+        self.errors = tuple(errors)
+
+    def as_dicts(self) -> list[dict[str, str]]:
+        return [asdict(error) for error in self.errors]

@@ -4,19 +4,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from companion.exceptions import NotAllowed
+from companion import people
 from companion.models import FamilyLink
-from companion.visits import may_act_for
+from companion.visits import acts_for
 from hospitals import audit
-from hospitals.models import Hospital
+from hospitals.models import AuditEvent, Hospital
 
 MOST = 100
-_BY = {"resident": "您", "hospital": "医院", "commission": "卫生健康委工作人员", "service": "本服务"}
+_BY = {
+    "resident": "您",
+    "unknown": "您或您的家人",
+    "hospital": "医院",
+    "commission": "卫生健康委工作人员",
+    "service": "本服务",
+}
 _DID = {
     "appointment.book": "预约",
     "appointment.cancel": "取消预约",
     "appointment.check_in": "取号",
     "appointment.pay": "缴费",
+    "report.read": "看了报告",
+    "medicine.read": "看了用药",
+    "waiting.join": "登记候补",
+    "waiting.leave": "退出候补",
+    "card.create": "填写了实名信息",
+    "card.change": "修改了实名信息",
+    "card.remove": "移除了实名信息",
+    "consent.ask": "请求替家人办理",
+    "consent.give": "同意由家人代办",
+    "consent.decline": "拒绝由家人代办",
+    "consent.renew": "续了一年的代办授权",
+    "consent.withdraw": "结束了代办授权",
     "staff.look": "查看了记录",
     "erased": "删除了信息",
 }
@@ -24,16 +42,21 @@ _DID = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """``by``: resident | hospital | commission | service; accounts and people of theirs are not named."""
+    """``by``: resident (she herself) | family | unknown (she or her family; from before it was kept apart) | hospital |
+    commission | service; accounts and people of theirs are not named. ``relation``: of family, in words, where it is known.
+    """
 
     at: datetime
     by: str
     hospital: str
     action: str
     why: str
+    relation: str = ""
 
 
 def who(look: Look) -> str:
+    if look.by == "family":
+        return f"您的家人({look.relation})" if look.relation else "您的家人"
     return f"{look.hospital}" if look.by == "hospital" and look.hospital else _BY.get(look.by, _BY["service"])
 
 
@@ -45,16 +68,37 @@ def what(look: Look) -> str:
 
 def about_her(resident_id: UUID) -> list[Look]:
     """Newest first: hers, and of each person whose consent holds now."""
-    subjects = {resident_id}
-    for link in FamilyLink.objects.filter(resident_id=resident_id):
-        try:
-            subjects.add(may_act_for(resident_id, link.patient_id).id)
-        except NotAllowed:
-            continue
+    links = FamilyLink.objects.filter(resident_id=resident_id)
+    subjects = {resident_id} | {link.patient_id for link in links if acts_for(resident_id, link.patient_id)}
     rows = [row for subject in subjects for row in audit.about(subject, limit=MOST)]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:MOST]
     names = dict(Hospital.objects.filter(id__in={row.hospital_id for row in rows}).values_list("id", "name"))
+    family = _family(resident_id)
     return [
-        Look(row.at, row.actor_kind, names.get(row.hospital_id, "") if row.hospital_id else "", row.action, row.why)
+        Look(
+            row.at,
+            _by(row, resident_id),
+            names.get(row.hospital_id, "") if row.hospital_id else "",
+            row.action,
+            row.why,
+            family.get(row.actor, "") if row.actor_kind == "resident" else "",
+        )
         for row in rows
     ]
+
+
+def _by(row: AuditEvent, resident_id: UUID) -> str:
+    if row.actor_kind != "resident":
+        return row.actor_kind
+    return {str(resident_id): "resident", "": "unknown"}.get(row.actor, "family")
+
+
+def _family(resident_id: UUID) -> dict[str, str]:
+    """What each resident who acts or acted with her, or she for him, is to her, in words; by UUID."""
+    theirs = FamilyLink.objects.filter(patient__keeper_id=resident_id).exclude(resident_id=resident_id)
+    found = {str(link.resident_id): people.from_the_other_side(link.relation) for link in theirs}
+    hers = FamilyLink.objects.filter(resident_id=resident_id).exclude(patient__keeper_id=resident_id)
+    return found | {
+        str(keeper): str(FamilyLink.Relation(relation).label)
+        for keeper, relation in hers.values_list("patient__keeper_id", "relation")
+    }

@@ -72,6 +72,7 @@ class OpenPage(BoundedSocket):
         resident = self.claims.resident_id
         session = await in_thread(dialogue.open_session, resident, conversation, open_since=open_since)
         self.generation = await sessions.interrupt(str(session.id))
+        session.sign_in = self.claims.session_id
         self.session = session
         return session
 

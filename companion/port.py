@@ -3,21 +3,21 @@
 Whatever the hospital's side refuses becomes a CompanionError whose detail can be said to the resident.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import booked, cards, journey, looks, prompts, reminders, visits
-from companion.background import in_thread
-from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow, Unavailable
+from companion import booked, cards, journey, looks, people, prompts, reminders, visits
+from companion.asking import asking
+from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
 from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
+from companion.people_desk import PeopleDesk
 from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
@@ -37,15 +37,13 @@ from companion.visit_port import (
     RouteStepView,
     RouteView,
     SlotOffer,
-    SlotTaken,
     VisitView,
 )
 from companion.wording import NEXT
-from hospitals import exceptions as hospital_errors
+from hospitals import audit
 from hospitals.connectors.base import PatientCard, Reason, Reference
 from hospitals.services import booking, directory, maps, waiting
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 BOOKING_DAYS = 14
@@ -56,31 +54,12 @@ def _views(kind: type[T], data: list[dict[str, Any]]) -> tuple[T, ...]:
     return TypeAdapter(tuple[kind, ...]).validate_python(data)  # type: ignore[valid-type]
 
 
-async def asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run it off the loop; the hospital side's errors become ours, with words for her."""
-    try:
-        return await in_thread(work, *args, **kwargs)
-    except hospital_errors.SlotTaken as error:
-        raise SlotTaken from error
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable from error
-    except hospital_errors.HospitalsError as error:
-        raised = CompanionError(error.detail, code=error.code)
-        raised.status_code, raised.retryable = error.status_code, error.retryable
-        raise raised from error
-
-
-class VisitDesk:
+class VisitDesk(PeopleDesk):
     """One resident's ``companion.visit_port.VisitPort``, for one patient, within one conversation."""
-
-    def __init__(self, resident_id: UUID, patient_id: UUID, conversation_id: UUID) -> None:
-        self.resident_id = resident_id
-        self.patient_id = patient_id
-        self.conversation_id = conversation_id
 
     def for_patient(self, patient_id: str) -> "VisitDesk":
         try:
-            return VisitDesk(self.resident_id, UUID(patient_id), self.conversation_id)
+            return VisitDesk(self.resident_id, UUID(patient_id), self.conversation_id, self.sign_in)
         except ValueError as error:
             raise NotAllowed from error
 
@@ -164,7 +143,7 @@ class VisitDesk:
             slot_id=wanted, patient=_card(patient), subject=patient.id, idempotency_key=f"{self.resident_id}:{key}"
         )
         with transaction.atomic():
-            made = booking.book(wish)
+            made = booking.book(wish, actor=self.actor)
             slot = made.place
             if slot is None:  # asked again with the same key
                 return self._visit(visits.visit_for(self.resident_id, made.appointment_id))
@@ -189,7 +168,12 @@ class VisitDesk:
             with transaction.atomic():
                 visit = visits.visit_for(self.resident_id, visit_id)
                 visits.require(visits.journey_of(visit), *journey.BEFORE_CHECK_IN)
-                booking.cancel(appointment_id=visit.id, reason=reason, idempotency_key=f"cancel:{visit.id}:{key}")
+                booking.cancel(
+                    appointment_id=visit.id,
+                    reason=reason,
+                    idempotency_key=f"cancel:{visit.id}:{key}",
+                    actor=self.actor,
+                )
                 visits.own_event(visit.id, OwnEvent.CANCELLED, Reason(text=reason or "您取消了预约"))
             visit.refresh_from_db()
             return self._visit(visit)
@@ -239,7 +223,7 @@ class VisitDesk:
             visit, now = self._mine(visit_id)
             if now.queue is None:
                 visits.require(now, *journey.BEFORE_CHECK_IN)
-                booking.check_in(appointment_id=visit.id, idempotency_key=f"check-in:{visit.id}")
+                booking.check_in(appointment_id=visit.id, idempotency_key=f"check-in:{visit.id}", actor=self.actor)
                 now = visits.journey_of(visit)
             return self._queue(visit, now)
 
@@ -271,6 +255,7 @@ class VisitDesk:
                         invoice_id=invoice_id,
                         receipt=f"sandbox-{visit.id.hex[:8]}-{invoice_id}"[:64],
                         idempotency_key=f"pay:{visit.id}:{invoice_id}",
+                        actor=self.actor,
                     )
                     visits.own_event(
                         visit.id, OwnEvent.PAYMENT_SENT, Reference(invoice_id), key=f"own.payment_sent:{invoice_id}"
@@ -286,7 +271,30 @@ class VisitDesk:
         )
 
     async def reports(self, visit_id: str) -> tuple[ReportView, ...]:
-        return await asking(lambda: _views(ReportView, cards.reports(*self._mine(visit_id))["reports"]))
+        def work() -> tuple[ReportView, ...]:
+            visit, now = self._mine(visit_id)
+            found = _views(ReportView, cards.reports(visit, now)["reports"])
+            if found:
+                self._looked(visit, "report.read")
+            return found
+
+        return await asking(work)
+
+    def _looked(self, visit: Visit, action: str) -> None:
+        """Somebody of the family reads what is the patient's: on record once a visit, kind and day."""
+        if FamilyLink.objects.filter(
+            resident_id=self.resident_id, patient_id=visit.patient_id, relation=FamilyLink.Relation.SELF
+        ).exists():
+            return
+        audit.record_once(
+            action,
+            since=timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0),
+            actor=self.actor,
+            hospital_id=visit.hospital_id,
+            entity="visit",
+            entity_id=visit.id,
+            subject=visit.patient_id,
+        )
 
     async def report_read(self, *, visit_id: str, report_id: str) -> None:
         def work() -> None:
@@ -298,6 +306,8 @@ class VisitDesk:
     async def medicines(self, visit_id: str) -> MedicinesView:
         def work() -> MedicinesView:
             visit, now = self._mine(visit_id)
+            if now.prescriptions:
+                self._looked(visit, "medicine.read")
             pending = [p.prescription for p in now.prescriptions if p.state == "issued"]
             return TypeAdapter(MedicinesView).validate_python(
                 cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}
@@ -411,6 +421,8 @@ class VisitDesk:
                     current=link.patient_id == self.patient_id,
                     age_years=cards.age_of(link.patient),
                     sex=link.patient.sex,
+                    mine=link.patient.keeper_id == self.resident_id,
+                    consent_id=None if link.patient.keeper_id == self.resident_id else link.id,
                 )
                 for link in links.order_by("id")
                 if link.consented_at and (link.expires_at is None or link.expires_at > now)
@@ -454,14 +466,14 @@ class VisitDesk:
 
 def _card(patient: Patient) -> PatientCard:
     """The real-name card a hospital asks for. Raises ``NotNow`` while it is not filled."""
-    if not (patient.id_number and patient.phone and patient.birth_date):
-        raise NotNow("挂号要实名。请先在家人信息里填好姓名、证件号和手机号。", code="card_incomplete")
+    if not people.complete(patient):
+        raise NotNow("挂号要实名。请先填好姓名、证件号和手机号。", code="card_incomplete")
     return PatientCard(
         name=patient.name,
         id_number=patient.id_number,
         phone=patient.phone,
         birth_date=date.fromisoformat(patient.birth_date),
-        sex=patient.sex,
+        sex=patient.sex or "unknown",
     )
 
 

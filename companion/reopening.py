@@ -14,14 +14,13 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import structlog
-from django.db.models import Q
 from django.utils import timezone
 from redis import RedisError
 
 from companion import fanout, visits
 from companion.background import in_thread
 from companion.dialogue import RESUME_WITHIN, SEEN_AGAIN_AFTER
-from companion.models import Conversation, FamilyLink, ResidentSession
+from companion.models import Conversation, ResidentSession
 from companion.signin import Claims
 from hospitals.services import waiting
 
@@ -72,12 +71,7 @@ def unchanged(asked: Sequence[Shown]) -> list[bool]:
             id__in=[a.conversation_id for a in asked], turns_count__gt=0, last_seen_at__gt=now - RESUME_WITHIN
         ).values_list("id", "resident_id", "patient_id", "last_seen_at")
     }
-    holds = Q(withdrawn_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now))
-    acting = set(
-        FamilyLink.objects.filter(holds, resident_id__in=residents, patient_id__in=patients)
-        .exclude(~Q(relation=FamilyLink.Relation.SELF), consented_at=None)
-        .values_list("resident_id", "patient_id")
-    )
+    acting = visits.acting(residents, patients)
     standing = visits.standing(patients)
     to_say = visits.with_prompts(residents)
     offered = waiting.offered(patients)

@@ -11,13 +11,14 @@ from django.conf import settings
 from django.core import signing
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from redis import RedisError
 
 from companion import fanout
-from companion.exceptions import NotSignedIn
+from companion.exceptions import NotFound, NotSignedIn
 from companion.identity.base import Identity
-from companion.models import ExternalIdentity, Reminder, Resident, ResidentSession
+from companion.models import ExternalIdentity, FamilyLink, Invitation, Reminder, Resident, ResidentSession
 from hospitals import vault
 from hospitals.compiled import Compiled
 
@@ -61,7 +62,9 @@ def open_session(identity: Identity) -> tuple[str, SignedIn]:
         if not created:  # two first sign-ins at once: the other one's resident stands
             resident.delete()
     expires = timezone.now() + timedelta(seconds=settings.RESIDENT_TOKEN_TTL_S)
-    session = ResidentSession.objects.create(resident_id=found.resident_id, expires_at=expires)
+    session = ResidentSession.objects.create(
+        resident_id=found.resident_id, provider=identity.provider, expires_at=expires
+    )
     token = signing.dumps({"s": session.id.hex, "r": found.resident_id.hex}, salt=SALT, compress=False)
     return token, SignedIn(found.resident_id, session.id, expires)
 
@@ -106,6 +109,41 @@ def revoke(session_id: UUID) -> None:
         transaction.on_commit(partial(_close_pages, session.resident_id, session_id))
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """A sign-in of hers that still holds. ``app``: the super-app's provider name; ``current``: the one that asks."""
+
+    id: UUID
+    app: str
+    since: datetime
+    expires_at: datetime
+    current: bool
+
+
+def open_ones(resident_id: UUID, *, current: UUID | None = None) -> list[OpenSignIn]:
+    """Where she is signed in, newest first."""
+    rows = ResidentSession.objects.filter(resident_id=resident_id, revoked_at=None, expires_at__gt=timezone.now())
+    return [
+        OpenSignIn(row.id, row.provider, row.created_at, row.expires_at, row.id == current)
+        for row in rows.order_by("-created_at", "id")
+    ]
+
+
+def end_one(resident_id: UUID, session_id: UUID) -> None:
+    """End a sign-in of hers, on this phone or another. Raises ``NotFound``."""
+    if not ResidentSession.objects.filter(id=session_id, resident_id=resident_id, revoked_at=None).exists():
+        raise NotFound("没有找到这次登录,可能已经退出了。")
+    revoke(session_id)
+
+
+def end_others(resident_id: UUID, *, current: UUID) -> int:
+    """End all of hers but the one that asks. Returns how many."""
+    others = [found.id for found in open_ones(resident_id) if found.id != current]
+    for session_id in others:
+        revoke(session_id)
+    return len(others)
+
+
 def _close_pages(resident_id: UUID, session_id: UUID | None) -> None:
     """Her open pages hear that this sign-in has ended; None: every one of hers."""
     try:
@@ -118,8 +156,11 @@ def _close_pages(resident_id: UUID, session_id: UUID | None) -> None:
 def forget(resident_id: UUID) -> None:
     """She was erased: her sessions end at once, no super-app leads to her any more, and nothing is brought up to her.
 
-    Who comes again with the same super-app is somebody new.
+    Nobody acts with her card any more, nor she with anybody's. Who comes again with the same super-app is somebody new.
     """
+    hers = Q(resident_id=resident_id) | Q(patient__keeper_id=resident_id)
+    FamilyLink.objects.filter(hers, withdrawn_at=None).update(withdrawn_at=timezone.now())
+    Invitation.objects.filter(resident_id=resident_id).delete()
     ResidentSession.objects.filter(resident_id=resident_id, revoked_at=None).update(revoked_at=timezone.now())
     ExternalIdentity.objects.filter(resident_id=resident_id).delete()
     Reminder.objects.filter(visit__resident_id=resident_id, sent_at=None).delete()

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from companion import api
+from companion import api, api_people
 
 admin.autodiscover()
 
@@ -15,6 +15,16 @@ urlpatterns = [
     path("api/session/", api.SessionView.as_view(), name="session"),
     path("api/session/ticket/", api.TicketView.as_view(), name="session-ticket"),
     path("api/session/looks/", api.LooksView.as_view(), name="session-looks"),
+    path("api/session/sign-ins/", api.SignInsView.as_view(), name="sign-ins"),
+    path("api/session/sign-ins/<uuid:session>/", api.SignInView.as_view(), name="sign-in"),
+    path("api/session/people/", api_people.PeopleView.as_view(), name="people"),
+    path("api/session/people/<uuid:patient>/", api_people.PersonView.as_view(), name="person"),
+    path("api/session/people/invitations/", api_people.InvitationsView.as_view(), name="invitations"),
+    path("api/session/people/invitations/<str:code>/", api_people.InvitationView.as_view(), name="invitation"),
+    path("api/session/people/invitations/<str:code>/accept/", api_people.AcceptView.as_view(), name="accept"),
+    path("api/session/people/invitations/<str:code>/decline/", api_people.DeclineView.as_view(), name="decline"),
+    path("api/session/people/consents/<int:consent>/", api_people.ConsentView.as_view(), name="consent"),
+    path("api/session/people/consents/<int:consent>/renew/", api_people.RenewView.as_view(), name="consent-renew"),
     path("api/avatar/", include("avatar.urls")),
     path("api/hospitals/", include("hospitals.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),

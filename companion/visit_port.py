@@ -10,10 +10,11 @@ others they say the ``detail``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any, Literal, Protocol
 
 from companion.exceptions import CompanionError
+from companion.people_port import PeoplePort
 
 
 class SlotTaken(CompanionError):
@@ -260,6 +261,8 @@ class PersonView:
     current: bool = False
     age_years: int | None = None
     sex: str = ""
+    mine: bool = True  # the card is kept in this account
+    consent_id: int | None = None  # of an adult who agreed
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +270,7 @@ class LookView:
     """Somebody looked at her data or changed them. ``who`` and ``what`` in words; accounts and people are not named."""
 
     at: datetime
-    by: str  # resident | hospital | commission | service
+    by: str  # resident | family | unknown | hospital | commission | service
     who: str
     what: str
     why: str = ""
@@ -306,7 +309,7 @@ class JourneyStepView:
     text: str = ""
 
 
-class VisitPort(Protocol):
+class VisitPort(PeoplePort, Protocol):
     """The visits of one resident, seen for one patient. ``key`` makes a command happen once; the turn's id serves.
 
     Every method may raise a ``CompanionError`` whose ``detail`` can be said to the resident.
@@ -420,11 +423,13 @@ class VisitPort(Protocol):
 
 
 def as_card(value: Any) -> Any:
-    """The value as JSON: dataclasses become dicts, tuples lists, datetimes ISO strings with their offset."""
+    """The value as JSON: dataclasses become dicts, tuples lists, dates and datetimes ISO strings, these with their offset."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_card(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {key: as_card(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 from pydantic import TypeAdapter
 from redis import RedisError
@@ -121,7 +121,11 @@ def _record(news: Sequence[_News]) -> list[_News]:
     stand = [(visit, journey.fold(happened(row) for row in stored[visit_id])) for visit_id, visit in changed.items()]
     to_say = _project(stand)
     told: list[tuple[UUID, dict[str, Any]]] = []
+    # a consent may have run out since it was booked
+    acts = acting({visit.resident_id for visit, _now in stand}, {visit.patient_id for visit, _now in stand})
     for visit, now in stand:
+        if (visit.resident_id, visit.patient_id) not in acts:
+            continue
         shown_as = frame(visit, now, len(stored[visit.id]))
         about = {"patient": str(visit.patient_id), "number": shown_as["number"], "say": visit.id in to_say}
         told.append((visit.resident_id, {"visit": str(visit.id), **about, "frame": shown_as}))
@@ -256,11 +260,8 @@ def on_hospital_events(events: Sequence[HospitalEvent]) -> None:
 def on_place_offered(offer: PlaceOffered) -> None:
     """The waiting list reached a patient: the open pages of everybody who may act for her look what there is to say."""
     for link in FamilyLink.objects.filter(patient_id=offer.subject):
-        try:
-            may_act_for(link.resident_id, offer.subject)
-        except NotAllowed:
-            continue
-        notify(link.resident_id, offer.entry_id)
+        if acts_for(link.resident_id, offer.subject):
+            notify(link.resident_id, offer.entry_id)
     log.info("place_offered", hospital=str(offer.hospital_id))
 
 
@@ -275,7 +276,42 @@ def own_event(
         return journey_of(visit)
 
 
+@transaction.atomic
+def hand_over(patient: Patient, *, from_resident: UUID) -> None:
+    """Whoever booked them may not act for this patient any more: her visits that are not over are her own to hear of.
+
+    What belongs to them is sealed anew under the key of the card's keeper.
+    """
+    open_states = [state.value for state in journey.OPEN]
+    for visit in Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=open_states):
+        events = list(visit.events.all())
+        # opened under the old key; saving seals under the new one
+        visit.snapshot, visit.resident_id = visit.snapshot, patient.keeper_id
+        visit.save()
+        for event in events:
+            event.data, event.resident_id = event.data, patient.keeper_id
+            event.save()
+        transaction.on_commit(partial(notify, patient.keeper_id, visit.id))
+
+
 # --- reading ----------------------------------------------------------------------------------------------
+
+
+def acts_for(resident_id: UUID, patient_id: UUID | str) -> bool:
+    """Whether ``may_act_for`` would give the patient."""
+    try:
+        may_act_for(resident_id, patient_id)
+    except NotAllowed:
+        return False
+    return True
+
+
+def acting(residents: Iterable[UUID], patients: Iterable[UUID]) -> set[tuple[UUID, UUID]]:
+    """Of many at once the pairs (resident, patient) for which ``acts_for`` is true."""
+    holds = Q(withdrawn_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    links = FamilyLink.objects.filter(holds, resident_id__in=residents, patient_id__in=patients)
+    agreed = links.exclude(~Q(relation=FamilyLink.Relation.SELF), consented_at=None)
+    return set(agreed.values_list("resident_id", "patient_id"))
 
 
 def may_act_for(resident_id: UUID, patient_id: UUID | str) -> Patient:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -26,7 +26,8 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """``kind``: resident | hospital | commission | service; ``name``: an account's or credential's name, never a person's."""
+    """``kind``: resident | hospital | commission | service; ``name``: an account's or credential's name, a resident's UUID,
+    never a person's name."""
 
     kind: str
     name: str = ""
@@ -110,6 +111,23 @@ def record(
     with compiled.in_one_go():
         _next.save(row)
         compiled.execute(_MOVE_END, row.number, row.digest, chain)
+
+
+def record_once(
+    action: str, *, since: datetime, actor: Actor, hospital_id: UUID, entity: str, entity_id: object, subject: UUID
+) -> bool:
+    """``record``, unless the same has been put down since then. Returns whether it was put down now."""
+    same = AuditEvent.objects.filter(
+        subject=subject, action=action, actor=actor.name, entity_id=str(entity_id)[:64], at__gte=since
+    )
+    if same.exists():  # most often: without the chain's lock
+        return False
+    with transaction.atomic():
+        _locked(str(hospital_id))
+        if same.exists():
+            return False
+        record(action, actor=actor, hospital_id=hospital_id, entity=entity, entity_id=entity_id, subject=subject)
+    return True
 
 
 def verify(key: str) -> Iterator[Break]:

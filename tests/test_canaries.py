@@ -29,6 +29,7 @@ from hospitals.connectors import codec, push
 from hospitals.connectors.base import Command, EventType
 from hospitals.models import HospitalCredential, InboxEvent, OutboxCommand
 from hospitals.services import connecting, limits, outbox
+from tests.companion.people import Person, id_number
 from tests.embedded import ON_SERVICES
 from tests.hospitals.clinics import NOW, Clinic, a_clinic
 from tests.hospitals.joining import V1, joined
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CANARIES = {
     "name": "金丝雀林小棠",
     "id number": "990101196101150028",
+    "card number": id_number("19610115", "002"),
     "phone": "13900007788",
     "symptom": "金丝雀右侧头疼三天",
 }
@@ -241,6 +243,29 @@ def test_every_address_of_a_hospital_that_is_signed_in(
     assert {name: found for name, answer in problems.items() if (found := found_in(answer.content.decode()))} == {}
     assert found_in(logs.getvalue()) == []
     assert found_in(repr(sent)) == []
+
+
+def test_a_resident_s_real_name_card_and_her_family_s(logs: io.StringIO, sent: list[tuple[str, Any]]) -> None:
+    """Filled, refused, changed, removed, and asked for: by every address of hers, also where it does not belong."""
+    said = {"name": CANARIES["name"], "phone": CANARIES["phone"], "id_number": CANARIES["card number"]}
+    mine, child = Person("c1", filled=False), {"relation": "child", "guardian": True}
+    born = {"document": "passport", "birth_date": "2020-01-02"}
+    answers = [
+        mine.call("post", "people/", said | {"relation": "self"}),
+        mine.call("post", "people/", {**said, **child, **born, "id_number": CANARIES["phone"]}),
+        mine.call("post", "people/", {**said, "id_number": CANARIES["id number"], **child}),
+        mine.call("post", "people/", {"relation": ALL, "name": ALL, "id_number": ALL, "phone": ALL, ALL: ALL}),
+        mine.call("patch", f"people/{mine.patient.id}/", said | {"version": 2}),
+        mine.call("patch", f"people/{mine.patient.id}/", {"phone": CANARIES["symptom"], "version": 3}),
+        mine.call("post", "people/invitations/", {"relation": CANARIES["name"]}),
+        mine.call("get", f"people/invitations/{CANARIES['phone']}/"),
+        mine.call("get", "people/"),
+        mine.call("delete", f"people/{mine.patient.id}/"),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 400, 400, 200, 400, 400, 404, 200, 204]
+    told = "".join(answer.content.decode() for answer in answers)
+    assert found_in(told) == ["name"]  # her own name comes back to her; no number does
+    nobody_told(logs, sent)
 
 
 def test_every_list_of_the_commission_s_pages(logs: io.StringIO, sent: list[tuple[str, Any]]) -> None:

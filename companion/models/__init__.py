@@ -2,7 +2,7 @@
 reviewers make of it (quality), and what staff sign in with (staff)."""
 
 from companion.models.conversation import Conversation, HumanRequest, Incident, Turn
-from companion.models.people import ExternalIdentity, FamilyLink, Patient, Resident, ResidentSession
+from companion.models.people import ExternalIdentity, FamilyLink, Invitation, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
 from companion.models.staff import StaffFactor
 from companion.models.visit import Reminder, Visit, VisitEvent, VisitPrompt
@@ -13,6 +13,7 @@ __all__ = [
     "FamilyLink",
     "HumanRequest",
     "Incident",
+    "Invitation",
     "Patient",
     "Reminder",
     "Resident",

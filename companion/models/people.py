@@ -50,17 +50,28 @@ class ResidentSession(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="sessions")
+    provider = models.CharField(max_length=20, blank=True)  # the kind of app, as ExternalIdentity has it
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
 
 class Patient(models.Model):
-    """A real-name card: the resident herself or somebody she acts for. Encrypted under the key of its keeper."""
+    """A real-name card: the resident herself or a child of hers. Encrypted under the key of its keeper.
+
+    An adult keeps her own card and others act for her with it; so one person is one card in one account.
+    """
 
     class Sex(models.TextChoices):
         MALE = "male", "男"
         FEMALE = "female", "女"
+        UNKNOWN = "", "未知"
+
+    class Document(models.TextChoices):
+        ID_CARD = "id_card", "居民身份证"
+        PASSPORT = "passport", "护照"
+        HK_MACAU_TAIWAN = "hk_macau_taiwan_permit", "港澳台居民通行证或居住证"
+        FOREIGN_RESIDENT = "foreign_resident_permit", "外国人永久居留身份证"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     keeper = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="kept_patients")
@@ -68,10 +79,20 @@ class Patient(models.Model):
     id_number = EncryptedTextField(owner=("resident", "keeper_id"))
     phone = EncryptedTextField(owner=("resident", "keeper_id"))
     birth_date = EncryptedTextField(owner=("resident", "keeper_id"))  # ISO date
-    sex = models.CharField(max_length=6, choices=Sex.choices)
+    sex = models.CharField(max_length=6, choices=Sex.choices, blank=True)
+    document = models.CharField(max_length=24, choices=Document.choices, default=Document.ID_CARD)
+    id_number_index = models.CharField(max_length=64, blank=True, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["keeper", "id_number_index"],
+                condition=~models.Q(id_number_index=""),
+                name="a_person_once_an_account",
+            )
+        ]
         verbose_name = "就诊人"
         verbose_name_plural = "就诊人"
 
@@ -94,6 +115,7 @@ class FamilyLink(models.Model):
     resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="family")
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="links")
     relation = models.CharField(max_length=12, choices=Relation.choices)
+    guardian = models.BooleanField(default=False)  # a minor's: declared, not agreed to; ends when she comes of age
     consented_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -102,3 +124,27 @@ class FamilyLink(models.Model):
         constraints = [models.UniqueConstraint(fields=["resident", "patient"], name="family_link_once")]
         verbose_name = "家人授权"
         verbose_name_plural = "家人授权"
+
+
+class Invitation(models.Model):
+    """A resident asks an adult to let her act for her. Whoever was handed the code answers it in an account of her own.
+
+    Only a keyed hash of the code is kept.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open", "等待回复"
+        ACCEPTED = "accepted", "已同意"
+        DECLINED = "declined", "已拒绝"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="invitations")
+    relation = models.CharField(max_length=12, choices=FamilyLink.Relation.choices)
+    code_index = models.CharField(max_length=64, unique=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = "家人邀请"
+        verbose_name_plural = "家人邀请"

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from companion.events import Event, Option, Say, ShowCard
-from companion.skills import phrases
+from companion.exceptions import CompanionError
+from companion.skills import family, phrases, waiting_list
 from companion.skills.scene import Contract, Scene
 from companion.understanding import When
 from companion.visit_port import OfferQuery, SlotOffer, SlotTaken, VisitView, Window, as_card
@@ -17,7 +18,7 @@ CONTRACT = Contract(
     expects=("offer", "confirm_book", "department", "confirm_double"),
     needs=("department", "slot"),
     asks={"department": "您哪里不舒服?或者告诉我想挂哪个科。", "slot": "您想约哪一家?"},
-    does=("hospitals", "practitioners", "offers", "offer", "book", "upcoming", "next_step"),
+    does=("hospitals", "practitioners", "offers", "offer", "book", "hold", "card", "lines", "upcoming", "next_step"),
     says="names one concrete slot before booking it, shows the others, and says so when it was taken meanwhile",
 )
 SHOWN = 6
@@ -108,8 +109,20 @@ async def without_card(scene: Scene) -> AsyncIterator[Event]:
     """She speaks for somebody whose card is not here: booking needs the real name."""
     other = scene.other
     yield Say(f"挂号要实名。我这里还没有您{other.word if other else '家人'}的信息。")
-    yield Say("请先在「家人」里添加并得到同意,或者我帮您转人工。")
-    yield scene.ask("next", (Option("转人工", "转人工"), Option("给我自己挂", "给我自己挂号")))
+    async for event in family.begin(scene, other, (Option("给我自己挂", "给我自己挂号"), Option("转人工", "转人工"))):
+        yield event
+
+
+async def card_first(scene: Scene, slot: SlotOffer) -> AsyncIterator[Event]:
+    """Booking needs her real name: the place is kept while she fills in her card, and booking goes on by itself."""
+    card = await scene.port.card()
+    if not card.mine:
+        yield Say(f"{card.name}的实名信息不全,要由{card.name}本人在自己的手机上填好。")
+        return
+    until = await scene.port.hold(slot.slot_id)
+    kept = f"这个号给您留到{phrases.clock(until, scene.now)}。" if until else ""
+    yield Say(f"挂号要实名。请填一下这张卡,填好就接着约。{kept}")
+    yield family.form(card, then={"kind": "book", "slot_id": slot.slot_id}, held_until=until)
 
 
 async def find(scene: Scene, when: When | None, *, hospital_id: str | None = None) -> tuple[SlotOffer, ...]:
@@ -208,12 +221,18 @@ async def widened(scene: Scene, when: When | None) -> AsyncIterator[Event]:
             memory.offers = as_card(found)
             yield slots_card(scene, found, wider)
             yield Say(f"最近的是{phrases.offer(found[0], scene.now)}。要约这个吗?")
-            options = (Option("好,就约这个", "好"), Option("换一个", "换一个"))
+            options = (Option("好,就约这个", "好"), Option("换一个", "换一个"), *await waiting_list.offers(scene, when))
             yield scene.ask("confirm_book", options, slot_id=found[0].slot_id)
             return
     if memory.practitioner and await scene.port.practitioners(memory.practitioner) == ():
         yield Say("我也没有查到这位医生。")
+    waits = await waiting_list.offers(scene, when)
     memory.practitioner = ""
+    if waits:
+        yield Say("号都约满了。要候补吗?有人退号就给您留着,我马上告诉您。")
+        options = (*waits, Option("换个科室", "不用了"), Option("转人工", "转人工"))
+        yield scene.ask("wait", options, line=waits[0].action)
+        return
     yield Say("两周内都没有放号。您可以换个科室,或者让人工帮您看看。")
     yield scene.ask("department", (Option("转人工", "转人工"), Option("换个科室", "换个科室")))
 
@@ -249,6 +268,12 @@ async def book(scene: Scene, slot: SlotOffer, *, sure: bool = False) -> AsyncIte
     except SlotTaken:
         scene.expecting = {**scene.expecting, "slot_id": slot.slot_id}
         async for event in taken(scene):
+            yield event
+        return
+    except CompanionError as error:
+        if error.code != "card_incomplete":
+            raise
+        async for event in card_first(scene, slot):
             yield event
         return
     scene.memory.forget_booking()

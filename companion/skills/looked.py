@@ -18,7 +18,7 @@ SHOWN = 30
 
 async def run(scene: Scene) -> AsyncIterator[Event]:
     looks = await scene.port.looks()
-    others = [look for look in looks if look.by != "resident"]
+    others = [look for look in looks if look.by not in ("resident", "unknown")]
     if not looks:
         yield Say("到现在为止,没有人看过或改过您的信息。")
         return

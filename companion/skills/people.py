@@ -14,7 +14,7 @@ CONTRACT = Contract(
     expects=("person",),
     needs=("person",),
     asks={"person": "您要为谁办?"},
-    does=("people", "next_step"),
+    does=("people", "agents", "next_step"),
     says="whom everything is about from now on; never somebody without consent",
 )
 _CHILDREN = frozenset(
@@ -34,7 +34,7 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
     if len(chosen) != 1:
         if scene.understood.person and not chosen and not scene.action:
             yield Say(f"我这里还没有您{scene.understood.person.word}的信息。要先添加这位家人,并得到同意。")
-        yield ShowCard("people", {"people": as_card(people)})
+        yield await people_card(scene)
         yield Say(CONTRACT.asks["person"])
         options = tuple(
             Option(f"{p.name}({p.relation})", "", {"kind": "switch_patient", "patient_id": p.patient_id})
@@ -52,6 +52,12 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
     visit = await scene.port.current()
     async for event in scene.next_events(visit.visit_id if visit else None):
         yield event
+
+
+async def people_card(scene: Scene) -> ShowCard:
+    """For whom she may act, and who may act for her."""
+    people, agents = await scene.port.people(), await scene.port.agents()
+    return ShowCard("people", {"people": as_card(people), "agents": as_card(agents)})
 
 
 def match(person: Person | None, people: tuple[PersonView, ...]) -> tuple[PersonView, ...]:

@@ -8,6 +8,7 @@ from companion.skills import (
     check_in,
     emergency,
     examination,
+    family,
     follow_up,
     health,
     human,
@@ -21,8 +22,10 @@ from companion.skills import (
     reminding,
     report,
     route,
+    signed_in,
     talk,
     triage,
+    waiting_list,
 )
 from companion.skills.scene import Contract
 
@@ -43,7 +46,10 @@ ALL: tuple[ModuleType, ...] = (
     next_step,
     health,
     people,
+    family,
     looked,
+    signed_in,
+    waiting_list,
     human,
     manner,
     talk,

@@ -206,7 +206,7 @@ class PatientCard:
     id_number: str
     phone: str
     birth_date: date
-    sex: str  # "male" | "female"
+    sex: str  # "male" | "female" | "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,104 @@ def leave(*, hospital_id: UUID, entry_id: UUID, subject: UUID, now: datetime | N
         WaitingEntry.objects.filter(id=entry_id, state__in=IN_LINE).update(state=State.LEFT)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where somebody can wait: a department, or one practitioner of it, whose places of the days looked at are all gone."""
+
+    department_id: UUID
+    hospital: str
+    department: str
+    practitioner_id: UUID | None = None
+    practitioner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """Somebody who waits. ``place``: 1 is the next; ``offered``: a place is held for her now."""
+
+    entry_id: UUID
+    hospital_id: UUID
+    hospital: str
+    department: str
+    practitioner: str
+    first_day: date
+    last_day: date
+    place: int
+    offered: bool
+
+
+def lines(
+    *,
+    departments: tuple[str, ...],
+    start: datetime,
+    end: datetime,
+    hospital_id: UUID | None = None,
+    practitioner_name: str = "",
+    near_city: str = "",
+    limit: int = 3,
+) -> list[Line]:
+    """Departments of these standard names with places between two instants of which none is free; ``near_city`` first."""
+    slots = Slot.objects.filter(
+        start__gte=start, start__lt=end, stopped=False, department__withdrawn_at=None, department__bookable=True
+    ).filter(hospital__state=Hospital.State.LIVE)
+    if departments:
+        slots = slots.filter(department__standard_name__in=departments)
+    if hospital_id:
+        slots = slots.filter(hospital_id=hospital_id)
+    by = ["department_id", "hospital__name", "department__standard_name", "hospital__city"]
+    if practitioner_name:
+        slots = slots.filter(practitioner__name__startswith=practitioner_name)
+        by += ["practitioner_id", "practitioner__name"]
+    full = slots.order_by().values(*by).annotate(most=models.Max("free")).filter(most=0)
+    found = sorted(full, key=lambda row: (row["hospital__city"] != near_city, row["hospital__name"]))
+    return [
+        Line(
+            row["department_id"],
+            row["hospital__name"],
+            row["department__standard_name"],
+            row.get("practitioner_id"),
+            row.get("practitioner__name", ""),
+        )
+        for row in found[:limit]
+    ]
+
+
+def waiting_for(*, subject: UUID, now: datetime | None = None) -> list[InLine]:
+    """Where she waits, and how many are before her who could take the same places."""
+    today = timezone.localtime(now).date()
+    with tenancy.service("the lines of one person"):
+        rows = in_line().filter(subject=subject, last_day__gte=today)
+        rows = rows.select_related("department", "department__hospital", "practitioner").order_by("created_at", "id")
+        return [
+            InLine(
+                entry_id=row.id,
+                hospital_id=row.hospital_id,
+                hospital=row.department.hospital.name,
+                department=row.department.standard_name,
+                practitioner=row.practitioner.name if row.practitioner else "",
+                first_day=row.first_day,
+                last_day=row.last_day,
+                place=_before(row) + 1,
+                offered=row.state == State.OFFERED,
+            )
+            for row in rows
+        ]
+
+
+def _before(row: WaitingEntry) -> int:
+    earlier = Q(created_at__lt=row.created_at) | Q(created_at=row.created_at, id__lt=row.id)
+    line = WaitingEntry.objects.filter(
+        earlier,
+        department_id=row.department_id,
+        state=State.WAITING,
+        first_day__lte=row.last_day,
+        last_day__gte=row.first_day,
+    )
+    if row.practitioner_id:
+        line = line.filter(Q(practitioner=None) | Q(practitioner_id=row.practitioner_id))
+    return line.count()
+
+
 # --- places that come free ----------------------------------------------------------------------------------
 
 

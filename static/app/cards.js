@@ -2,12 +2,8 @@
 
 import { el, when, yuan } from './dom.js';
 import { drawFloor } from './floorplan.js';
-
-const button = (label, onclick, kind = '') => el('button', { type: 'button', class: `action ${kind}`, onclick }, label);
-const actions = (...children) => el('div', { class: 'actions' }, ...children);
-const row = (name, value) => (value ? el('div', { class: 'row' }, el('span', {}, name), el('span', { class: 'value' }, value)) : null);
-const note = (text) => (text ? el('p', { class: 'note' }, text) : null);
-const list = (items) => (items?.length ? el('ul', {}, items.map((item) => el('li', {}, item))) : null);
+import { actions, button, list, note, row } from './parts.js';
+import { PEOPLE_CARDS } from './people.js';
 
 const STATUS = {
   booked: '已预约', reminded: '已预约', arrived: '已到院', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
@@ -181,13 +177,7 @@ const RENDER = {
     ];
   },
 
-  people({ people }, { act }) {
-    return [
-      el('h2', {}, '为谁办理?'),
-      people.map((p) => button(`${p.name}(${p.relation})${p.current ? ' ✓' : ''}`, () => act({ kind: 'switch_patient', patient_id: p.patient_id }), p.current ? '' : 'quiet')),
-      actions(button('谁看过我的信息', () => act({ kind: 'who_looked' }), 'quiet')),
-    ];
-  },
+  ...PEOPLE_CARDS,
 
   looks({ looks, more }) {
     return [

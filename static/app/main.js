@@ -13,6 +13,9 @@ const { words } = config;
 const $ = (id) => document.getElementById(id);
 const known = { conversation: localStorage.getItem('conversation') };
 const captions = new Captions($('caption'));
+// A link from her family ends in #invite=…: a browser keeps that to itself, and it leaves the address at once.
+const invited = /^#invite=([2-9A-Z-]{12,16})$/.exec(location.hash)?.[1];
+if (invited) history.replaceState(null, '', location.pathname + location.search);
 let player;
 let shownCard = null; // {kind, data}: a visit's own changes refresh the card that is on the screen
 let speechRate = 1;
@@ -67,15 +70,55 @@ function hush() {
   connection.send({ type: 'interrupt' }, { keep: false });
 }
 
-function confirm(question, yes, then) {
+function confirm(question, yes, then, no = words.keep) {
   const dialog = $('people');
   const close = () => dialog.close();
   dialog.replaceChildren(
     el('p', {}, question),
     el('button', { type: 'button', class: 'action danger', onclick: () => { close(); then(); } }, yes),
-    el('button', { type: 'button', class: 'action quiet', onclick: close }, words.keep),
+    el('button', { type: 'button', class: 'action quiet', onclick: close }, no),
   );
   dialog.showModal();
+}
+
+// A real-name card is saved; null, or what is wrong with it. What waits for it (`then`) goes on.
+async function save(form, given) {
+  const kept = form.patient_id;
+  const answer = await call(kept ? 'PATCH' : 'POST', kept ? `${kept}/` : '', kept ? { ...given, version: form.version } : given);
+  if (answer.problem) return answer.problem;
+  if (showing?.patient === answer.body.patient_id) $('person-name').textContent = answer.body.name;
+  act(form.then ?? (kept ? { kind: 'card_saved' } : { kind: 'switch_patient', patient_id: answer.body.patient_id }));
+  return null;
+}
+
+async function remove(patient) {
+  const { problem } = await call('DELETE', `${patient}/`);
+  if (problem) captions.show(problem.detail || words.not_saved);
+  else act({ kind: 'switch_patient' });
+}
+
+async function call(method, path, body) {
+  try {
+    const answer = await fetch(config.peopleUrl + path, {
+      method,
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${await signIn(config)}` },
+      body: body && JSON.stringify(body),
+    });
+    if (answer.status === 401) network('expired');
+    const said = answer.status === 204 ? null : await answer.json();
+    return answer.ok ? { body: said } : { problem: said };
+  } catch {
+    return { problem: {} };
+  }
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    captions.show(words.copied);
+  } catch {
+    captions.show(words.not_copied);
+  }
 }
 
 $('say').addEventListener('submit', (event) => {
@@ -120,7 +163,10 @@ const ON = {
     $('sources').hidden = !f.sources.length;
   },
   ask(f) { options(f.options); },
-  card(f) { card(f.kind, f.data); },
+  card(f) {
+    // what comes by itself does not take away a form she is filling in
+    if (shownCard?.kind !== 'person_form' || unanswered.size) card(f.kind, f.data);
+  },
   patient(f) {
     $('person-name').textContent = f.name;
     showing = { patient: f.patient_id, visit: null };
@@ -156,7 +202,7 @@ function card(kind, data, { keepPlace = false } = {}) {
   shownCard = { kind, data };
   place.className = `card ${kind}`;
   place.dataset.kind = kind;
-  place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm }));
+  place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm, save, remove, copy }));
   place.hidden = !place.childNodes.length;
   document.querySelector('.stage').classList.toggle('small', !place.hidden);
   if (!keepPlace) document.querySelector('main').scrollTo({ top: 0, behavior: 'smooth' });
@@ -198,6 +244,7 @@ player = await makePlayer({
 });
 window.companion = { player, connection }; // looked at by the browser tests
 connection.open();
+if (invited) act({ kind: 'invitation', code: invited });
 // A phone that slept or changed networks does not tell: the line is tried when she looks again, and each minute.
 setInterval(() => connection.check(), 60000);
 window.addEventListener('online', () => connection.check());

@@ -1,11 +1,12 @@
 """A visit port in memory that behaves as the real one: slots sell out, numbers move, bills are paid once."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from companion.exceptions import CompanionError, NotNow
+from companion.exceptions import CompanionError, NotFound, NotNow
+from companion.people_port import AgentView, AskedView, CardView, InLineView, InvitationView, LineView, SignInView
 from companion.reminders import times_of_day
 from companion.visit_port import (
     EmergencyPlaceView,
@@ -84,6 +85,12 @@ class World:
     calls: list[str] = field(default_factory=list)
     slow_hospital: bool = False
     late: bool = False
+    incomplete: set[str] = field(default_factory=set)  # patients whose card is not filled in
+    agents: list[AgentView] = field(default_factory=list)
+    asked: dict[str, AskedView] = field(default_factory=dict)
+    sign_ins: list[SignInView] = field(default_factory=list)
+    waiting: list[InLineView] = field(default_factory=list)
+    people: list[PersonView] = field(default_factory=lambda: list(PEOPLE))
 
     def __post_init__(self) -> None:
         if not self.slots:
@@ -194,6 +201,8 @@ class Desk:
         self.world.calls.append("book")
         if key in self.world.done:
             return self.world.done[key]
+        if self.patient_id in self.world.incomplete:
+            raise NotNow("挂号要实名。", code="card_incomplete")
         slot = self.world.slots[slot_id]
         if slot.free < 1:
             raise SlotTaken
@@ -356,7 +365,90 @@ class Desk:
 
     async def people(self):
         self.world.calls.append("people")
-        return tuple(replace(p, current=p.patient_id == self.patient_id) for p in PEOPLE)
+        return tuple(replace(p, current=p.patient_id == self.patient_id) for p in self.world.people)
+
+    async def card(self):
+        self.world.calls.append("card")
+        person = next(p for p in self.world.people if p.patient_id == self.patient_id)
+        relation = {"本人": "self", "爱人": "spouse"}.get(person.relation, "other")
+        complete = self.patient_id not in self.world.incomplete
+        return CardView(self.patient_id, person.name, relation, complete, person.mine, 1)
+
+    async def agents(self):
+        self.world.calls.append("agents")
+        return tuple(self.world.agents)
+
+    async def invite(self, relation):
+        self.world.calls.append("invite")
+        return InvitationView("ABCD-EFGH-JKMN", relation, self.world.now + timedelta(hours=72))
+
+    async def invitation(self, code):
+        self.world.calls.append("invitation")
+        if code not in self.world.asked:
+            raise NotFound("这个邀请码不对。")
+        return self.world.asked[code]
+
+    async def answer_invitation(self, code, *, accept):
+        self.world.calls.append("answer_invitation")
+        asked = self.world.asked.pop(code)
+        if accept:
+            self.world.agents.append(AgentView(7, asked.name, asked.relation, asked.consent_until))
+        return self.world.agents[-1] if accept else None
+
+    async def withdraw_consent(self, consent_id):
+        self.world.calls.append("withdraw_consent")
+        self.world.agents = [a for a in self.world.agents if a.consent_id != consent_id]
+        self.world.people = [p for p in self.world.people if p.consent_id != consent_id]
+
+    async def renew_consent(self, consent_id):
+        self.world.calls.append("renew_consent")
+        return self.world.now + timedelta(days=365)
+
+    async def sign_ins(self):
+        self.world.calls.append("sign_ins")
+        return tuple(self.world.sign_ins)
+
+    async def end_sign_in(self, session):
+        self.world.calls.append("end_sign_in")
+        self.world.sign_ins = [one for one in self.world.sign_ins if one.session != session]
+
+    async def end_other_sign_ins(self):
+        self.world.calls.append("end_other_sign_ins")
+        before = len(self.world.sign_ins)
+        self.world.sign_ins = [one for one in self.world.sign_ins if one.current]
+        return before - len(self.world.sign_ins)
+
+    async def lines(self, *, departments, start, end, hospital_id="", practitioner=""):
+        self.world.calls.append("lines")
+        full: dict[tuple[str, str], int] = {}
+        for s in self.world.slots.values():
+            if s.department in departments and hospital_id in ("", s.hospital_id) and start <= s.start < end:
+                key = (s.hospital, s.department)
+                full[key] = max(full.get(key, 0), s.free)
+        return tuple(
+            LineView(f"{hospital}/{department}", hospital, department, start.date(), end.date())
+            for (hospital, department), most in full.items()
+            if most == 0
+        )
+
+    async def wait(self, line):
+        self.world.calls.append("wait")
+        days = [date.fromisoformat(line[name]) for name in ("first_day", "last_day")]
+        made = InLineView(f"w{len(self.world.waiting) + 1}", line["hospital"], line["department"], *days, place=3)
+        self.world.waiting.append(made)
+        return made
+
+    async def waiting(self):
+        self.world.calls.append("waiting")
+        return tuple(self.world.waiting)
+
+    async def leave_line(self, entry_id):
+        self.world.calls.append("leave_line")
+        self.world.waiting = [one for one in self.world.waiting if one.entry_id != entry_id]
+
+    async def hold(self, slot_id):
+        self.world.calls.append("hold")
+        return self.world.now + timedelta(minutes=10)
 
     async def looks(self):
         self.world.calls.append("looks")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from companion import dialogue, prompts, tasks, visits
 from companion.events import Ask, Event, Say, ShowCard
 from companion.journey import TRANSITIONS, OwnEvent, VisitState
-from companion.models import Conversation, Patient, Visit, VisitPrompt
+from companion.models import Conversation, FamilyLink, Patient, Visit, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals.connectors.base import (
     DiagnosticReport,
@@ -96,9 +96,11 @@ def session(resident):
 
 @pytest.fixture()
 def relative(resident) -> Patient:
-    return Patient.objects.create(
+    made = Patient.objects.create(
         keeper=resident, name="周国平", id_number="", phone="", birth_date="1958-01-01", sex="male"
     )
+    FamilyLink.objects.create(resident=resident, patient=made, relation="spouse", consented_at=timezone.now())
+    return made
 
 
 @pytest.fixture()

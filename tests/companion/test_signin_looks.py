@@ -1,19 +1,25 @@
 """A resident reads who looked at her and at those who agreed that she acts for them; nobody else does."""
 
+from collections.abc import Callable
+
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from companion import looks as looked
 from companion import signin
 from companion.identity.base import Identity
 from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, TurnReview, Visit
+from companion.port import VisitDesk
 from hospitals import audit, vault
 from hospitals.audit import Actor
+from hospitals.connectors.base import DiagnosticReport, EventType, MedicationRequest, Observation, Prescription
 from hospitals.models import Hospital
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def token_of(resident: Resident, open_id: str) -> str:
@@ -75,6 +81,44 @@ def test_family_s_only_while_the_consent_holds(client: Client, resident: Residen
     link.withdrawn_at = timezone.now()
     link.save()
     assert looks(client, token) == []
+
+
+def test_her_own_deeds_her_family_s_and_those_from_before_are_told_apart(
+    client: Client, resident: Resident, patient: Patient
+) -> None:
+    other = Resident.objects.create(name="周岚")
+    FamilyLink.objects.create(resident=other, patient=patient, relation="mother", consented_at=timezone.now())
+    hospital = Hospital.objects.create(code="h1", name="甲医院", city="岚州市")
+    for name in ("", str(resident.id), str(other.id)):
+        audit.record("appointment.book", actor=Actor("resident", name), hospital_id=hospital.id, subject=patient.id)
+    expected = [("family", "子女"), ("resident", ""), ("unknown", "")]
+    found = looks(client, token_of(resident, "hers"))
+    assert [(look["by"], look["relation"]) for look in found] == expected
+    said = [looked.who(look) for look in looked.about_her(resident.id)]
+    assert said == ["您的家人(子女)", "您", "您或您的家人"]
+    assert [looked.who(look) for look in looked.about_her(other.id)] == ["您", "您的家人(母亲)", "您或您的家人"]
+    assert str(other.id) not in str(found)
+
+
+@pytest.mark.parametrize("whose", ["family", "herself"])
+def test_family_s_reading_is_on_record_once_a_day_and_her_own_is_not(
+    resident: Resident, patient: Patient, visit: Visit, happens: Callable[..., None], whose: str
+) -> None:
+    report = DiagnosticReport("r", "泪膜检查报告", timezone.now(), (Observation("B", "泪膜", "4", "秒"),))
+    happens(EventType.REPORT_ISSUED, report)
+    happens(
+        EventType.PRESCRIPTION_ISSUED, Prescription("x", (MedicationRequest("m", "滴眼液", "每次1滴"),), "p", "药房")
+    )
+    reader = resident
+    if whose == "family":
+        reader = Resident.objects.create(name="周岚")
+        FamilyLink.objects.create(resident=reader, patient=patient, relation="mother", consented_at=timezone.now())
+    desk = VisitDesk(reader.id, patient.id, reader.id)
+    for _time in range(2):
+        assert async_to_sync(desk.reports)(str(visit.id)) and async_to_sync(desk.medicines)(str(visit.id)).medicines
+    found = [(look.action, looked.who(look)) for look in looked.about_her(resident.id)]
+    who = "您的家人(子女)"
+    assert sorted(found) == ([("medicine.read", who), ("report.read", who)] if whose == "family" else [])
 
 
 def test_nobody_else(client: Client) -> None:

@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from companion import roles, signin
+from companion import people, roles, signin
 from companion.identity.base import Identity
-from companion.models import FamilyLink, Patient, Resident
+from companion.models import Resident
 from hospitals import seed
 
 DATA = settings.BASE_DIR / "companion" / "data" / "demo" / "residents.yaml"
@@ -42,20 +42,13 @@ class Command(BaseCommand):
         resident.name, resident.phone = entry["people"][0]["name"], entry["people"][0]["phone"]
         resident.save()
         for person in entry["people"]:
-            patient = Patient.objects.create(
-                keeper=resident,
-                name=person["name"],
-                id_number=person["id_number"],
-                phone=person["phone"],
-                birth_date=self._birth_date(person).isoformat(),
-                sex=person["sex"],
-            )
-            FamilyLink.objects.create(
-                resident=resident,
-                patient=patient,
-                relation=person["relation"],
-                consented_at=timezone.now(),
-                expires_at=None if person["relation"] == "self" else timezone.now() + timedelta(days=365),
+            values = {name: person[name] for name in ("name", "id_number", "phone", "sex")}
+            year = None if person["relation"] == "self" else timezone.now() + timedelta(days=365)
+            people.keep(
+                resident,
+                values | {"birth_date": self._birth_date(person).isoformat()},
+                person["relation"],
+                expires_at=year,
             )
 
     @staticmethod
