@@ -50,13 +50,13 @@ def test_a_code_is_read_as_it_was_written(settings: LazySettings) -> None:
 def test_no_length_makes_a_code_that_cannot_be_read(length: int) -> None:
     said = ("https://health.example.org/?door=" + "river.D-1-101-" * 8)[:length]
     dark = qr.modules(said)
-    assert read(dark) == said and len(dark) <= 41 + 2 * door_codes.QUIET
+    assert read(dark) == said and len(dark) <= 41 + 2 * qr.QUIET
 
 
 def test_it_stands_on_white() -> None:
     dark = qr.modules("https://health.example.org/?door=river.GATE")
-    assert not dark[: door_codes.QUIET].any() and not dark[:, -door_codes.QUIET :].any()
-    assert dark[door_codes.QUIET, door_codes.QUIET] and dark.shape[0] == dark.shape[1]
+    assert not dark[: qr.QUIET].any() and not dark[:, -door_codes.QUIET :].any()
+    assert dark[qr.QUIET, door_codes.QUIET] and dark.shape[0] == dark.shape[1]
 
 
 def test_what_is_too_long_is_refused_rather_than_printed() -> None:

@@ -182,5 +182,5 @@ def test_a_batch_costs_a_handful_of_statements(django_assert_max_num_queries: An
             rows[-1].save()
     DataKey.objects.update(created_at=NOON - timedelta(days=1))  # younger ones are asked for each time
     vault.forget()
-    with django_assert_max_num_queries(16 + len(many)):  # what a visit comes to is a statement of its own
+    with django_assert_max_num_queries(17 + len(many)):  # what a visit comes to is a statement of its own
         assert batches.handle(clinic.hospital.id, [row.id for row in rows]) == 12
