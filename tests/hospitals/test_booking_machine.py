@@ -16,7 +16,8 @@ from hospitals import tenancy
 from hospitals.connectors.base import EventType
 from hospitals.exceptions import AlreadyBooked, BookingBarred, Conflict, NotFound, SlotClosed, SlotTaken
 from hospitals.models import Appointment, Schedule, Slot, SlotHold, WaitingEntry
-from hospitals.services import booking, waiting
+from hospitals.services import booking, places, upsert, waiting
+from hospitals.services.rows import SlotRow, parse
 from tests.hospitals.clinics import HELD, MORNING, NOW, TOMORROW, Clinic, a_clinic
 
 PEOPLE = [UUID(int=n) for n in range(1, 7)]
@@ -36,6 +37,7 @@ class Booking(RuleBasedStateMachine):
         self.quiet.start()
         self.now: datetime = NOW
         self.count = 0
+        self.counted_otherwise: set[UUID] = set()  # slots of which the hospital told other numbers than ours
 
     def teardown(self) -> None:
         self.quiet.stop()
@@ -145,6 +147,28 @@ class Booking(RuleBasedStateMachine):
         with tenancy.scope(self.clinic.hospital.id):
             booking.stop(schedule_id=self.slots[where].schedule_id)
 
+    @rule(where=slots, stale=st.one_of(st.none(), st.integers(0, 3)))
+    def the_hospital_uploads(self, where: int, stale: int | None) -> None:
+        """``stale``: a number from whenever; None: what it knows now, which is all that it has confirmed."""
+        slot = self.slots[where]
+        with tenancy.scope(slot.hospital_id):
+            mine = Appointment.objects.filter(slot=slot).exclude(state=Appointment.State.PENDING)
+            known = mine.filter(state__in=KEEPS_ITS_PLACE).count()
+            free = slot.capacity - known if stale is None else min(stale, slot.capacity)
+            row = {"schedule": slot.schedule.identifier, "start": slot.start, "end": slot.end}
+            row |= {"capacity": slot.capacity, "free": free}
+            (outcome,) = upsert.write(
+                hospital_id=slot.hospital_id,
+                kind="slots",
+                rows=[(slot.identifier, parse(SlotRow, row))],
+                now=self.now,
+            )
+        assert outcome.fault is None
+        if stale is None:
+            self.counted_otherwise.discard(slot.id)
+        else:
+            self.counted_otherwise.add(slot.id)
+
     @rule()
     def the_worker_runs(self) -> None:
         self.clinic.settle()
@@ -156,14 +180,19 @@ class Booking(RuleBasedStateMachine):
         self.clinic.settle()
         schedule_id = self.slots[where].schedule_id
         Schedule.objects.filter(id=schedule_id).update(stopped_at=None)
-        Slot.objects.filter(schedule_id=schedule_id).update(stopped=False)
+        places.settle(Slot.objects.filter(schedule_id=schedule_id))
 
     # --- what is always true ------------------------------------------------------------------------------------
     @invariant()
     def every_place_is_free_held_or_sold(self) -> None:
         for slot in Slot.objects.all():
             free, held, sold = self.balance()[slot.id]
-            assert free >= 0 and free + held + sold == slot.capacity
+            assert free >= 0 and free + held + sold <= slot.capacity
+            assert free + held + sold == slot.capacity or slot.id in self.counted_otherwise
+
+    @invariant()
+    def a_stopped_half_day_sells_nothing(self) -> None:
+        assert not Slot.objects.filter(schedule__stopped_at__isnull=False, stopped=False).exists()
 
     @invariant()
     def nobody_has_a_half_day_twice(self) -> None:

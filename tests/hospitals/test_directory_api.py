@@ -181,9 +181,12 @@ class TestSlots:
     def test_a_stopped_clinic_stops_its_slots_and_back(self, river: Joined) -> None:
         path = "/directory/schedules/S1/"
         river.call("PATCH", path, {"stopped": True})
-        assert river.get("/directory/slots/T1/").json()["stopped"] is True
+        slot = river.get("/directory/slots/T1/").json()
+        assert (slot["stopped"], slot["on_sale"]) == (False, False)
+        assert self.slot(river).json()["on_sale"] is False  # written again as it is, it stays off sale
         river.call("PATCH", path, {"stopped": False})
-        assert river.get("/directory/slots/T1/").json()["stopped"] is False
+        slot = river.get("/directory/slots/T1/").json()
+        assert (slot["stopped"], slot["on_sale"]) == (False, True)
 
     def test_a_fee_for_all_coming_slots_of_a_practitioner(self, river: Joined) -> None:
         path = "/directory/practitioners/P1/fee/"
