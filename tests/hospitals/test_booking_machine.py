@@ -44,8 +44,8 @@ class Booking(RuleBasedStateMachine):
         transaction.set_rollback(True)
         self.block.__exit__(None, None, None)
 
-    @initialize()
-    def a_hospital(self) -> None:
+    @initialize(sold=st.sets(slots))
+    def a_hospital(self, sold: set[int]) -> None:
         self.clinic: Clinic = a_clinic(hold_min=10, no_show_limit=2, cancel_until_min=0)
         first, second = self.clinic.schedule(), self.clinic.schedule(TOMORROW + timedelta(days=1))
         self.slots = [
@@ -53,6 +53,8 @@ class Booking(RuleBasedStateMachine):
             self.clinic.slot(of=first, capacity=CAPACITIES[1], start=MORNING + timedelta(hours=1)),
             self.clinic.slot(of=second, capacity=CAPACITIES[2], start=MORNING + timedelta(days=1)),
         ]
+        for where in sorted(sold):  # confirmed long ago
+            self.books(where, where, confirmed=True)
 
     def appointments(self) -> list[Appointment]:
         with tenancy.scope(self.clinic.hospital.id):
@@ -65,14 +67,14 @@ class Booking(RuleBasedStateMachine):
         return {row.id: (row.free, held[row.id], sold[row.id]) for row in Slot.objects.all()}
 
     # --- what residents do ------------------------------------------------------------------------------------
-    @rule(who=people, where=slots)
-    def books(self, who: int, where: int) -> None:
+    @rule(who=people, where=slots, confirmed=st.booleans())
+    def books(self, who: int, where: int, confirmed: bool) -> None:
         slot = self.slots[where]
         free, _held, _sold = self.balance()[slot.id]
         hers = waiting.holds(hospital_id=slot.hospital_id, slot_id=slot.id, subject=PEOPLE[who], now=self.now)
         self.count += 1
         try:
-            self.clinic.book(slot, PEOPLE[who], number=who, key=f"k{self.count}", now=self.now)
+            made = self.clinic.book(slot, PEOPLE[who], number=who, key=f"k{self.count}", now=self.now)
         except SlotTaken:
             assert not free and not hers
         except SlotClosed:
@@ -82,6 +84,8 @@ class Booking(RuleBasedStateMachine):
             assert any(row.subject == PEOPLE[who] for row in self.appointments())
         else:
             assert free or hers
+            if confirmed:
+                self.clinic.tells(EventType.APPOINTMENT_BOOKED, made.appointment_id)
 
     @rule(who=people, where=slots)
     def holds(self, who: int, where: int) -> None:
@@ -212,7 +216,7 @@ def test_no_place_is_lost_and_none_sold_twice() -> None:
     run_state_machine_as_test(
         Booking,
         settings=settings(
-            max_examples=30,
+            max_examples=40,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
