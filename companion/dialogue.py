@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, conversation, pace, prompts, reminders, visits
+from avatar.renderers import installed
+from companion import cards, conversation, journey, pace, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -36,7 +37,10 @@ SELF = {FamilyLink.Relation.SELF: "本人"}
 
 @dataclass(slots=True)
 class Session:
-    """What the socket keeps in hand. ``id`` is the conversation's and the avatar's."""
+    """What the socket keeps in hand. ``id`` is the conversation's and the avatar's.
+
+    ``avatar``, ``voice`` and ``lexicon``: those of the hospital whose visit is under way, else the province's.
+    """
 
     id: UUID
     resident_id: UUID
@@ -48,6 +52,7 @@ class Session:
     turns: int
     resumed: bool
     elder: bool = False
+    voice: str = ""
     lexicon: tuple[tuple[str, str], ...] = ()
     recent_turns: list[str] = field(default_factory=list)
 
@@ -84,12 +89,11 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
         patient_id=patient.id,
         patient_name=patient.name,
         relation=relation,
-        avatar=row.avatar,
         rate=resident.speech_rate,
         turns=row.turns_count,
         resumed=resumed and row.turns_count > 0,
         elder=(cards.age_of(_own_card(resident)) or 0) >= ELDER_YEARS,
-        lexicon=_lexicon(patient.id),
+        **_speaker(row, patient.id),
         recent_turns=list(row.memory.get("turn_ids", [])),
     )
 
@@ -119,10 +123,16 @@ def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     return link.patient, str(FamilyLink.Relation(link.relation).label)
 
 
-def _lexicon(patient_id: UUID) -> tuple[tuple[str, str], ...]:
-    """The pronunciations of the hospital whose visit is under way."""
+def _speaker(row: Conversation, patient_id: UUID) -> dict[str, Any]:
+    """Who speaks: the hospital's own avatar and voice while a visit is under way there, as far as they are installed here."""
     visit = visits.current(patient_id)
-    return directory.lexicon(hospital_id=visit.hospital_id) if visit else ()
+    if visit is None:
+        return {"avatar": row.avatar}
+    lexicon = directory.lexicon(hospital_id=visit.hospital_id)
+    hospital = directory.hospital(hospital_id=visit.hospital_id)
+    if journey.VisitState(visit.state) not in journey.OPEN or not installed(hospital.avatar):
+        return {"avatar": row.avatar, "voice": "", "lexicon": lexicon}
+    return {"avatar": hospital.avatar, "voice": hospital.voice, "lexicon": lexicon}
 
 
 def opening_action(session: Session) -> dict[str, Any]:
@@ -244,13 +254,14 @@ def adjusted(session: Session, event: Event) -> Session:
     if isinstance(event, SwitchPatient):
         patient = visits.may_act_for(session.resident_id, event.patient_id)
         link = FamilyLink.objects.get(resident_id=session.resident_id, patient=patient)
+        row = Conversation.objects.get(id=session.id)
         Conversation.objects.filter(id=session.id).update(patient=patient)
         return replace(
             session,
             patient_id=patient.id,
             patient_name=patient.name,
             relation=str(FamilyLink.Relation(link.relation).label),
-            lexicon=_lexicon(patient.id),
+            **({"voice": "", "lexicon": ()} | _speaker(row, patient.id)),
         )
     if isinstance(event, Adjust) and event.setting == "rate":
         return set_rate(session, event.value)

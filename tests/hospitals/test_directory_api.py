@@ -399,6 +399,31 @@ class TestWholeThings:
         stale = river.call("PATCH", "/hospital/", {"hold_min": 6}, if_match='"old"')
         assert code_of(stale, 412) == "outdated"
 
+    def test_its_level_is_the_commission_s_word(self, river: Joined) -> None:
+        before = river.get("/hospital/").json()["level"]
+        assert river.call("PATCH", "/hospital/", {"level": "三级甲等"}).json()["level"] == before
+
+    def test_it_says_who_speaks_for_it(self, river: Joined) -> None:
+        answer = river.call("PATCH", "/hospital/", {"avatar": "river-nurse", "voice": "zh-CN-XiaoyiNeural"}).json()
+        assert (answer["avatar"], answer["voice"]) == ("river-nurse", "zh-CN-XiaoyiNeural")
+        found = directory.hospital(hospital_id=river.hospital_id)
+        assert (found.avatar, found.voice) == ("river-nurse", "zh-CN-XiaoyiNeural")
+        assert river.call("PATCH", "/hospital/", {"avatar": "../etc"}).status_code == 400
+
+    @pytest.mark.parametrize("nickname", ["hill医院", "山医", "hill"])
+    def test_a_nickname_means_one_hospital(self, river: Joined, nickname: str) -> None:
+        joined("hill").call("PATCH", "/hospital/", {"nicknames": ["山医"]})
+        answer = river.call("PATCH", "/hospital/", {"nicknames": ["江医", nickname]})
+        assert code_of(answer, 400) == "nickname_taken"
+        assert answer.json()["errors"][0]["pointer"] == "/nicknames/1"
+        mended = river.call("PATCH", "/hospital/", {"nicknames": ["江医", "river"]})
+        assert mended.json()["nicknames"] == ["江医", "river"]
+
+    @pytest.mark.parametrize("nicknames", [["江"], ["江" * 13], [f"江医{n}" for n in range(6)], ["江医", "江医"]])
+    def test_nicknames_are_few_and_short(self, river: Joined, nicknames: list[str]) -> None:
+        assert river.call("PATCH", "/hospital/", {"nicknames": nicknames}).status_code == 400
+        assert river.get("/hospital/").json()["nicknames"] == []
+
     def test_the_lexicon_is_replaced_as_a_whole(self, river: Joined) -> None:
         entries = [{"written": "岚州", "spoken": "lán zhōu"}]
         tag = river.put("/directory/lexicon/", {"entries": entries})["ETag"]
