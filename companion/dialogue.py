@@ -128,11 +128,10 @@ def _speaker(row: Conversation, patient_id: UUID) -> dict[str, Any]:
     visit = visits.current(patient_id)
     if visit is None:
         return {"avatar": row.avatar}
-    lexicon = directory.lexicon(hospital_id=visit.hospital_id)
-    hospital = directory.hospital(hospital_id=visit.hospital_id)
-    if journey.VisitState(visit.state) not in journey.OPEN or not installed(hospital.avatar):
-        return {"avatar": row.avatar, "voice": "", "lexicon": lexicon}
-    return {"avatar": hospital.avatar, "voice": hospital.voice, "lexicon": lexicon}
+    hers = directory.speaker(hospital_id=visit.hospital_id)
+    if journey.VisitState(visit.state) not in journey.OPEN or not installed(hers.avatar):
+        return {"avatar": row.avatar, "lexicon": hers.lexicon}
+    return {"avatar": hers.avatar, "voice": hers.voice, "lexicon": hers.lexicon}
 
 
 def opening_action(session: Session) -> dict[str, Any]:

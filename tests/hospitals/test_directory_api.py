@@ -406,7 +406,7 @@ class TestWholeThings:
     def test_it_says_who_speaks_for_it(self, river: Joined) -> None:
         answer = river.call("PATCH", "/hospital/", {"avatar": "river-nurse", "voice": "zh-CN-XiaoyiNeural"}).json()
         assert (answer["avatar"], answer["voice"]) == ("river-nurse", "zh-CN-XiaoyiNeural")
-        found = directory.hospital(hospital_id=river.hospital_id)
+        found = directory.speaker(hospital_id=river.hospital_id)
         assert (found.avatar, found.voice) == ("river-nurse", "zh-CN-XiaoyiNeural")
         assert river.call("PATCH", "/hospital/", {"avatar": "../etc"}).status_code == 400
 
@@ -428,7 +428,7 @@ class TestWholeThings:
         entries = [{"written": "岚州", "spoken": "lán zhōu"}]
         tag = river.put("/directory/lexicon/", {"entries": entries})["ETag"]
         assert river.get("/directory/lexicon/").json() == {"entries": entries}
-        assert directory.lexicon(hospital_id=river.hospital_id) == (("岚州", "lán zhōu"),)
+        assert directory.speaker(hospital_id=river.hospital_id).lexicon == (("岚州", "lán zhōu"),)
         assert river.put("/directory/lexicon/", {"entries": []}, if_match=tag).json() == {"entries": []}
 
     def test_a_map_with_faults_is_refused_with_all_of_them(self, river: Joined) -> None:
