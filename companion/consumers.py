@@ -104,6 +104,7 @@ class CompanionConsumer(OpenPage):
         self.claims = claims
         if self.no_hello is not None:
             self.no_hello.cancel()
+        self.worn = str(message.get("avatar") or self.worn)
         self.known_patches = array("I", (k for k in known if isinstance(k, int) and 0 <= k <= 0xFFFFFFFF))
         showing = reopening.shown(claims, message) if message.get("quietly") is True else None
         if showing is not None:
@@ -120,6 +121,8 @@ class CompanionConsumer(OpenPage):
         ready = await in_thread(dialogue.ready_frame, session)
         ready |= {"type": "ready", "generation": self.generation, "reconnect_within_ms": RECONNECT_WITHIN_MS}
         await self.frame(ready)
+        if ready["avatar"] != self.worn:
+            self.worn, self.known_patches = ready["avatar"], array("I")
         self.begin_to_speak(session)
         visit = ready["visit"]
         about = (UUID(visit["visit"]), visit["number"]) if visit else (None, 0)

@@ -18,7 +18,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, conversation, pace, people, prompts, reminders, visits
+from avatar.renderers import installed
+from companion import cards, conversation, journey, pace, people, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -36,7 +37,10 @@ ELDER_YEARS = 70
 
 @dataclass(slots=True)
 class Session:
-    """What the socket keeps in hand. ``id`` is the conversation's and the avatar's."""
+    """What the socket keeps in hand. ``id`` is the conversation's and the avatar's.
+
+    ``avatar``, ``voice`` and ``lexicon``: those of the hospital whose visit is under way, else the province's.
+    """
 
     id: UUID
     resident_id: UUID
@@ -48,6 +52,7 @@ class Session:
     turns: int
     resumed: bool
     elder: bool = False
+    voice: str = ""
     lexicon: tuple[tuple[str, str], ...] = ()
     recent_turns: list[str] = field(default_factory=list)
     sign_in: UUID | None = None  # of the page that opened it
@@ -85,12 +90,11 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
         patient_id=patient.id,
         patient_name=patient.name,
         relation=relation,
-        avatar=row.avatar,
         rate=resident.speech_rate,
         turns=row.turns_count,
         resumed=resumed and row.turns_count > 0,
         elder=(cards.age_of(people.own_card(resident)) or 0) >= ELDER_YEARS,
-        lexicon=_lexicon(patient.id),
+        **_speaker(row, patient.id),
         recent_turns=list(row.memory.get("turn_ids", [])),
     )
 
@@ -105,10 +109,15 @@ def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     return link.patient, str(link.get_relation_display())
 
 
-def _lexicon(patient_id: UUID) -> tuple[tuple[str, str], ...]:
-    """The pronunciations of the hospital whose visit is under way."""
+def _speaker(row: Conversation, patient_id: UUID) -> dict[str, Any]:
+    """Who speaks: the hospital's own avatar and voice while a visit is under way there, as far as they are installed here."""
     visit = visits.current(patient_id)
-    return directory.lexicon(hospital_id=visit.hospital_id) if visit else ()
+    if visit is None:
+        return {"avatar": row.avatar}
+    hers = directory.speaker(hospital_id=visit.hospital_id)
+    if journey.VisitState(visit.state) not in journey.OPEN or not installed(hers.avatar):
+        return {"avatar": row.avatar, "lexicon": hers.lexicon}
+    return {"avatar": hers.avatar, "voice": hers.voice, "lexicon": hers.lexicon}
 
 
 def opening_action(session: Session) -> dict[str, Any]:
@@ -167,7 +176,9 @@ def _turn_to(session: Session, patient: Patient, relation: str) -> None:
     """From now on the conversation is about this patient; in place, since the turn under way holds the same session."""
     Conversation.objects.filter(id=session.id).update(patient=patient)
     session.patient_id, session.patient_name, session.relation = patient.id, patient.name, relation
-    session.lexicon = _lexicon(patient.id)
+    speaker = _speaker(Conversation.objects.get(id=session.id), patient.id)
+    session.avatar, session.voice = speaker["avatar"], speaker.get("voice", "")
+    session.lexicon = speaker.get("lexicon", ())
 
 
 def _tenant(patient_id: UUID) -> str:

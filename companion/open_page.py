@@ -15,6 +15,7 @@ from uuid import UUID
 from avatar import sessions
 from avatar.exceptions import FeedReplaced
 from avatar.speech_text import clauses
+from avatar.streams import DEFAULT_AVATAR
 from companion import dialogue, reopening, signin
 from companion.background import in_thread
 from companion.bounded_socket import BoundedSocket
@@ -42,6 +43,7 @@ class OpenPage(BoundedSocket):
         self.pumping: asyncio.Task[None] | None = None
         self.active_at = time.monotonic()
         self.known_patches = array("I")
+        self.worn = DEFAULT_AVATAR  # the avatar that the page shows
         self.generation = 0
         self.index = 0  # of the next utterance within this generation
         self.turn: asyncio.Task[None] | None = None
@@ -93,6 +95,7 @@ class OpenPage(BoundedSocket):
             self.begin_to_speak(session)
             if self._about(session.patient_id):  # a consent has ended while it slept
                 await self.frame(to_frame(SwitchPatient(str(session.patient_id), session.patient_name)))
+            await self._change_face()
         finally:
             self.waking = None
 
@@ -138,6 +141,14 @@ class OpenPage(BoundedSocket):
             self.session = await in_thread(dialogue.adjusted, self.session, event)
             self._about(self.session.patient_id)
         await self.frame(frame)
+        await self._change_face()
+
+    async def _change_face(self) -> None:
+        """Another hospital's avatar speaks from now on."""
+        if self.session is not None and self.session.avatar != self.worn:
+            self.worn = self.session.avatar
+            self.known_patches = array("I")
+            await self.frame({"type": "avatar", "avatar": self.worn})
 
     async def _speak(self, say: Say) -> list[dict[str, str]]:
         """Send each clause to the speech queue at once; returns the utterances' ids and texts, in order."""
@@ -151,6 +162,7 @@ class OpenPage(BoundedSocket):
                 index=self.index,
                 text=clause,
                 avatar=self.session.avatar,
+                voice=self.session.voice,
                 rate=self.session.rate,
                 mood=say.mood,
                 lexicon=self.session.lexicon,

@@ -22,6 +22,7 @@ from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
     FollowUpView,
+    HospitalNews,
     HospitalView,
     HumanView,
     InvoiceView,
@@ -74,6 +75,17 @@ class VisitDesk(PeopleDesk):
             )
 
         return await asking(find)
+
+    async def news(self, hospital_id: str) -> HospitalNews:
+        def look() -> HospitalNews:
+            try:
+                found = directory.hospital(hospital_id=UUID(hospital_id))
+            except ValueError as error:
+                raise NotFound("没有找到这家医院。") from error
+            notices = directory.notices(hospital_id=found.id)
+            return HospitalNews(found.name, found.opening_hours, found.address, found.phone, notices)
+
+        return await asking(look)
 
     async def practitioners(self, surname: str) -> tuple[str, ...]:
         return await asking(directory.find_practitioners, surname=surname)

@@ -65,6 +65,17 @@ class HospitalView:
 
 
 @dataclass(frozen=True, slots=True)
+class HospitalNews:
+    """What a hospital tells everybody: its hours in its own words, how to reach it, and its notices of now."""
+
+    hospital: str
+    opening_hours: str = ""
+    address: str = ""
+    phone: str = ""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OfferQuery:
     """What is looked for. ``departments``: standard names, best first. Empty fields are open."""
 
@@ -323,6 +334,8 @@ class VisitPort(PeoplePort, Protocol):
     async def hospitals(self) -> tuple[HospitalView, ...]:
         """All hospitals she can be booked into, nearest first."""
         ...
+
+    async def news(self, hospital_id: str) -> HospitalNews: ...
 
     async def practitioners(self, surname: str) -> tuple[str, ...]:
         """Full names of the bookable doctors of that surname, nearest hospital first."""

@@ -30,6 +30,14 @@ def rig_folder(name: str) -> Path:
     raise AvatarNotFound
 
 
+def installed(name: str) -> bool:
+    """Whether there is an avatar of this name here."""
+    try:
+        return bool(rig_folder(name))
+    except AvatarNotFound:
+        return False
+
+
 def get_renderer(name: str) -> Renderer:
     """The renderer of the avatar ``name``, one instance a process until its rig is built anew. Raises AvatarNotFound, RigError."""
     folder = rig_folder(name)

@@ -3,16 +3,18 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say
+from companion.skills import news
 from companion.skills.scene import START, Contract, Scene
 
 CONTRACT = Contract(
     name="talk",
     intents=("greeting", "thanks", "goodbye", "small_talk", "who_are_you", "help", "yes", "no", "choose", "unknown"),
     actions=("open", "resume"),
-    does=("current", "upcoming", "next_step"),
+    does=("current", "upcoming", "news", "next_step"),
     says="a short friendly word and the way back to what can be done; that it is an AI; that it did not understand",
 )
 NAME = "小岚"
+_OVER = ("consulted", "follow_up", "closed")  # a notice of the hospital's is of no more use
 CAN_DO = "我能帮您看挂什么科、挂号、取号、查排队、带路、缴费、看报告、讲药怎么用。"
 _STILL = {"yes": "好的。", "no": "好的,先不办。", "choose": "您说的是哪一个?"}
 
@@ -60,6 +62,9 @@ async def opening(scene: Scene, *, resumed: bool) -> AsyncIterator[Event]:
     if visit is not None:
         if scene.patient.relation != "本人":
             yield Say(f"现在是在为{scene.patient.name}办理。")
+        if visit.status not in _OVER and not resumed:
+            for said in await news.about(scene, visit):
+                yield said
         async for event in scene.next_events(visit.visit_id):
             yield event
         return

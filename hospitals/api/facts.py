@@ -27,8 +27,9 @@ def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializer
 
 
 class ProfileChangeSerializer(serializers.Serializer[Any]):
-    nicknames = serializers.ListField(child=serializers.RegexField(PLAIN, max_length=40), max_length=20)
-    level = _optional(20)
+    nicknames = serializers.ListField(
+        child=serializers.RegexField(PLAIN, min_length=2, max_length=12), help_text=f"最多 {profile.NICKNAMES} 个"
+    )
     address = _optional(200)
     phone = _optional(30, r"^[0-9 -]*$")
     has_emergency = serializers.BooleanField()
@@ -40,9 +41,14 @@ class ProfileChangeSerializer(serializers.Serializer[Any]):
     no_show_limit = serializers.IntegerField(**_SMALL)
     no_show_days = serializers.IntegerField(**_SMALL)
     hold_min = serializers.IntegerField(min_value=1, max_value=120)
+    avatar = serializers.RegexField(
+        r"^[a-z0-9][a-z0-9_-]*$", max_length=40, help_text="形象;本平台没有装的,由省里的代替"
+    )
+    voice = _optional(60, r"^[A-Za-z0-9_.-]*$")
 
 
 class ProfileSerializer(ProfileChangeSerializer):
+    voice = serializers.CharField()
     level = serializers.CharField()
     address = serializers.CharField()
     phone = serializers.CharField()

@@ -45,7 +45,9 @@ class ImportSerializer(serializers.ModelSerializer[ImportRun]):
             "unchanged",
             "refused",
             "faults",
+            "line",
             "started_at",
+            "progress_at",
             "finished_at",
         ]
 
@@ -60,7 +62,10 @@ def _chunks(request: HttpRequest) -> Iterator[bytes]:
 
 
 class ImportView(HospitalView):
-    """One upload. Sending it again to the same address does nothing but show the report; rows that did not change are left."""
+    """One upload. Sending it again to the same address does nothing but show the report; rows that did not change are left.
+
+    One that failed begins anew; one that was cut off goes on behind its last batch when the same file is sent.
+    """
 
     needs = {"GET": READ, "PUT": WRITE}
     once = False

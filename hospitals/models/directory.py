@@ -202,7 +202,11 @@ class Schedule(DirectoryRow):
 
 
 class Slot(models.Model):
-    """Places with one practitioner at one time. ``free`` is only ever changed by a conditional UPDATE."""
+    """Places with one practitioner at one time. ``free`` is only ever changed by a conditional UPDATE.
+
+    ``stopped``: off sale, for whatever reason; ``stopped_itself``: the hospital stopped or withdrew this slot, whatever its
+    half day does (hospitals.services.places).
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="slots")
@@ -216,6 +220,7 @@ class Slot(models.Model):
     free = models.PositiveSmallIntegerField("余号")
     fee_fen = models.PositiveIntegerField("诊查费(分)", default=0)
     stopped = models.BooleanField("停诊", default=False)
+    stopped_itself = models.BooleanField("本号源停诊", default=False, db_default=False)
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -118,7 +118,11 @@ class IdempotentAnswer(TenantModel):
 
 
 class ImportRun(TenantModel):
-    """One bulk upload of directory rows. ``faults``: the first of them, each {"line", "pointer", "code", "detail"}."""
+    """One bulk upload of directory rows. ``faults``: the first of them, each {"line", "pointer", "code", "detail"}.
+
+    ``line``: all up to it is written; ``digest``: of what stood there, so that the same file is known again; ``attempt``: whose
+    turn it is to write, should a process be slow and another have taken over.
+    """
 
     class State(models.TextChoices):
         RUNNING = "running", "进行中"
@@ -133,7 +137,11 @@ class ImportRun(TenantModel):
     unchanged = models.PositiveIntegerField("未变行数", default=0)
     refused = models.PositiveIntegerField("有误行数", default=0)
     faults = models.JSONField("错误", default=list)
+    line = models.PositiveIntegerField("写到第几行", default=0)
+    digest = models.CharField(max_length=64, blank=True)
+    attempt = models.PositiveSmallIntegerField("第几次", default=1)
     started_at = models.DateTimeField("开始", default=timezone.now)
+    progress_at = models.DateTimeField("最近进展", default=timezone.now)
     finished_at = models.DateTimeField("结束", null=True, blank=True)
 
     class Meta:

@@ -31,6 +31,8 @@ class Appointment(TenantModel):
         STOPPED = "stopped", "已停诊"
         NO_SHOW = "no_show", "未到"
 
+    GAVE_ITS_PLACE_BACK = (State.CANCELLED, State.REFUSED, State.STOPPED)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="appointments")
     subject = models.UUIDField()

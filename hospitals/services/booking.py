@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import Max
 from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
@@ -28,7 +28,7 @@ from hospitals.exceptions import (
 )
 from hospitals.models import Appointment, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
 from hospitals.services import booking_rules as rules
-from hospitals.services import directory, inbox, outbox, waiting
+from hospitals.services import directory, inbox, outbox, places, waiting
 from hospitals.services.booking_rules import TAKEN
 from hospitals.services.waiting import give_back
 
@@ -309,10 +309,11 @@ def stop(*, schedule_id: UUID, reason: str = "", now: datetime | None = None) ->
     were booked.
     """
     now = now or timezone.now()
+    Schedule.objects.select_for_update(no_key=True).filter(id=schedule_id).values_list("id").first()
     held = SlotHold.objects.filter(slot__schedule_id=schedule_id, state=SlotHold.State.HELD)
     for row in held.order_by("id"):
         if SlotHold.objects.filter(id=row.id, state=SlotHold.State.HELD).update(state=SlotHold.State.RELEASED):
-            Slot.objects.filter(id=row.slot_id, free__lt=F("capacity")).update(free=F("free") + 1)
+            places.count_back(row.slot_id)
             waiting.back_in_line([row.id])
     mine = Slot.objects.filter(schedule_id=schedule_id)
     # After this nobody can take a place: whoever was quicker is found below.

@@ -29,8 +29,6 @@ class HospitalInfo:
     phone: str
     has_emergency: bool
     opening_hours: str
-    avatar: str
-    voice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,6 @@ def _hospital(row: Hospital) -> HospitalInfo:
         phone=row.phone,
         has_emergency=row.has_emergency,
         opening_hours=row.opening_hours,
-        avatar=row.avatar,
-        voice=row.voice,
     )
 
 
@@ -213,10 +209,21 @@ def slot(slot_id: UUID) -> SlotOffer | None:
     return offer_of(row) if row else None
 
 
-def lexicon(*, hospital_id: UUID) -> tuple[tuple[str, str], ...]:
-    """How this hospital's own words are pronounced: (written, spoken)."""
-    pairs = Hospital.objects.filter(id=hospital_id).values_list("lexicon", flat=True).first()
-    return tuple((written, spoken) for written, spoken in pairs or [])
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who speaks for a hospital, and how its own words are pronounced: (written, spoken)."""
+
+    avatar: str = ""
+    voice: str = ""
+    lexicon: tuple[tuple[str, str], ...] = ()
+
+
+def speaker(*, hospital_id: UUID) -> Speaker:
+    found = Hospital.objects.filter(id=hospital_id).values_list("avatar", "voice", "lexicon").first()
+    if found is None:
+        return Speaker()
+    avatar, voice, pairs = found
+    return Speaker(avatar, voice, tuple((written, spoken) for written, spoken in pairs))
 
 
 def notices(*, hospital_id: UUID) -> tuple[str, ...]:

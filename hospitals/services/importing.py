@@ -1,13 +1,20 @@
-"""Bulk uploads of the directory: NDJSON or CSV read as a stream, written in batches, each faulty line told by its number."""
+"""Bulk uploads of the directory: NDJSON or CSV read as a stream, written in batches, each faulty line told by its number.
+
+A batch and how far the upload is are one transaction. An upload whose process was killed shows no progress any more: the same file
+sent again to the same address goes on behind its last batch. One that failed begins anew, with whatever file.
+"""
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from hospitals import audit
@@ -21,6 +28,7 @@ BATCH = 500
 LINE_MAX_BYTES = 16 * 1024
 MOST_BYTES = 64 * 1024 * 1024
 FAULTS_KEPT = 200
+STALE_AFTER = timedelta(minutes=5)  # many times what a batch takes
 _BOOLEANS = {"true": True, "1": True, "是": True, "false": False, "0": False, "否": False}
 
 Line = tuple[int, Any]  # number from 1, and a record or a Fault
@@ -112,95 +120,130 @@ def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
 
 
 @dataclass
-class _Counts:
+class _Batch:
+    """Lines that are written together: ``rows`` by identifier, each with its line; ``line``: the last of them all."""
+
+    kind: str = ""
+    rows: dict[str, tuple[int, Row]] = field(default_factory=dict)
+    faults: list[tuple[int, Fault]] = field(default_factory=list)
     read: int = 0
-    written: int = 0
-    unchanged: int = 0
-    refused: int = 0
-    faults: list[dict[str, Any]] = field(default_factory=list)
-
-    def refuse(self, number: int, fault: Fault) -> None:
-        self.refused += 1
-        if len(self.faults) < FAULTS_KEPT:
-            self.faults.append({"line": number, **fault.shown()})
+    line: int = 0
+    digest: str = ""
 
 
-def begin(*, run_id: UUID, hospital_id: UUID, dry_run: bool) -> tuple[ImportRun, bool]:
-    """The run of this id, and whether it is new. In a scope. Raises ``NotFound`` for another hospital's id."""
+def begin(*, run_id: UUID, hospital_id: UUID, dry_run: bool, now: datetime | None = None) -> tuple[ImportRun, bool]:
+    """The run of this id, and whether it is to be performed: it is new, it failed, or its process has gone. In a scope.
+
+    Raises ``NotFound`` for another hospital's id, ``Conflict`` while it is under way.
+    """
+    now = now or timezone.now()
     known = ImportRun.objects.filter(id=run_id).first()
-    if known is not None:
-        if known.state == ImportRun.State.RUNNING:
-            raise Conflict("这次上传正在进行。", code="in_progress")
+    if known is None:
+        try:
+            with transaction.atomic():
+                return ImportRun.objects.create(id=run_id, hospital_id=hospital_id, dry_run=dry_run), True
+        except IntegrityError as error:
+            raise NotFound from error
+    if known.state == ImportRun.State.FINISHED:
         return known, False
-    try:
-        with transaction.atomic():
-            return ImportRun.objects.create(id=run_id, hospital_id=hospital_id, dry_run=dry_run), True
-    except IntegrityError as error:
-        raise NotFound from error
+    gone = known.state == ImportRun.State.RUNNING
+    if gone and known.progress_at > now - STALE_AFTER:
+        raise Conflict("这次上传正在进行。", code="in_progress")
+    values: dict[str, Any] = {"state": ImportRun.State.RUNNING, "progress_at": now, "finished_at": None}
+    if not gone or known.dry_run or dry_run:  # from the first line
+        values |= dict.fromkeys(("read", "written", "unchanged", "refused", "line"), 0)
+        values |= {"faults": [], "digest": "", "dry_run": dry_run, "started_at": now}
+    mine = ImportRun.objects.filter(id=run_id, attempt=known.attempt)
+    if not mine.update(attempt=F("attempt") + 1, **values):
+        raise Conflict("这次上传正在进行。", code="in_progress")
+    known.refresh_from_db()
+    return known, True
 
 
 def perform(run: ImportRun, records: Iterable[Line], *, kind: str = "", actor: Actor) -> ImportRun:
-    """Write what is right, tell what is not; the run's row shows how far it is. ``kind``: of lines that do not say."""
-    counts = _Counts()
+    """Write what is right, tell what is not; the run's row shows how far it is. ``kind``: of lines that do not say.
+
+    Raises ``Conflict``: ``another_file`` where what was written already is not what stands there, ``taken_over``.
+    """
     rehearsed: upsert.Rehearsed | None = {} if run.dry_run else None
     try:
-        for batch_kind, batch in _batches(records, kind, counts):
-            outcomes = upsert.write(
-                hospital_id=run.hospital_id,
-                kind=batch_kind,
-                rows=[(identifier, row) for identifier, (_number, row) in batch.items()],
-                rehearsed=rehearsed,
-            )
-            for outcome in outcomes:
-                if outcome.fault:
-                    counts.refuse(batch[outcome.identifier][0], outcome.fault)
-                elif outcome.what == upsert.UNCHANGED:
-                    counts.unchanged += 1
-                else:
-                    counts.written += 1
-            _progress(run, counts)
+        for batch in _batches(records, kind, run):
+            with transaction.atomic():
+                _write(run, batch, rehearsed)
     except BaseException:
-        _progress(run, counts, ImportRun.State.FAILED)
+        _keep(run, state=ImportRun.State.FAILED, finished_at=timezone.now())
         raise
-    _progress(run, counts, ImportRun.State.FINISHED)
+    _keep(run, state=ImportRun.State.FINISHED, finished_at=timezone.now())
     if not run.dry_run:
         audit.record("directory.import", actor=actor, hospital_id=run.hospital_id, entity="import", entity_id=run.id)
     run.refresh_from_db()
     return run
 
 
-def _progress(run: ImportRun, counts: _Counts, state: str = "") -> None:
-    ended = {"state": state, "finished_at": timezone.now()} if state else {}
-    ImportRun.objects.filter(id=run.id).update(
-        read=counts.read,
-        written=counts.written,
-        unchanged=counts.unchanged,
-        refused=counts.refused,
-        faults=counts.faults,
-        **ended,
-    )
+def _write(run: ImportRun, batch: _Batch, rehearsed: upsert.Rehearsed | None) -> None:
+    """One batch, and that it is written. In a transaction. Raises ``Conflict`` (taken_over)."""
+    rows = [(identifier, row) for identifier, (_number, row) in batch.rows.items()]
+    faults = list(batch.faults)
+    if rows:
+        for outcome in upsert.write(hospital_id=run.hospital_id, kind=batch.kind, rows=rows, rehearsed=rehearsed):
+            if outcome.fault:
+                faults.append((batch.rows[outcome.identifier][0], outcome.fault))
+            elif outcome.what == upsert.UNCHANGED:
+                run.unchanged += 1
+            else:
+                run.written += 1
+    run.read += batch.read
+    run.refused += len(faults)
+    shown = [{"line": number, **fault.shown()} for number, fault in faults]
+    run.faults = [*run.faults, *shown][:FAULTS_KEPT]
+    run.line, run.digest = batch.line, batch.digest
+    names = ("read", "written", "unchanged", "refused", "faults", "line", "digest")
+    if not _keep(run, **{name: getattr(run, name) for name in names}):
+        raise Conflict("这次上传已由另一次请求接着做。", code="taken_over")
 
 
-def _batches(
-    records: Iterable[Line], default_kind: str, counts: _Counts
-) -> Iterator[tuple[str, dict[str, tuple[int, Row]]]]:
-    """(kind, {identifier: (line, row)}), in the file's order: a batch ends with its kind or when an identifier comes again."""
-    kind = ""
-    batch: dict[str, tuple[int, Row]] = {}
-    for number, record in records:
-        counts.read += 1
+def _keep(run: ImportRun, **values: Any) -> bool:
+    """False when it is another's turn to write."""
+    mine = ImportRun.objects.filter(id=run.id, attempt=run.attempt)
+    return bool(mine.update(progress_at=timezone.now(), **values))
+
+
+def _batches(records: Iterable[Line], default_kind: str, run: ImportRun) -> Iterator[_Batch]:
+    """What is not written yet, in the file's order: a batch ends with its kind or when an identifier comes again."""
+    batch = _Batch()
+    for number, record, digest in _behind(records, run.line, run.digest):
+        fault, kind, identifier, row = None, batch.kind, "", None
         try:
-            row_kind, identifier, row = _row(record, default_kind)
-        except Fault as fault:
-            counts.refuse(number, fault)
-            continue
-        if batch and (row_kind != kind or identifier in batch or len(batch) >= BATCH):
-            yield kind, batch
-            batch = {}
-        kind = row_kind
-        batch[identifier] = (number, row)
-    if batch:
-        yield kind, batch
+            kind, identifier, row = _row(record, default_kind)
+        except Fault as found:
+            fault = found
+        if batch.read >= BATCH or (batch.rows and row and (kind != batch.kind or identifier in batch.rows)):
+            yield batch
+            batch = _Batch()
+        if fault:
+            batch.faults.append((number, fault))
+        elif row:
+            batch.kind = kind
+            batch.rows[identifier] = (number, row)
+        batch.read += 1
+        batch.line, batch.digest = number, digest
+    if batch.read:
+        yield batch
+
+
+def _behind(records: Iterable[Line], written: int, expected: str) -> Iterator[tuple[int, Any, str]]:
+    """(line, record, digest of all up to it) of what comes after the line ``written``. Raises ``Conflict`` (another_file)."""
+    digest, same = hashlib.sha256(), not written
+    for number, record in records:
+        digest.update(repr((number, record)).encode())
+        if number == written:
+            same = digest.hexdigest() == expected
+        elif number > written:
+            if not same:
+                break
+            yield number, record, digest.hexdigest()
+    if not same:
+        raise Conflict("这个编号上次传的是另一个文件;再发一次就从头传。", code="another_file")
 
 
 def _row(record: Any, default_kind: str) -> tuple[str, str, Row]:

@@ -15,7 +15,7 @@ from hospitals import tenancy
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.offers import Offers
 from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, Crowded
-from hospitals.models import Hospital, Practitioner, Slot
+from hospitals.models import Hospital, Practitioner, Schedule, Slot
 from hospitals.services import circuit, connecting, upsert
 from hospitals.services.rows import Fault, Row, ScheduleRow, SlotRow, parse
 from hospitals.services.upsert import Outcome
@@ -63,14 +63,20 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
 
 def _write(hospital_id: UUID, offers: Offers) -> int:
     """Half days before the slots that name them. In the hospital's scope."""
+    names = [half_day.identifier for half_day in offers.half_days]
+    known = Schedule.objects.filter(hospital_id=hospital_id, identifier__in=names, stopped_at__isnull=False)
+    stopped_at = dict(known.values_list("identifier", "stopped_at"))
     half_days = []
     for half_day in offers.half_days:
+        # ``active`` that was written before an event stopped this half day does not put it back on sale.
+        since = stopped_at.get(half_day.identifier)
+        resumed = since is not None and half_day.told_at is not None and half_day.told_at > since
         given = {
             "department": half_day.department,
             "practitioner": half_day.practitioner,
             "day": half_day.day,
             "period": half_day.period,
-            "stopped": half_day.stopped,
+            "stopped": True if half_day.stopped else False if resumed else None,
         }
         half_days.append((half_day.identifier, ScheduleRow, given))
     fees = _fees(hospital_id, offers)

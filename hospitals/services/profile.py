@@ -7,13 +7,14 @@ from django.db import transaction
 
 from hospitals import audit
 from hospitals.audit import Actor
+from hospitals.exceptions import InvalidInput
 from hospitals.models import Hospital
 from hospitals.services import feed, upsert
 
-# What a hospital may change by itself; name, code, city and state are the commission's.
+NICKNAMES = 5
+# What a hospital may change by itself; name, code, level, city and state are the commission's.
 EDITABLE = (
     "nicknames",
-    "level",
     "address",
     "phone",
     "has_emergency",
@@ -25,8 +26,10 @@ EDITABLE = (
     "no_show_limit",
     "no_show_days",
     "hold_min",
+    "avatar",
+    "voice",
 )
-SHOWN = ("code", "name", "city", "state", *EDITABLE)
+SHOWN = ("code", "name", "level", "city", "state", *EDITABLE)
 
 
 def read(hospital_id: UUID) -> dict[str, Any]:
@@ -36,10 +39,12 @@ def read(hospital_id: UUID) -> dict[str, Any]:
 
 @transaction.atomic
 def change(*, hospital_id: UUID, facts: dict[str, Any], if_match: str = "", actor: Actor) -> dict[str, Any]:
-    """Raises ``Outdated`` when it is not as the caller read it."""
+    """Raises ``Outdated`` when it is not as the caller read it, ``InvalidInput`` for nicknames that mean another hospital."""
     upsert.lock(hospital_id)
     feed.check_tag(read(hospital_id), if_match)
     row = Hospital.objects.get(id=hospital_id)
+    if "nicknames" in facts:
+        _check_nicknames(row, facts["nicknames"])
     changed = {name: value for name, value in facts.items() if name in EDITABLE and getattr(row, name) != value}
     if changed:
         for name, value in changed.items():
@@ -47,6 +52,18 @@ def change(*, hospital_id: UUID, facts: dict[str, Any], if_match: str = "", acto
         row.save(update_fields=[*changed, "changed_at"])
         audit.record("hospital.change", actor=actor, hospital_id=hospital_id, entity="hospital", entity_id=hospital_id)
     return read(hospital_id)
+
+
+def _check_nicknames(row: Hospital, nicknames: list[str]) -> None:
+    """Raises ``InvalidInput``: residents who say a nickname mean one hospital, and no other hears it in its own name."""
+    if len(set(nicknames)) > NICKNAMES or len(set(nicknames)) < len(nicknames):
+        raise InvalidInput(f"俗称最多{NICKNAMES}个,且不重复。", code="too_many_nicknames")
+    others = Hospital.objects.exclude(id=row.id).exclude(state=Hospital.State.LEFT)
+    for name, theirs in others.values_list("name", "nicknames"):
+        for number, nickname in enumerate(nicknames):
+            if nickname in name or nickname in theirs:
+                place = {"pointer": f"/nicknames/{number}", "code": "nickname_taken"}
+                raise InvalidInput("这个俗称也会被听成别的医院,请换一个。", code="nickname_taken", errors=[place])
 
 
 def read_lexicon(hospital_id: UUID) -> list[dict[str, str]]:

@@ -55,7 +55,7 @@ class Row(BaseModel):
     kind: ClassVar[str]
     model: ClassVar[Any]
     refs: ClassVar[dict[str, str]] = {}
-    derived: ClassVar[tuple[str, ...]] = ()  # shown, never written
+    derived: ClassVar[dict[str, type]] = {}  # shown, never written
     volatile: ClassVar[tuple[str, ...]] = ()  # changed by bookings as well: not part of the ETag, nor of a merge
 
     def values(self, found: Found, known: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class FloorRow(Row):
 
 
 class DepartmentRow(Row):
-    kind, model, derived = "departments", Department, ("national_code",)
+    kind, model, derived = "departments", Department, {"national_code": str}
     name: Plain = Field(min_length=1, max_length=60)
     standard_name: Plain = Field(
         "", max_length=30, description="标准科室名;不写则按本院名称对应,对应不上就退回并给出最接近的几个。"
@@ -136,12 +136,14 @@ class ScheduleRow(Row):
     practitioner: Identifier
     day: Day
     period: Schedule.Period
-    stopped: bool = Field(False, description="停诊")
+    stopped: bool | None = Field(None, description="停诊;不写则照旧")
 
     def values(self, found: Found, known: Any) -> dict[str, Any]:
         given = super().values(found, known)
         stopped = given.pop("stopped")
         since = known.stopped_at if known else None
+        if stopped is None:  # a nightly upload that does not speak of it puts no stopped clinic back on sale
+            return given | {"stopped_at": since}
         return given | {"stopped_at": (since or timezone.now()) if stopped else None}
 
     @classmethod
@@ -151,10 +153,13 @@ class ScheduleRow(Row):
 
 
 class SlotRow(Row):
-    """``free``: what the hospital still has, as it knows; places we sold that it has not confirmed yet are taken off."""
+    """``free``: what the hospital still has, as it knows; places we sold that it has not confirmed yet are taken off.
+
+    ``stopped``: this slot by itself; ``on_sale`` counts its half day, practitioner and department as well.
+    """
 
     kind, model, refs = "slots", Slot, {"schedule": "schedules"}
-    derived, volatile = (), ("free",)
+    derived, volatile = {"on_sale": bool}, ("free",)
     schedule: Identifier
     start: Moment
     end: Moment
@@ -175,18 +180,30 @@ class SlotRow(Row):
         if self.free is not None and self.free > self.capacity:
             raise Fault("/free", "more_than_capacity", "余号比号数多。")
         return given | {
+            "stopped_itself": given.pop("stopped"),
             "free": self._free(known),
             "department_id": schedule.department_id,
             "practitioner_id": schedule.practitioner_id,
         }
 
     def _free(self, known: Any) -> int:
-        """``known.unconfirmed``: places taken here of which the hospital cannot know yet (hospitals.services.upsert)."""
+        """``known.taken``: places held or sold here, ``known.unconfirmed``: those of them its hospital cannot know yet.
+
+        What was sold here is never on sale again, however old the hospital's picture.
+        """
         if known is None:
             return self.capacity if self.free is None else self.free
         if self.free is None:
-            return max(0, min(self.capacity, known.free + self.capacity - known.capacity))
-        return max(0, self.free - known.unconfirmed)
+            free = known.free + self.capacity - known.capacity
+        else:
+            free = self.free - known.unconfirmed
+        return max(0, min(free, self.capacity - known.taken))
+
+    @classmethod
+    def shown(cls, row: Any) -> dict[str, Any]:
+        plain = {name: getattr(row, name) for name in ("start", "end", "capacity", "free", "fee_fen")}
+        mine = {"identifier": row.identifier, "schedule": row.schedule.identifier}
+        return mine | plain | {"stopped": row.stopped_itself, "on_sale": not row.stopped}
 
 
 class NoticeRow(Row):
@@ -217,7 +234,7 @@ BY_KIND = {row.kind: row for row in ROWS}
 
 def shown_model(row: type[Row]) -> type[BaseModel]:
     """The OpenAPI shape of a row as it is read: with its identifier, what is derived, and when it changed."""
-    extra: dict[str, Any] = dict.fromkeys(row.derived, (str, ...))
+    extra: dict[str, Any] = {name: (kind, ...) for name, kind in row.derived.items()}
     return create_model(
         row.__name__.replace("Row", ""),
         __base__=row,

@@ -11,15 +11,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import Count
 from django.utils import timezone
 
 from hospitals.exceptions import Conflict, NotFound
-from hospitals.models import Appointment, Floor, Hospital, Schedule, Slot, SlotHold
-from hospitals.services import booking
+from hospitals.models import Floor, Hospital, Schedule, Slot
+from hospitals.services import booking, places, waiting
 from hospitals.services.rows import BY_KIND, Fault, Found, Row, ScheduleRow, SlotRow
 
 Rehearsed = dict[tuple[str, str], Any]  # (kind, identifier) → row as it would be
+# Of these kinds hangs whether a slot is on sale: the kind → what a slot calls it.
+_ABOVE_SLOTS = {"departments": "department", "practitioners": "practitioner", "schedules": "schedule"}
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
 
@@ -45,20 +46,28 @@ def rows_of(row: type[Row], hospital_id: UUID) -> "models.QuerySet[Any]":
 
 @transaction.atomic
 def write(
-    *, hospital_id: UUID, kind: str, rows: Sequence[tuple[str, Row]], rehearsed: Rehearsed | None = None
+    *,
+    hospital_id: UUID,
+    kind: str,
+    rows: Sequence[tuple[str, Row]],
+    rehearsed: Rehearsed | None = None,
+    now: datetime | None = None,
 ) -> list[Outcome]:
     """Make or change rows, each (identifier, row), no identifier twice. A faulty row hinders no other. In a scope.
 
+    Places that come free by it go to whoever waits for them first.
     With ``rehearsed`` nothing is locked or written: what would be is put there and counts for what follows.
     """
     row_type = BY_KIND[kind]
     if rehearsed is None:
         lock(hospital_id)
+    # Half days before their slots: so a clinic that is being stopped elsewhere (booking.stop) is seen or waits.
+    found = _named(row_type, hospital_id, [row for _identifier, row in rows], rehearsed)
     known = _known(row_type, hospital_id, [identifier for identifier, _row in rows], rehearsed)
-    found = _named(row_type, hospital_id, [row for _identifier, row in rows], rehearsed or {})
     outcomes: list[Outcome] = []
     made: list[Any] = []
     changed: list[Any] = []
+    free_before = {row.id: row.free for row in known.values()} if row_type is SlotRow else {}
     for identifier, row in rows:
         before = known.get(identifier)
         try:
@@ -78,6 +87,10 @@ def write(
             outcomes.append(Outcome(identifier, UNCHANGED))
     if rehearsed is None:
         _save(row_type, made, changed)
+        back = _settle(row_type, made, changed)
+        if row_type is SlotRow:
+            back += [row.id for row in (*made, *changed) if row.free > free_before.get(row.id, 0)]
+        waiting.offer_places(back, now=now)
     else:
         rehearsed.update({(kind, row.identifier): row for row in (*made, *changed)})
     return outcomes
@@ -95,20 +108,14 @@ def _known(
         mine = {name: rehearsed.get((row_type.kind, name)) for name in identifiers}
         known |= {name: row for name, row in mine.items() if row is not None}
     if row_type is SlotRow and known:
-        ids = [row.id for row in known.values()]
-        unconfirmed: dict[Any, int] = dict.fromkeys(ids, 0)
-        pending = Appointment.objects.filter(slot_id__in=ids, state=Appointment.State.PENDING)
-        held = SlotHold.objects.filter(slot_id__in=ids, state=SlotHold.State.HELD)
-        for taken in (pending, held):
-            for slot_id, count in taken.values_list("slot_id").annotate(n=Count("id")):
-                unconfirmed[slot_id] += count
+        taken, unconfirmed = places.taken(row.id for row in known.values())
         for row in known.values():
-            row.unconfirmed = unconfirmed[row.id]
+            row.taken, row.unconfirmed = taken[row.id], unconfirmed[row.id]
     return known
 
 
-def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearsed: Rehearsed) -> Found:
-    """(kind, identifier) → row, of all that these rows name and that is not withdrawn."""
+def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearsed: Rehearsed | None) -> Found:
+    """(kind, identifier) → row, of all that these rows name and that is not withdrawn; a slot's half day is locked."""
     wanted: dict[str, set[str]] = {}
     for row in rows:
         for field, kind in row_type.refs.items():
@@ -116,9 +123,14 @@ def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearse
     found: dict[tuple[str, str], models.Model] = {}
     for kind, identifiers in wanted.items():
         model = BY_KIND[kind].model
-        for named in model.objects.filter(hospital_id=hospital_id, identifier__in=identifiers, withdrawn_at=None):
+        mine = model.objects.filter(hospital_id=hospital_id, identifier__in=identifiers, withdrawn_at=None)
+        if row_type is SlotRow and rehearsed is None:
+            mine = mine.select_for_update(no_key=True).order_by("id")
+        for named in mine:
             found[kind, named.identifier] = named
-        found |= {(kind, name): rehearsed[kind, name] for name in identifiers if (kind, name) in rehearsed}
+        found |= {
+            (kind, name): rehearsed[kind, name] for name in identifiers if rehearsed and (kind, name) in rehearsed
+        }
     return found
 
 
@@ -166,14 +178,21 @@ def _save(row_type: type[Row], made: list[Any], changed: list[Any]) -> None:
 
 
 def _follow(schedules: list[Schedule]) -> None:
-    """A clinic that stops, resumes or moves takes its slots along; whoever is booked in a stopped one is told."""
+    """A clinic that stops or moves takes its slots along; whoever is booked in a stopped one is told."""
     for schedule in schedules:
-        mine = Slot.objects.filter(schedule=schedule)
-        stopped = schedule.stopped_at is not None
-        if stopped:
+        if schedule.stopped_at is not None:
             booking.stop(schedule_id=schedule.id)
-        mine.exclude(stopped=stopped).update(stopped=stopped, changed_at=timezone.now())
+        mine = Slot.objects.filter(schedule=schedule)
         mine.update(department_id=schedule.department_id, practitioner_id=schedule.practitioner_id)
+
+
+def _settle(row_type: type[Row], made: list[Any], changed: list[Any]) -> list[UUID]:
+    """Put on or off sale what these rows decide of; returns the slots that are on sale again."""
+    if row_type is SlotRow:
+        return places.settle(Slot.objects.filter(id__in=[row.id for row in (*made, *changed)]))
+    if row_type.kind in _ABOVE_SLOTS and changed:
+        return places.settle(Slot.objects.filter(**{f"{_ABOVE_SLOTS[row_type.kind]}__in": changed}))
+    return []
 
 
 def withdraw(*, hospital_id: UUID, kind: str, identifier: str) -> bool:
@@ -186,15 +205,14 @@ def withdraw(*, hospital_id: UUID, kind: str, identifier: str) -> bool:
             raise NotFound
         now = timezone.now()
         gone = _withdraw(row, now)
-        if kind == "schedules" and gone:
-            Slot.objects.filter(schedule=row, stopped=False).update(stopped=True, changed_at=now)
+        if gone:
+            _settle(row_type, [], [row])
         return gone
 
 
 def _withdraw(row: Any, now: datetime) -> bool:
     if isinstance(row, Slot):
-        done = Slot.objects.filter(id=row.id, stopped=False).update(stopped=True, changed_at=now)
-        return bool(done)
+        return bool(Slot.objects.filter(id=row.id, stopped_itself=False).update(stopped_itself=True, changed_at=now))
     return bool(type(row).objects.filter(id=row.id, withdrawn_at=None).update(withdrawn_at=now, changed_at=now))
 
 

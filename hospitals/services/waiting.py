@@ -6,13 +6,13 @@ everywhere, hold, slot, entry, so that no two of these functions wait for each o
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -20,6 +20,7 @@ from hospitals import compiled, tenancy
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import AlreadyBooked, InvalidInput, NotFound
 from hospitals.models import Department, Hospital, Slot, SlotHold, WaitingEntry
+from hospitals.services import places
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ State = WaitingEntry.State
 IN_LINE = (State.WAITING, State.OFFERED)
 _TAKE = f"UPDATE {Slot._meta.db_table} SET free = free - 1 WHERE id = %s AND free > 0 AND NOT stopped RETURNING 1"
 _TRIED = 50
+NIGHT, MORNING = time(22), time(7)  # nobody is expected to look between them
 _TOLD_AT_ONCE = 200
 
 
@@ -200,8 +202,19 @@ def _before(row: WaitingEntry) -> int:
 def give_back(slot: Slot, *, now: datetime | None = None) -> None:
     """One place is free again: held for whoever waits longest for it, else back on sale. In a scope and a transaction."""
     # Counted first: the row stays locked until the commit, so nobody is quicker than whoever waits.
-    if Slot.objects.filter(id=slot.id, free__lt=F("capacity")).update(free=F("free") + 1):
+    if places.count_back(slot.id):
         offer(slot.id, now=now)
+
+
+def offer_places(slot_ids: Iterable[UUID], *, now: datetime | None = None) -> int:
+    """The free places of these slots, as far as somebody waits for them. Returns how many. In a scope and a transaction."""
+    waited_for = WaitingEntry.objects.filter(state=State.WAITING).order_by().values("department_id")
+    free = Slot.objects.filter(id__in=set(slot_ids), free__gt=0, stopped=False, department_id__in=waited_for)
+    offered = 0
+    for slot_id in free.order_by("start", "id").values_list("id", flat=True):
+        while offer(slot_id, now=now):
+            offered += 1
+    return offered
 
 
 def take(slot_id: UUID) -> bool:
@@ -215,7 +228,15 @@ def release(hold_id: UUID, *, now: datetime) -> bool:
         return False
     row = SlotHold.objects.select_related("slot").get(id=hold_id)
     give_back(row.slot, now=now)
-    WaitingEntry.objects.filter(hold_id=hold_id, state=State.OFFERED).update(state=State.LEFT)  # she has had her turn
+    hers = WaitingEntry.objects.filter(hold_id=hold_id, state=State.OFFERED)
+    if not row.slot.stopped:
+        hers.exclude(told_at=None).update(state=State.LEFT)  # she has had her turn
+    # Whoever never heard of it stands where she stood; its hold stays with her entry, so that the place goes on.
+    again = WaitingEntry.objects.filter(
+        department=OuterRef("department"), subject=OuterRef("subject"), state=State.WAITING
+    )
+    hers.exclude(Exists(again)).update(state=State.WAITING, told_at=None)
+    hers.update(state=State.LEFT)
     return True
 
 
@@ -233,7 +254,7 @@ def offer(slot_id: UUID, *, now: datetime | None = None) -> bool:
         state=State.WAITING,
         first_day__lte=day,
         last_day__gte=day,
-    ).exclude(subject__in=holding)
+    ).exclude(Q(subject__in=holding) | Q(hold__slot_id=slot_id))
     for entry in line.order_by("created_at", "id")[:_TRIED]:
         if not WaitingEntry.objects.filter(id=entry.id, state=State.WAITING).update(state=State.OFFERED):
             continue  # somebody else's place reached her meanwhile
@@ -248,8 +269,21 @@ def offer(slot_id: UUID, *, now: datetime | None = None) -> bool:
 
 
 def _until(slot: Slot, now: datetime) -> datetime:
-    """Longer than a hold made by hand, because she is not looking; never past the slot itself."""
-    return min(now + timedelta(minutes=3 * slot.hospital.hold_min), slot.start)
+    """Longer than a hold made by hand, because she is not looking; not in the night, and never past the slot itself."""
+    lasts = timedelta(minutes=3 * slot.hospital.hold_min)
+    until = _by_day(now) + lasts
+    if _by_day(until) != until:
+        until = _by_day(until) + lasts
+    return min(until, slot.start)
+
+
+def _by_day(at: datetime) -> datetime:
+    """The same moment, or the morning that ends its night."""
+    local = timezone.localtime(at)
+    if MORNING <= local.time() < NIGHT:
+        return at
+    days = 1 if local.time() >= NIGHT else 0
+    return timezone.make_aware(datetime.combine(local.date() + timedelta(days=days), MORNING))
 
 
 def in_line() -> "models.QuerySet[WaitingEntry]":

@@ -28,7 +28,7 @@ const connection = new Connection({
   url: socketUrl,
   makeSocket: (url) => new WebSocket(url),
   token: () => signIn(config),
-  hello: () => ({ conversation: known.conversation, known_patches: player.known(), ...quietly() }),
+  hello: () => ({ conversation: known.conversation, known_patches: player.known(), avatar: player.manifest.name, ...quietly() }),
   on: { frame, media: (data) => player.push(data), state: network },
 });
 
@@ -143,6 +143,7 @@ const ON = {
   ready(f) {
     if (f.as_before) return;
     player.reset();
+    player.change(f.avatar);
     known.conversation = f.conversation;
     localStorage.setItem('conversation', f.conversation);
     $('person-name').textContent = f.patient.name;
@@ -171,6 +172,7 @@ const ON = {
     $('person-name').textContent = f.name;
     showing = { patient: f.patient_id, visit: null };
   },
+  avatar(f) { player.change(f.avatar); },
   flush(f) { player.interrupt(f.generation); captions.drop(); },
   // the hospital moved on: numbers on the screen follow by themselves
   visit(f) {

@@ -5,10 +5,11 @@ import { Player } from '../player/player.js';
 import { WebAudioVoice } from '../player/webaudio.js';
 
 const PLAYHEAD_EVERY_MS = 400;
-const MANIFEST = '/api/avatar/xiaolan/manifest.json';
+const FIRST = 'xiaolan';
+const manifestOf = async (name) => (await fetch(`/api/avatar/${encodeURIComponent(name)}/manifest.json`)).json();
 
 export async function makePlayer({ canvas, onCaption, onState, onLocked, onPlayhead }) {
-  const manifest = await (await fetch(MANIFEST)).json();
+  const manifest = await manifestOf(FIRST);
   const motion = matchMedia('(prefers-reduced-motion: reduce)');
   const stage = new CanvasStage({ canvas, reducedMotion: motion.matches });
   const voice = new WebAudioVoice();
@@ -32,7 +33,12 @@ export async function makePlayer({ canvas, onCaption, onState, onLocked, onPlayh
     const locked = player.state === 'speaking' && !voice.running;
     if (locked !== told) onLocked((told = locked));
   }, PLAYHEAD_EVERY_MS);
-  return Object.assign(player, { face: () => mouthPixels(stage, manifest) });
+  return Object.assign(player, {
+    face: () => mouthPixels(stage, player.manifest),
+    async change(name) {
+      if (name && name !== player.manifest.name) await player.wear(await manifestOf(name)).catch(() => {});
+    },
+  });
 }
 
 // What the mouth shows, in face space (before breathing and sway move the head): a checksum of its pixels.

@@ -26,8 +26,18 @@ export class CanvasStage {
     this.manifest = null;
   }
 
-  /** Loads what the idle face needs. Rejects where the portrait cannot be had. */
+  /** Loads what the idle face needs. Rejects where the portrait cannot be had; what was open before stays. */
   async open(manifest) {
+    const before = this.manifest;
+    try {
+      await this.loadFace(manifest);
+    } catch (error) {
+      this.manifest = before;
+      throw error;
+    }
+  }
+
+  async loadFace(manifest) {
     this.manifest = manifest;
     const [width, height] = manifest.size_px;
     const rests = Object.values(manifest.mouth.rest);

@@ -47,10 +47,20 @@ export class Player {
     this.noddedAt = -Infinity;
     this.pictures = 0;
     this.wasSounding = false;
-    this.ready = canvas.open(manifest).then(() => {
-      for (const id of canvas.preloaded ?? []) this.knownStates.add(id);
-    });
+    this.ready = this.wear(manifest);
     this.running = false;
+  }
+
+  /** Shows this avatar from now on. Rejects where its portrait cannot be had; then the one before stays. */
+  async wear(manifest) {
+    await this.canvas.open(manifest);
+    if (manifest !== this.manifest) {
+      this.manifest = manifest;
+      this.knownStates.clear();
+      this.eyes = null;
+      Object.assign(this.mouth, { from: null, to: this.restKey("neutral"), since: -1, weight: 1 });
+    }
+    for (const id of this.canvas.preloaded ?? []) this.knownStates.add(id);
   }
 
   // --- what a page calls -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
     FollowUpView,
+    HospitalNews,
     HospitalView,
     HumanView,
     InvoiceLineView,
@@ -80,6 +81,7 @@ class World:
     medicines: dict[str, MedicinesView] = field(default_factory=dict)
     follow_ups: dict[str, FollowUpView] = field(default_factory=dict)
     looks: tuple[LookView, ...] = ()
+    news: dict[str, HospitalNews] = field(default_factory=dict)
     incidents: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     done: dict[str, Any] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -449,6 +451,11 @@ class Desk:
     async def hold(self, slot_id):
         self.world.calls.append("hold")
         return self.world.now + timedelta(minutes=10)
+
+    async def news(self, hospital_id):
+        self.world.calls.append("news")
+        named = next(h for h in HOSPITALS if h.hospital_id == hospital_id)
+        return self.world.news.get(hospital_id, HospitalNews(named.name))
 
     async def looks(self):
         self.world.calls.append("looks")

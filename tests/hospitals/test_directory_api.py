@@ -181,9 +181,12 @@ class TestSlots:
     def test_a_stopped_clinic_stops_its_slots_and_back(self, river: Joined) -> None:
         path = "/directory/schedules/S1/"
         river.call("PATCH", path, {"stopped": True})
-        assert river.get("/directory/slots/T1/").json()["stopped"] is True
+        slot = river.get("/directory/slots/T1/").json()
+        assert (slot["stopped"], slot["on_sale"]) == (False, False)
+        assert self.slot(river).json()["on_sale"] is False  # written again as it is, it stays off sale
         river.call("PATCH", path, {"stopped": False})
-        assert river.get("/directory/slots/T1/").json()["stopped"] is False
+        slot = river.get("/directory/slots/T1/").json()
+        assert (slot["stopped"], slot["on_sale"]) == (False, True)
 
     def test_a_fee_for_all_coming_slots_of_a_practitioner(self, river: Joined) -> None:
         path = "/directory/practitioners/P1/fee/"
@@ -396,11 +399,36 @@ class TestWholeThings:
         stale = river.call("PATCH", "/hospital/", {"hold_min": 6}, if_match='"old"')
         assert code_of(stale, 412) == "outdated"
 
+    def test_its_level_is_the_commission_s_word(self, river: Joined) -> None:
+        before = river.get("/hospital/").json()["level"]
+        assert river.call("PATCH", "/hospital/", {"level": "三级甲等"}).json()["level"] == before
+
+    def test_it_says_who_speaks_for_it(self, river: Joined) -> None:
+        answer = river.call("PATCH", "/hospital/", {"avatar": "river-nurse", "voice": "zh-CN-XiaoyiNeural"}).json()
+        assert (answer["avatar"], answer["voice"]) == ("river-nurse", "zh-CN-XiaoyiNeural")
+        found = directory.speaker(hospital_id=river.hospital_id)
+        assert (found.avatar, found.voice) == ("river-nurse", "zh-CN-XiaoyiNeural")
+        assert river.call("PATCH", "/hospital/", {"avatar": "../etc"}).status_code == 400
+
+    @pytest.mark.parametrize("nickname", ["hill医院", "山医", "hill"])
+    def test_a_nickname_means_one_hospital(self, river: Joined, nickname: str) -> None:
+        joined("hill").call("PATCH", "/hospital/", {"nicknames": ["山医"]})
+        answer = river.call("PATCH", "/hospital/", {"nicknames": ["江医", nickname]})
+        assert code_of(answer, 400) == "nickname_taken"
+        assert answer.json()["errors"][0]["pointer"] == "/nicknames/1"
+        mended = river.call("PATCH", "/hospital/", {"nicknames": ["江医", "river"]})
+        assert mended.json()["nicknames"] == ["江医", "river"]
+
+    @pytest.mark.parametrize("nicknames", [["江"], ["江" * 13], [f"江医{n}" for n in range(6)], ["江医", "江医"]])
+    def test_nicknames_are_few_and_short(self, river: Joined, nicknames: list[str]) -> None:
+        assert river.call("PATCH", "/hospital/", {"nicknames": nicknames}).status_code == 400
+        assert river.get("/hospital/").json()["nicknames"] == []
+
     def test_the_lexicon_is_replaced_as_a_whole(self, river: Joined) -> None:
         entries = [{"written": "岚州", "spoken": "lán zhōu"}]
         tag = river.put("/directory/lexicon/", {"entries": entries})["ETag"]
         assert river.get("/directory/lexicon/").json() == {"entries": entries}
-        assert directory.lexicon(hospital_id=river.hospital_id) == (("岚州", "lán zhōu"),)
+        assert directory.speaker(hospital_id=river.hospital_id).lexicon == (("岚州", "lán zhōu"),)
         assert river.put("/directory/lexicon/", {"entries": []}, if_match=tag).json() == {"entries": []}
 
     def test_a_map_with_faults_is_refused_with_all_of_them(self, river: Joined) -> None:

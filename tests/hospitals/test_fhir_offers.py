@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.cache import cache
 
+from hospitals import tenancy
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.offers import OfferedHalfDay, OfferedSlot
 from hospitals.exceptions import ConnectorUnavailable
-from hospitals.models import Department, Hospital, Practitioner, Schedule, Slot
-from hospitals.services import connecting, offering
+from hospitals.models import Appointment, Department, Hospital, Practitioner, Schedule, Slot
+from hospitals.services import booking, connecting, offering
 from tests.hospitals.fhir_server import START, FhirServer
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
@@ -129,6 +131,35 @@ class TestDirectory:
         schedule(server, active=False)
         offering.refresh(hospital.id, now=START)
         assert Schedule.objects.get().stopped_at and not Slot.objects.filter(stopped=False).exists()
+
+    def test_a_half_day_that_an_event_stopped_stays_off_sale_until_its_schedule_is_written_again(
+        self, server: FhirServer, hospital: Hospital
+    ) -> None:
+        schedule(server)
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        with tenancy.scope(hospital.id):
+            booking.stop(schedule_id=Schedule.objects.get().id, now=server.now + timedelta(hours=1))
+        slot(server, "b", "2026-03-02T09:30:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        assert Slot.objects.count() == 2 and not Slot.objects.filter(stopped=False).exists()
+        server._ticks += 7200
+        schedule(server)
+        offering.refresh(hospital.id, now=START)
+        assert not Slot.objects.filter(stopped=True).exists()
+
+    def test_a_slot_that_still_reads_free_is_not_sold_twice(self, server: FhirServer, hospital: Hospital) -> None:
+        schedule(server)
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        row = Slot.objects.get()
+        Slot.objects.update(free=0)
+        with tenancy.scope(hospital.id):
+            common = {"hospital": hospital, "slot": row, "card": {}, "id_number_index": "0" * 64}
+            Appointment.objects.create(**common, subject=uuid4(), idempotency_key="a", state="booked")
+        slot(server, "a", "2026-03-02T09:00:00+08:00")
+        offering.refresh(hospital.id, now=START)
+        assert Slot.objects.get().free == 0
 
     def test_a_fee_that_the_hospital_set_stays_and_new_slots_have_it_too(
         self, server: FhirServer, hospital: Hospital

@@ -88,7 +88,7 @@ class TestProvince:
         assert all(h.has_emergency for h in directory.emergency_departments(near_city="岚州市"))
         name = Practitioner.objects.filter(hospital_id=FIRST).values_list("name", flat=True)[0]
         assert name in directory.find_practitioners(surname=name[0], limit=100)
-        assert ("岚州", "lán zhōu") in directory.lexicon(hospital_id=FIRST)
+        assert ("岚州", "lán zhōu") in directory.speaker(hospital_id=FIRST).lexicon
 
     def test_places_are_found_as_people_say_them(self) -> None:
         def find(text: str) -> str:

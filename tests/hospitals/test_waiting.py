@@ -143,11 +143,47 @@ class TestWaiting:
         made = clinic.book(slot, CHEN)
         first, second = waits(clinic, ANNE, at=1), waits(clinic, BAO, at=2)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
+        waiting.claim_offers(subject=ANNE, now=NOW)
         assert booking.expire_holds(NOW + 30 * MINUTE) == 1
         assert [state_of(clinic, e) for e in (first, second)] == ["left", "offered"]
         assert [o.subject for o in waiting.claim_offers(subject=BAO, now=NOW + 30 * MINUTE)] == [BAO]
         assert booking.expire_holds(NOW + 60 * MINUTE) == 1
         assert clinic.balance(slot) == (1, 0, 0)
+
+    def test_an_offer_that_nobody_heard_of_costs_no_place_in_the_line(self, clinic: Clinic) -> None:
+        slot = clinic.slot()
+        made = clinic.book(slot, CHEN)
+        first, second = waits(clinic, ANNE, at=1), waits(clinic, BAO, at=2)
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
+        booking.expire_holds(NOW + 30 * MINUTE)
+        assert [state_of(clinic, e) for e in (first, second)] == ["waiting", "offered"]
+        # the same place does not go round and round between those who do not hear
+        booking.expire_holds(NOW + 60 * MINUTE)
+        assert [state_of(clinic, e) for e in (first, second)] == ["waiting", "waiting"]
+        assert clinic.balance(slot) == (1, 0, 0)
+        other = clinic.slot(start=MORNING + 60 * MINUTE)
+        booking.cancel(appointment_id=clinic.book(other, CHEN).appointment_id, reason="", now=NOW)
+        assert [state_of(clinic, e) for e in (first, second)] == ["offered", "waiting"]
+
+    @pytest.mark.parametrize(
+        ("hour", "minute", "until"),
+        [(21, 20, "02 21:50"), (21, 40, "03 07:30"), (22, 0, "03 07:30"), (26, 0, "03 07:30"), (31, 0, "03 07:30")],
+    )
+    def test_an_offer_does_not_run_out_in_the_night(self, clinic: Clinic, hour: int, minute: int, until: str) -> None:
+        now = NOW.replace(hour=0) + timedelta(hours=hour, minutes=minute)
+        made = clinic.book(clinic.slot(), CHEN)
+        waits(clinic, ANNE)
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=now)
+        (offer,) = waiting.claim_offers(subject=ANNE, now=now)
+        assert f"{timezone.localtime(offer.expires_at):%d %H:%M}" == until
+
+    def test_nor_is_it_held_past_the_clinic_of_the_early_morning(self, clinic: Clinic) -> None:
+        slot = clinic.slot(start=MORNING.replace(hour=7, minute=10))
+        made = clinic.book(slot, CHEN)
+        waits(clinic, ANNE)
+        night = NOW.replace(hour=23)
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=night)
+        assert [o.expires_at for o in waiting.claim_offers(subject=ANNE, now=night)] == [slot.start]
 
     def test_she_books_what_is_held_for_her_and_nobody_else_can(self, clinic: Clinic) -> None:
         slot = clinic.slot()
@@ -192,6 +228,7 @@ class TestWaiting:
         clinic.book(slot, CHEN)
         waits(clinic, ANNE)
         with tenancy.scope(clinic.hospital.id):
+            Appointment.objects.update(state="cancelled")
             waiting.give_back(slot, now=slot.start)
         assert clinic.balance(slot)[:2] == (1, 0)
 

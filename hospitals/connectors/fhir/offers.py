@@ -5,7 +5,7 @@ A FHIR Schedule may last for months; a half day here is one Schedule, one day an
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -20,7 +20,10 @@ Read = Callable[[str], Resource]
 
 @dataclass(frozen=True, slots=True)
 class OfferedHalfDay:
-    """``department`` and ``practitioner`` are the ids of the Schedule's HealthcareService and Practitioner(Role)."""
+    """``department`` and ``practitioner`` are the ids of the Schedule's HealthcareService and Practitioner(Role).
+
+    ``told_at``: when the hospital last wrote the Schedule, if its server says so.
+    """
 
     identifier: str
     department: str
@@ -28,6 +31,7 @@ class OfferedHalfDay:
     day: date
     period: str  # "morning" | "afternoon" | "evening"
     stopped: bool
+    told_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def _slot(resource: Resource, read: Read, zone: tzinfo) -> tuple[OfferedHalfDay,
         day=local.date(),
         period=period,
         stopped=schedule.get("active") is False,
+        told_at=_written(schedule),
     )
     status = resource["status"]
     slot = OfferedSlot(
@@ -93,6 +98,12 @@ def _slot(resource: Resource, read: Read, zone: tzinfo) -> tuple[OfferedHalfDay,
         stopped=half_day.stopped or status in ("busy-unavailable", "entered-in-error"),
     )
     return half_day, slot
+
+
+def _written(resource: Resource) -> datetime | None:
+    at = resource.get("meta", {}).get("lastUpdated")
+    read = datetime.fromisoformat(at) if at else None
+    return read if read and read.tzinfo else None
 
 
 def _name(schedule_id: str, day: date, period: str) -> str:

@@ -57,6 +57,23 @@ test("speaks, shows, lights the words and rests", () => {
   assert.deepEqual(player.playhead(), { utterance: "5-0", pts_ms: 400 });
 });
 
+test("changes into another avatar, and keeps its own where the other's pictures cannot be had", async () => {
+  const { player, canvas, run } = stage();
+  await player.ready;
+  sentence(player, 5, 0);
+  run(600);
+  assert.deepEqual(player.known().sort(), [0, 7]);
+  const other = { ...send.manifest, name: "nurse", version: "v2" };
+  canvas.open = async () => { throw new Error("no portrait"); };
+  await assert.rejects(player.wear(other));
+  assert.equal(player.manifest.name, "xiaolan");
+  canvas.open = async () => {};
+  await player.wear(other);
+  run(600);
+  assert.deepEqual(player.known(), [0]);
+  assert.deepEqual(canvas.scene.mouth, [["v2/0", 1]]);
+});
+
 test("words are lit at their time, not before", () => {
   const { player, run, captions } = stage();
   sentence(player, 5, 0);
