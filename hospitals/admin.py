@@ -276,3 +276,6 @@ class AuditEventAdmin(ReadOnly, ModelAdmin):
         *("at", "chain", "number", "actor_kind", "actor", "action", "entity", "entity_id", "subject", "hospital_id"),
         *("why", "previous", "digest"),
     )
+
+
+from hospitals import admin_webhooks  # noqa: E402,F401  (its lists are made of what stands above)

@@ -15,7 +15,7 @@ from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
 from hospitals.models import ConformanceRun, Hospital, HospitalApplication, OnboardingStep
-from hospitals.services import access
+from hospitals.services import access, connecting
 from hospitals.services.access import Environment, NewClient
 
 State = Hospital.State
@@ -178,12 +178,15 @@ def verify(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
 
 @transaction.atomic
 def go_live(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
-    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full."""
+    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full, and
+    what residents do has an address to go to."""
     row = _locked(hospital_id)
     with tenancy.scope(hospital_id):
         last = ConformanceRun.objects.exclude(finished_at=None).order_by("-started_at").first()
     if last is None or not last.passed or last.connector != row.connector:
         raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
+    if connecting.by_endpoint(row):
+        connecting.endpoint(hospital_id, Environment.LIVE)
     move(hospital_id=hospital_id, target=State.LIVE, actor=actor, reason=_because(reason))
 
 
