@@ -92,7 +92,7 @@ def test_nothing_that_fits_the_document_or_breaks_it_is_a_server_error(
     method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters.cache.clear()
-    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "REFUSED_EVENTS"):
+    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "OUTWARD", "REFUSED_EVENTS"):
         monkeypatch.setattr(limits, name, limits.Limit(name.lower(), 10**6, 60))
     river = joined("river")
     fill(river)

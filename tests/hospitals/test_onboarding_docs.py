@@ -92,6 +92,8 @@ def test_following_the_page_leads_to_an_accepted_event(server: WSGIServer, tmp_p
     assert (saved("tried")["refused"], saved("uploaded")["written"]) == (0, 7)
     assert saved("receipt") == {"event_id": "e-1", "status": "accepted"}
     assert [event["type"] for event in saved("seen")["events"]] == ["appointment.booked"]
+    assert saved("webhook")["secret"].startswith("whsec_")
+    assert (saved("ping")["outcome"], saved("ping")["code"]) == ("failed", "no_connection")
     assert len(saved("run")["points"]) >= 25
     assert Hospital.objects.get(code="spring-river").state == "sandbox"
     assert OnboardingStep.objects.filter(actor="officer-li", reason="证照齐全").exists()
