@@ -1,14 +1,11 @@
 """A hospital that can only speak HTTPS sets itself up by the API alone: its address, its secret, its log, and replay."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.cache import cache
-from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -18,98 +15,27 @@ from hospitals.addresses import Policy
 from hospitals.checks import webhook_allowance_can_be_read
 from hospitals.connectors import push
 from hospitals.exceptions import ConnectorUnavailable, WrongState
-from hospitals.models import Appointment, AuditEvent, Delivery, Hospital, OutboxCommand, Slot, WebhookEndpoint
+from hospitals.models import AuditEvent, Hospital, WebhookEndpoint
 from hospitals.outgoing import Outgoing
 from hospitals.services import (
-    booking,
     connecting,
-    deliveries,
     inbox,
     onboarding,
-    outbox,
     redelivery,
     rotation,
     webhooks,
 )
 from tests.hospitals.clinics import card
 from tests.hospitals.joining import OFFICER, V1, Joined, fill, joined
+from tests.hospitals.pushing import LOCAL, PUBLIC, booked, command, due_now, endpoint, live, log
 from tests.hospitals.webhook_peer import WebhookPeer
 
-pytestmark = pytest.mark.django_db
-PUBLIC = "https://hooks.river.example/commands"
-LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
-
-
-def quick(_endpoint_id: UUID, allowed: Policy) -> Outgoing:
-    return Outgoing(allowed, attempts=1, read_s=0.5)
-
-
-@pytest.fixture(autouse=True)
-def _ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is waited for, and no name server is asked."""
-    cache.clear()
-    monkeypatch.setattr(connecting, "_connections", quick)
-    monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
-
-
-@pytest.fixture
-def peer() -> Iterator[WebhookPeer]:
-    made = WebhookPeer()
-    yield made
-    made.close()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 
 @pytest.fixture
 def river() -> Joined:
     return joined("river", connector="push")
-
-
-@pytest.fixture
-def allowed(settings: Any) -> None:
-    settings.HOSPITALS_WEBHOOK_SANDBOX = LOCAL
-
-
-@pytest.fixture
-def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The small hospital on this machine counts as one on the public internet."""
-    monkeypatch.setattr(connecting, "policy", lambda environment: Policy.of(**LOCAL))
-
-
-def endpoint(hospital: Joined, environment: str = "live", url: str = PUBLIC, **more: Any) -> Any:
-    return hospital.put(f"/webhooks/{environment}/", {"url": url, **more})
-
-
-def live(hospital: Joined, peer: WebhookPeer) -> None:
-    """Its endpoint is the small hospital, and it is open to residents."""
-    peer.secret = endpoint(hospital, url=peer.url).json()["secret"]
-    fill(hospital)
-    Hospital.objects.filter(id=hospital.hospital_id).update(state="live")
-
-
-def booked(hospital: Joined, number: int = 1) -> UUID:
-    slot = Slot.objects.get(hospital_id=hospital.hospital_id)
-    wish = booking.wish(
-        slot_id=slot.id,
-        patient=card(number),
-        subject=UUID(int=number),
-        idempotency_key=f"k{number}",
-        now=timezone.now(),
-    )
-    with transaction.atomic():
-        return booking.book(wish).appointment_id
-
-
-def due_now(hospital: Joined) -> int:
-    """The clock has moved on: what waits is due. How many were answered."""
-    with tenancy.scope(hospital.hospital_id):
-        OutboxCommand.objects.filter(state="waiting").update(next_attempt_at=timezone.now())
-    return outbox.sweep()
-
-
-def log(hospital: Joined, query: str = "") -> list[dict[str, Any]]:
-    answer = hospital.get(f"/deliveries/{query}")
-    assert answer.status_code == 200, answer.content
-    return answer.json()["items"]
 
 
 # --- the whole way ----------------------------------------------------------------------------------------------
@@ -350,116 +276,3 @@ def test_after_going_live_the_live_client_alone_sets_it_up(river: Joined) -> Non
     Hospital.objects.filter(id=river.hospital_id).update(state="live")
     for method, path in (("GET", "/webhooks/live/"), ("PUT", "/webhooks/live/"), ("GET", "/deliveries/")):
         assert river.call(method, path, {"url": PUBLIC}).json()["code"] == "insufficient_scope"
-
-
-# --- the log ----------------------------------------------------------------------------------------------------
-
-
-def test_the_log_is_read_page_by_page_and_by_outcome(river: Joined, peer: WebhookPeer, everywhere: None) -> None:
-    live(river, peer)
-    river = river.as_live()
-    peer.moods = ["503", "", "503", "refuse"]
-    appointments = []
-    for number in (1, 2):
-        appointments.append(str(booked(river, number)))
-        due_now(river)
-        due_now(river)
-    rows = log(river)
-    assert [row["outcome"] for row in rows] == ["refused", "failed", "accepted", "failed"]
-    first = river.get("/deliveries/?limit=3").json()
-    rest = river.get(f"/deliveries/?limit=3&cursor={first['cursor']}").json()
-    assert (first["more"], rest["more"]) == (True, False) and first["items"] + rest["items"] == rows
-    assert [row["appointment_id"] for row in log(river, "?outcome=failed")] == appointments[::-1]
-    assert len(log(river, f"?appointment_id={appointments[0]}")) == 2
-    assert river.get(f"/deliveries/{rows[0]['id']}/").json() == rows[0]
-    for wrong in ("?outcome=good", "?cursor=x", f"?cursor={UUID(int=1)}", "?limit=0"):
-        assert river.get(f"/deliveries/{wrong}").status_code == 400
-    assert river.get(f"/deliveries/{UUID(int=1)}/").status_code == 404
-
-
-def test_it_holds_nobody_s_name_and_forgets_after_a_month(
-    river: Joined, peer: WebhookPeer, everywhere: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    live(river, peer)
-    booked(river)
-    due_now(river)
-    with tenancy.scope(river.hospital_id):
-        kept = str(list(Delivery.objects.values()))
-        assert card().name not in kept and card().id_number not in kept
-        Delivery.objects.update(at=timezone.now() - deliveries.KEPT - timedelta(days=1))
-        booked(river, 2)
-    due_now(river)
-    assert [row["kind"] for row in log(river.as_live())] == ["book"]
-
-
-# --- replay -----------------------------------------------------------------------------------------------------
-
-
-def command(hospital: Joined) -> OutboxCommand:
-    with tenancy.scope(hospital.hospital_id):
-        return OutboxCommand.objects.get()
-
-
-def replay(hospital: Joined, delivery: dict[str, Any], **headers: str) -> Any:
-    return hospital.call("POST", f"/deliveries/{delivery['id']}/replay/", **headers)
-
-
-def test_what_waits_long_is_due_at_once_and_what_may_be_under_way_is_left(
-    river: Joined, peer: WebhookPeer, everywhere: None
-) -> None:
-    live(river, peer)
-    river = river.as_live()
-    peer.moods = ["503"]
-    booked(river)
-    due_now(river)
-    for wait_s, moved in ((30, False), (300, True)):
-        when = timezone.now() + timedelta(seconds=wait_s)
-        with tenancy.scope(river.hospital_id):
-            OutboxCommand.objects.update(next_attempt_at=when)
-        assert replay(river, log(river)[0]).status_code == 202
-        assert (command(river).next_attempt_at < when) is moved
-    outbox.sweep()
-    assert command(river).state == "accepted"
-
-
-def test_what_was_given_up_is_taken_up_again(river: Joined, peer: WebhookPeer, everywhere: None) -> None:
-    live(river, peer)
-    river = river.as_live()
-    peer.moods = ["503"]
-    booked(river)
-    due_now(river)
-    with tenancy.scope(river.hospital_id):
-        OutboxCommand.objects.update(state="given_up")
-    assert replay(river, log(river)[0]).json()["command_state"] == "waiting"
-    outbox.sweep()
-    assert command(river).state == "accepted"
-    assert AuditEvent.objects.filter(action="delivery.replay", actor=river.client_id).count() == 1
-
-
-def test_what_cannot_be_replayed_is_said(river: Joined, peer: WebhookPeer, everywhere: None) -> None:
-    live(river, peer)
-    river = river.as_live()
-    river.call("POST", "/webhooks/live/ping/")
-    assert replay(river, log(river)[0]).json()["code"] == "nothing_to_replay"
-    booked(river)
-    due_now(river)
-    sent = log(river)[0]
-    with tenancy.scope(river.hospital_id):
-        Appointment.objects.update(state="cancelled")
-    assert replay(river, sent).json()["code"] == "appointment_ended"
-    with tenancy.scope(river.hospital_id):
-        OutboxCommand.objects.update(state="refused")
-    assert replay(river, sent).json()["code"] == "command_refused"
-
-
-def test_what_a_hospital_says_to_a_replay_changes_nothing_here(
-    river: Joined, peer: WebhookPeer, everywhere: None
-) -> None:
-    live(river, peer)
-    booked(river)
-    due_now(river)
-    peer.moods = ["refuse", "503"]
-    for _ in range(2):
-        assert redelivery.send(river.hospital_id, command(river).id)
-    assert command(river).state == "accepted"
-    assert [row["outcome"] for row in log(river.as_live())] == ["failed", "refused", "accepted"]
