@@ -56,7 +56,7 @@ def _connectors(folder: Path, port: int) -> Path:
 
     (folder / "secret").write_text(push.new_secret())
     options = {"secret_file": str(folder / "secret"), "networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
-    backend = "hospitals.connectors.webhook.WebhookConnector"
+    backend = "webhook"
     entries = {
         f"h{n}": {"BACKEND": backend, "OPTIONS": {**options, "url": f"http://127.0.0.1:{port}/h{n}"}}
         for n in range(HOSPITALS)

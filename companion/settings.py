@@ -176,7 +176,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
-    f"hospitals.tasks.{name}": {"queue": "hospitals"} for name in ("deliver_command", "poll_hospital", "refresh_offer")
+    f"hospitals.tasks.{name}": {"queue": "hospitals"}
+    for name in ("deliver_command", "redeliver_command", "poll_hospital", "refresh_offer")
 }
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
@@ -271,6 +272,11 @@ HOSPITALS_CONNECTORS_FILE = env("COMPANION_CONNECTORS_FILE")
 if HOSPITALS_CONNECTORS_FILE:
     CELERY_BEAT_SCHEDULE["polling"] = {"task": "hospitals.tasks.poll_hospitals", "schedule": 20.0}
     CELERY_BEAT_SCHEDULE["offers"] = {"task": "hospitals.tasks.refresh_offers", "schedule": 120.0}
+# What hospitals' own webhook addresses may be beyond https to the public internet: while they rehearse, and never live.
+HOSPITALS_WEBHOOK_SANDBOX = {
+    "networks": env_list("COMPANION_WEBHOOK_SANDBOX_NETWORKS"),
+    "plain_hosts": env_list("COMPANION_WEBHOOK_SANDBOX_PLAIN_HOSTS"),
+}
 
 # --- web ------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

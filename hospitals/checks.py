@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
+from hospitals.models.webhooks import Environment
 from hospitals.services import connecting
 
 
@@ -16,6 +17,16 @@ def connectors_can_be_made(app_configs: Any, **kwargs: Any) -> list[CheckMessage
         Error(f"Connector {name!r}: {code} ({why}).", hint=hint, id="hospitals.E001")
         for name, code, why in connecting.faults()
     ]
+
+
+@register()
+def webhook_allowance_can_be_read(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        connecting.policy(Environment.SANDBOX)
+    except ValueError as error:
+        hint = "COMPANION_WEBHOOK_SANDBOX_NETWORKS is a list like 10.20.0.0/24,127.0.0.0/8; see docs/operations.md."
+        return [Error(f"The webhooks' allowance is wrong: {error}.", hint=hint, id="hospitals.E003")]
+    return []
 
 
 @register(Tags.database)

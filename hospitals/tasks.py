@@ -1,11 +1,12 @@
 """Work that follows from a commit or from the clock; each task takes ids and calls one function."""
 
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 
 from hospitals.connectors.sandbox import desk, sending
-from hospitals.services import batches, booking, inbox, offering, outbox, polling, waiting
+from hospitals.services import batches, booking, inbox, offering, outbox, polling, redelivery, waiting
 
 SWEPT_AGAIN_S = 15
 
@@ -23,6 +24,13 @@ def hand_over_many(hospital_id: str, *inbox_ids: str) -> None:
 @shared_task(ignore_result=True)
 def deliver_command(hospital_id: str, command_id: str) -> None:
     outbox.deliver(UUID(hospital_id), UUID(command_id))
+
+
+@shared_task(bind=True, ignore_result=True, max_retries=12, default_retry_delay=5)
+def redeliver_command(self: Any, hospital_id: str, command_id: str) -> None:
+    """Waits its turn where as many calls to this hospital are under way as may be."""
+    if not redelivery.send(UUID(hospital_id), UUID(command_id)):
+        raise self.retry()
 
 
 @shared_task(ignore_result=True)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from hospitals.api import applications, directory, events, facts, imports, schema, tokens, trials
+from hospitals.api import applications, directory, events, facts, imports, schema, tokens, trials, webhooks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("developers/", schema.DevelopersView.as_view(), name="hospital-developers"),
@@ -35,6 +35,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "v1/conformance-runs/<uuid:run_id>/look/",
         trials.ConformanceLookView.as_view(),
         name="hospital-conformance-look",
+    ),
+    path("v1/webhooks/<str:environment>/", webhooks.WebhookView.as_view(), name="hospital-webhook"),
+    path(
+        "v1/webhooks/<str:environment>/rotate/", webhooks.WebhookRotationView.as_view(), name="hospital-webhook-rotate"
+    ),
+    path("v1/webhooks/<str:environment>/ping/", webhooks.WebhookPingView.as_view(), name="hospital-webhook-ping"),
+    path("v1/deliveries/", webhooks.DeliveriesView.as_view(), name="hospital-deliveries"),
+    path("v1/deliveries/<uuid:delivery_id>/", webhooks.DeliveryView.as_view(), name="hospital-delivery"),
+    path(
+        "v1/deliveries/<uuid:delivery_id>/replay/",
+        webhooks.DeliveryReplayView.as_view(),
+        name="hospital-delivery-replay",
     ),
     path("v1/events/", events.EventsView.as_view(), name="hospital-events"),
     path("v1/events/batch/", events.EventBatchView.as_view(), name="hospital-event-batch"),

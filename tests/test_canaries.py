@@ -226,7 +226,7 @@ def test_a_booking_whose_connector_breaks_quoting_the_card(
 def test_every_address_of_a_hospital_that_is_signed_in(
     logs: io.StringIO, sent: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "REFUSED_EVENTS"):
+    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "OUTWARD", "REFUSED_EVENTS"):
         monkeypatch.setattr(limits, name, limits.Limit(name.lower(), 10**6, 60))
     river = joined("river")
     body = {"name": {"said": ALL}, "patient": ALL, **dict.fromkeys(("identifier", "start", "day", "slot"), ALL)}

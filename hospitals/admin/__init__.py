@@ -4,7 +4,7 @@ Rows of a single hospital are read here only as a named report (``tenancy.commis
 anything is shown; names, cards and message bodies are never shown at all.
 """
 
-from hospitals.admin import directory, joining, record, stuck  # noqa: F401  each registers its pages
+from hospitals.admin import directory, joining, record, stuck, webhooks  # noqa: F401  each registers its pages
 from hospitals.admin.base import BoundedPaginator, Province, ReadOnly, one_of
 
 __all__ = ["BoundedPaginator", "Province", "ReadOnly", "one_of"]

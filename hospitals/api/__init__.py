@@ -8,6 +8,7 @@
 | facts | the hospital itself, its lexicon, its indoor map, fees |
 | imports | bulk uploads and how far they are |
 | trials | test appointments, conformance runs |
+| webhooks | where commands go, the log of deliveries |
 | events | the signed door for hospitals' events |
 | schema | the OpenAPI document and the developers' page |
 | base | who calls, in whose scope, how often, and once |

@@ -224,11 +224,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The hospital's answer to a command: ``accepted`` or not, its own reference, and its words when it refuses."""
+    """The hospital's answer to a command: ``accepted`` or not, its own reference, and its words when it refuses.
+
+    ``http_status``: where it came by HTTP, for the log of deliveries alone.
+    """
 
     accepted: bool
     reference: str = ""
     reason: str = ""
+    http_status: int | None = field(default=None, compare=False)
 
 
 class Connector(Protocol):

@@ -29,11 +29,14 @@ def _signature(secret: str, message_id: str, timestamp: str, body: bytes) -> byt
     return hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, sha256).digest()
 
 
-def sign(secret: str, message_id: str, body: bytes, *, now: datetime | None = None) -> dict[str, str]:
-    """The three headers to send with this body."""
+def sign(
+    secret: str, message_id: str, body: bytes, *, also: Iterable[str] = (), now: datetime | None = None
+) -> dict[str, str]:
+    """The three headers to send with this body. ``also``: further secrets that sign it while the secret is changed."""
     timestamp = str(int((now or datetime.now(UTC)).timestamp()))
-    signature = base64.b64encode(_signature(secret, message_id, timestamp, body)).decode()
-    return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+    made = (base64.b64encode(_signature(each, message_id, timestamp, body)).decode() for each in (secret, *also))
+    signatures = " ".join(f"v1,{signature}" for signature in made)
+    return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signatures}
 
 
 def verify(known: Iterable[str], headers: Mapping[str, str], body: bytes, *, now: datetime | None = None) -> None:

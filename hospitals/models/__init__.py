@@ -34,6 +34,7 @@ from hospitals.models.tenant import (
     SlotHold,
     WaitingEntry,
 )
+from hospitals.models.webhooks import Delivery, WebhookEndpoint
 
 __all__ = [
     "AccessToken",
@@ -47,6 +48,7 @@ __all__ = [
     "Circuit",
     "ConformanceRun",
     "DataKey",
+    "Delivery",
     "Department",
     "Floor",
     "Hospital",
@@ -68,4 +70,5 @@ __all__ = [
     "Slot",
     "SlotHold",
     "WaitingEntry",
+    "WebhookEndpoint",
 ]

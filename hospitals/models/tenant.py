@@ -202,7 +202,6 @@ class HospitalCredential(TenantModel):
 
     class Kind(models.TextChoices):
         EVENTS = "events", "事件签名(医院签)"
-        WEBHOOK = "webhook", "回调签名(本平台签)"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField("用途", max_length=10, choices=Kind.choices)

@@ -19,7 +19,7 @@ from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.connectors import push
 from hospitals.exceptions import Conflict, Forbidden, InvalidInput, Unauthenticated
-from hospitals.models import AccessToken, ApiClient, ApiSecret, Hospital, HospitalCredential
+from hospitals.models import AccessToken, ApiClient, ApiSecret, Hospital, HospitalCredential, WebhookEndpoint
 
 Environment = ApiClient.Environment
 State = Hospital.State
@@ -33,6 +33,8 @@ SCOPES = {
     "directory:write": "写入本院目录",
     "conformance:run": "创建测试预约、运行一致性测试",
     "credentials:rotate": "更换本院的密钥",
+    "webhooks:read": "查看接收地址和送达记录",
+    "webhooks:write": "登记接收地址、重新送达",
 }
 # In which states of the hospital a client of this environment may call at all.
 _OPEN = {
@@ -159,7 +161,8 @@ def require(who: Credential, scope: str) -> None:
         raise Forbidden(code="insufficient_scope", scope=scope)
 
 
-def _end_of_old(overlap_s: int) -> datetime:
+def end_of_old(overlap_s: int) -> datetime:
+    """When a secret stops that is changed now: in so many seconds, a week at most."""
     return timezone.now() + timedelta(seconds=max(0, min(overlap_s, LONGEST_OVERLAP_S)))
 
 
@@ -167,7 +170,7 @@ def _end_of_old(overlap_s: int) -> datetime:
 def rotate_client_secret(*, client_id: str, overlap_s: int = OVERLAP_S, actor: Actor) -> NewSecret:
     """A new secret; the one before holds ``overlap_s`` longer, any older one stops at once."""
     row = ApiClient.objects.select_for_update().get(id=client_id)
-    secret, until = _new_secret(), _end_of_old(overlap_s)
+    secret, until = _new_secret(), end_of_old(overlap_s)
     held = list(ApiSecret.objects.filter(_valid(), client=row).order_by("-created_at", "-id"))
     for number, old in enumerate(held):
         old.expires_at = min(filter(None, (old.expires_at, until))) if number < MOST_SECRETS - 1 else timezone.now()
@@ -181,7 +184,7 @@ def rotate_client_secret(*, client_id: str, overlap_s: int = OVERLAP_S, actor: A
 def rotate_signing_secret(*, hospital_id: UUID, overlap_s: int = OVERLAP_S, actor: Actor) -> NewSecret:
     """A new secret for the hospital's events, in the same manner."""
     kind = HospitalCredential.Kind.EVENTS
-    secret, until = push.new_secret(), _end_of_old(overlap_s)
+    secret, until = push.new_secret(), end_of_old(overlap_s)
     with tenancy.scope(hospital_id):
         Hospital.objects.select_for_update().get(id=hospital_id)
         held = HospitalCredential.objects.filter(_valid(), kind=kind).order_by("-created_at")
@@ -211,9 +214,10 @@ def end_signing_secrets(hospital_id: UUID) -> None:
 
 
 def revoke_all(hospital_id: UUID) -> None:
-    """No client, token or signing secret of this hospital holds any more. In a transaction."""
+    """No client, token, signing secret or endpoint of this hospital holds any more. In a transaction."""
     now = timezone.now()
     AccessToken.objects.filter(client__hospital_id=hospital_id).delete()
     ApiClient.objects.filter(hospital_id=hospital_id, revoked_at=None).update(revoked_at=now)
     with tenancy.scope(hospital_id):
         HospitalCredential.objects.filter(_valid()).update(expires_at=now)
+        WebhookEndpoint.objects.update(enabled=False)

@@ -22,7 +22,8 @@ from hospitals.connectors.base import Command, CommandKind, EventType, HospitalE
 from hospitals.connectors.sandbox import desk
 from hospitals.exceptions import Conflict, ConnectorRefused, ConnectorUnavailable, NotFound, WrongState
 from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent
-from hospitals.services import conformance_points, connecting, onboarding, rehearsal
+from hospitals.models.webhooks import Environment
+from hospitals.services import conformance_points, connecting, deliveries, onboarding, rehearsal
 from hospitals.services.booking import card_of
 from hospitals.services.conformance_points import Answer, Facts
 
@@ -45,8 +46,11 @@ class Due:
 
 
 def start(*, hospital_id: UUID, actor: Actor) -> ConformanceRun:
-    """Begin: two test appointments, and the first commands. Raises ``Conflict`` while a run is under way, and what
-    ``rehearsal.create`` raises."""
+    """Begin: two test appointments, and the first commands. Raises ``Conflict`` while a run is under way or commands have no
+    address to go to, and what ``rehearsal.create`` raises."""
+    hospital = Hospital.objects.get(id=hospital_id)
+    if connecting.by_endpoint(hospital):
+        connecting.endpoint(hospital_id, Environment.SANDBOX)
     with tenancy.scope(hospital_id):
         open_run = ConformanceRun.objects.filter(finished_at=None, started_at__gt=timezone.now() - OPEN_FOR).first()
         if open_run is not None:
@@ -54,7 +58,7 @@ def start(*, hospital_id: UUID, actor: Actor) -> ConformanceRun:
         made = [rehearsal.create(hospital_id=hospital_id, actor=actor, number=n) for n in (1, 2)]
         run = ConformanceRun.objects.create(
             hospital_id=hospital_id,
-            connector=Hospital.objects.values_list("connector", flat=True).get(id=hospital_id),
+            connector=hospital.connector,
             record={
                 "visit": str(made[0].appointment_id),
                 "second": str(made[1].appointment_id),
@@ -95,7 +99,8 @@ def _look(run: ConformanceRun, actor: Actor, now_s: Callable[[], float]) -> None
             _let_the_sandbox_live(run, _facts(run))
         for due in _due(run, _facts(run)):
             before = run.record["answers"].get(due.name, {})
-            answer = replace(_execute(run, due, now_s), attempts=before.get("attempts", 0) + 1)
+            attempt = before.get("attempts", 0) + 1
+            answer = replace(_execute(run, due, attempt, now_s), attempts=attempt)
             run.record["answers"][due.name] = asdict(answer)
             run.save(update_fields=["record"])
         facts = _facts(run)
@@ -151,7 +156,7 @@ def _script(run: ConformanceRun, facts: Facts) -> Iterator[Due]:
         yield Due("cancel_late", CommandKind.CANCEL, visit, f"cancel:{visit}", {"reason": "一致性测试"})
 
 
-def _execute(run: ConformanceRun, due: Due, now_s: Callable[[], float]) -> Answer:
+def _execute(run: ConformanceRun, due: Due, attempt: int, now_s: Callable[[], float]) -> Answer:
     """Send one command by the hospital's connector; what goes wrong is part of the answer."""
     row = Appointment.objects.select_related("slot").get(id=run.record["visit" if due.slot else _whose(run, due)])
     command = Command(
@@ -165,7 +170,8 @@ def _execute(run: ConformanceRun, due: Due, now_s: Callable[[], float]) -> Answe
     )
     began = now_s()
     try:
-        got = connecting.connector(run.hospital).execute(command)
+        connector = connecting.connector(run.hospital, Environment.SANDBOX)
+        got = deliveries.execute(connector, command, environment=Environment.SANDBOX, number=attempt)
         answer = Answer(got.accepted, got.reference, "", 0)
     except ConnectorRefused:
         answer = Answer(False, "", "", 0)

@@ -1,22 +1,36 @@
-"""Which connector speaks with which hospital: names in Hospital.connector, classes by dotted path, one instance a process."""
+"""Which connector speaks with which hospital: names in Hospital.connector, classes by dotted path, one instance a process.
 
-from functools import cache
+"push" is the hospital's own to set up (hospitals.services.webhooks): its connector is made from the endpoint's row at each
+call, so that a changed address or secret holds at once in every process. Only its connections are kept.
+"""
+
+import ssl
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import yaml
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from hospitals import tenancy
+from hospitals.addresses import Policy
+from hospitals.connectors import webhook
 from hospitals.connectors.base import Connector
-from hospitals.exceptions import ConnectorUnavailable, HospitalsError
-from hospitals.models import Hospital
+from hospitals.connectors.webhook import WebhookConnector
+from hospitals.exceptions import ConnectorUnavailable, HospitalsError, WrongState
+from hospitals.models import Hospital, WebhookEndpoint
+from hospitals.models.webhooks import Environment
+from hospitals.outgoing import Outgoing
 
 KINDS = {
     "fhir": "hospitals.connectors.fhir.FhirConnector",
     "hl7v2": "hospitals.connectors.hl7v2.Hl7v2Connector",
-    "webhook": "hospitals.connectors.webhook.WebhookConnector",
+    "webhook": "hospitals.connectors.webhook.FiledWebhookConnector",
 }
 PUSH = "push"
 # settings.HOSPITALS_CONNECTORS_FILE and settings.HOSPITALS_CONNECTORS add to these or replace them, in the shape of Django's STORAGES.
@@ -110,6 +124,59 @@ def forget() -> None:
     _of_file.cache_clear()
 
 
-def connector(hospital: Hospital) -> Connector:
+def connector(hospital: Hospital, environment: str = Environment.LIVE) -> Connector:
     """Raises ``ConnectorUnavailable`` when the hospital's way of connecting is not set up here."""
-    return _made(hospital.connector)
+    if not by_endpoint(hospital):
+        return _made(hospital.connector)
+    try:
+        return of_endpoint(endpoint(hospital.id, environment))
+    except WrongState as error:
+        raise ConnectorUnavailable(error.detail, code=error.code) from error
+
+
+# --- the hospital's own endpoint ------------------------------------------------------------------------------
+
+KEPT = 1024  # endpoints whose connections a process keeps
+
+
+def by_endpoint(hospital: Hospital) -> bool:
+    """Whether this hospital is called at an address that it keeps itself; an operator's entry of that name comes first."""
+    return hospital.connector == PUSH and PUSH not in _known()
+
+
+def endpoint(hospital_id: UUID, environment: str) -> WebhookEndpoint:
+    """The endpoint in use. Raises ``WrongState`` (webhook_missing, webhook_disabled), which says what to do."""
+    with tenancy.scope(hospital_id):
+        row = WebhookEndpoint.objects.filter(environment=environment).first()
+    if row is not None and row.enabled:
+        return row
+    what, code = ("启用", "webhook_disabled") if row else ("登记", "webhook_missing")
+    address = f"/api/hospitals/v1/webhooks/{environment}/"
+    raise WrongState(f"医院还没有{what}接收操作的地址:请用 PUT {address} {what}。", code=code)
+
+
+def of_endpoint(row: WebhookEndpoint) -> WebhookConnector:
+    """Its connector, with the secrets that hold now."""
+    secrets = [row.secret]
+    if row.previous_until and row.previous_until > timezone.now() and row.previous_secret:
+        secrets.append(row.previous_secret)
+    return WebhookConnector(url=row.url, secrets=secrets, outgoing=_connections(row.id, policy(row.environment)))
+
+
+def policy(environment: str) -> Policy:
+    """Where a hospital's own address may lead: the public internet over TLS; for rehearsals also what the operator allows.
+
+    Raises ``ValueError`` for settings that are wrong.
+    """
+    return Policy.of(**settings.HOSPITALS_WEBHOOK_SANDBOX) if environment == Environment.SANDBOX else Policy()
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that every endpoint is checked against; a context of its own for each would cost a megabyte."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+@lru_cache(maxsize=KEPT)
+def _connections(endpoint_id: UUID, allowed: Policy) -> Outgoing:
+    return Outgoing(allowed, read_s=webhook.READ_S, max_bytes=webhook.ANSWER_MAX_BYTES, verify=_trusted())

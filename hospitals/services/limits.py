@@ -40,6 +40,7 @@ class Standing:
 CREDENTIAL = Limit("credential", 600, 60)
 APPLICATIONS = Limit("applications", 10, 3600)
 TOKENS = Limit("tokens", 60, 60)
+OUTWARD = Limit("outward", 10, 60)  # calls by which a hospital makes us look for or call its own address
 REFUSED_EVENTS = Limit("refused-events", 120, 60)
 
 

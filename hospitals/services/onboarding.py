@@ -197,9 +197,13 @@ def _passes_today(row: Hospital) -> bool:
 
 @transaction.atomic
 def go_live(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
-    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full."""
-    if not _passes_today(_locked(hospital_id)):
+    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full, and
+    what residents do has an address to go to."""
+    row = _locked(hospital_id)
+    if not _passes_today(row):
         raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
+    if connecting.by_endpoint(row):
+        connecting.endpoint(hospital_id, Environment.LIVE)
     move(hospital_id=hospital_id, target=State.LIVE, actor=actor, reason=_because(reason))
 
 

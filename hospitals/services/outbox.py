@@ -22,7 +22,7 @@ from hospitals.connectors.base import Acknowledgement, Command, CommandKind, Eve
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded
 from hospitals.models import Appointment, OutboxCommand
-from hospitals.services import circuit, connecting
+from hospitals.services import circuit, connecting, deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -67,9 +67,9 @@ def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
         return False
     try:
         circuit.check(hospital_id)
-        connector, command = connecting.connector(row.hospital), _command(row)
+        connector, command = connecting.connector(row.hospital), command_of(row)
         connecting.let_go_of_database()
-        answer = connector.execute(command)
+        answer = deliveries.execute(connector, command, of=row)
     except ConnectorUnavailable as error:
         circuit.failed(hospital_id, error)
         _later(row, error.code)
@@ -104,7 +104,8 @@ def _claim(command_id: UUID) -> OutboxCommand | None:
     return row
 
 
-def _command(row: OutboxCommand) -> Command:
+def command_of(row: OutboxCommand) -> Command:
+    """As the hospital's system is told it."""
     from hospitals.services.booking import card_of  # booking writes commands, so it stands above
 
     kind = CommandKind(row.kind)

@@ -1,10 +1,16 @@
 """What the hospitals' tests share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.core.cache import cache
 
 from hospitals import vault
+from hospitals.addresses import Policy
+from hospitals.services import connecting, webhooks
+from tests.hospitals.pushing import LOCAL, quick
+from tests.hospitals.webhook_peer import WebhookPeer
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +19,29 @@ def no_remembered_keys() -> Iterator[None]:
     vault.forget()
     yield
     vault.forget()
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for, and no name server is asked."""
+    cache.clear()
+    monkeypatch.setattr(connecting, "_connections", quick)
+    monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
+
+
+@pytest.fixture
+def peer() -> Iterator[WebhookPeer]:
+    made = WebhookPeer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def allowed(settings: Any) -> None:
+    settings.HOSPITALS_WEBHOOK_SANDBOX = LOCAL
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small hospital on this machine counts as one on the public internet."""
+    monkeypatch.setattr(connecting, "policy", lambda environment: Policy.of(**LOCAL))

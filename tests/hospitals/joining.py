@@ -1,6 +1,6 @@
 """What the API's tests share: hospitals that have joined, with tokens, and rows to write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,14 @@ class Joined:
     signing_secret: str
     token: str
 
+    def with_token_of(self, client_id: str) -> "Joined":
+        """The same with a token of another client of its own."""
+        return replace(self, client_id=client_id, token=a_token(client_id))
+
+    def as_live(self) -> "Joined":
+        made = access.create_client(hospital_id=self.hospital_id, environment="live", actor=OFFICER)
+        return self.with_token_of(made.client_id)
+
     def call(self, method: str, path: str, body: Any = None, *, media: str = "application/json", **headers: str) -> Any:
         sent = {"authorization": f"Bearer {self.token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
         return Client().generic(method, V1 + path, encoded(body, media), content_type=media, headers=sent)
@@ -49,17 +57,22 @@ def encoded(body: Any, media: str = "application/json") -> bytes:
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
-def joined(code: str = "river", *, scopes: list[str] | None = None) -> Joined:
-    found = onboarding.apply(
-        code=code, name=f"{code}医院", city="岚州市", licence_number="PDY0001", contact=CONTACT, connector="sandbox"
-    )
-    onboarding.verify(hospital_id=found.hospital_id, actor=OFFICER, reason="证照齐全")
-    claimed = onboarding.claim_credentials(hospital_id=found.hospital_id, environment="sandbox")
-    client = access.client(claimed.client.client_id)
+def a_token(client_id: str, scopes: list[str] | None = None) -> str:
+    client = access.client(client_id)
     assert client is not None
     token = access.new_token()
     access.keep_token(client, token, scopes or list(access.SCOPES))
-    return Joined(found.hospital_id, code, found.claim, client.id, claimed.signing_secret, token)
+    return token
+
+
+def joined(code: str = "river", *, scopes: list[str] | None = None, connector: str = "sandbox") -> Joined:
+    found = onboarding.apply(
+        code=code, name=f"{code}医院", city="岚州市", licence_number="PDY0001", contact=CONTACT, connector=connector
+    )
+    onboarding.verify(hospital_id=found.hospital_id, actor=OFFICER, reason="证照齐全")
+    claimed = onboarding.claim_credentials(hospital_id=found.hospital_id, environment="sandbox")
+    client_id = claimed.client.client_id
+    return Joined(found.hospital_id, code, found.claim, client_id, claimed.signing_secret, a_token(client_id, scopes))
 
 
 def tomorrow() -> Any:

@@ -15,11 +15,13 @@ from hospitals.models import (
     ApiClient,
     AuditEvent,
     ConformanceRun,
+    Delivery,
     Hospital,
     HospitalApplication,
     InboxEvent,
     OnboardingStep,
     OutboxCommand,
+    WebhookEndpoint,
 )
 from hospitals.services import onboarding
 from tests.hospitals.appointments import CARD, an_appointment
@@ -253,3 +255,42 @@ def test_a_client_is_ended_on_the_page(commission: Client, applied: Hospital) ->
     do(commission, applied, "end-client", environment="sandbox")
     assert ApiClient.objects.get().revoked_at is not None
     assert AuditEvent.objects.get(action="onboarding.client_ended").actor == "commission"
+
+
+def test_endpoints_and_deliveries_are_seen_without_a_secret_and_found(commission: Client) -> None:
+    row = delivered("given_up")
+    with tenancy.scope(row.hospital_id):
+        url = "https://hooks.one.example/commands?token=T0KEN"
+        endpoint = WebhookEndpoint.objects.create(environment="live", url=url, secret="whsec_T0KEN")
+    list_of = reverse("admin:hospitals_webhookendpoint_changelist")
+    one = reverse("admin:hospitals_webhookendpoint_change", args=[endpoint.id])
+    for address in (list_of, one):
+        page = commission.get(address).content.decode()
+        assert "https://hooks.one.example/commands" in page and "T0KEN" not in page
+    deliveries = reverse("admin:hospitals_delivery_changelist")
+    for query, shown in (("", True), ("q=http_503", True), ("q=%E7%AC%ACone", True), ("q=nobody", False)):
+        assert (str(row.id) in commission.get(f"{deliveries}?{query}").content.decode()) is shown, query
+    assert str(row.id) not in commission.get(f"{deliveries}?outcome__exact=accepted").content.decode()
+    assert commission.get(reverse("admin:hospitals_delivery_change", args=[row.id])).status_code == 200
+
+
+def test_a_delivery_is_replayed_with_a_record_of_who_did_it(commission: Client) -> None:
+    row = delivered("given_up")
+    address = reverse("admin:hospitals_delivery_changelist")
+    replay = {"action": "replay", "_selected_action": [str(row.id)]}
+    assert "1条会重新送达" in commission.post(address, replay, follow=True).content.decode()
+    with tenancy.scope(row.hospital_id):
+        assert OutboxCommand.objects.get().state == "waiting"
+        OutboxCommand.objects.update(state="refused")
+    assert "不能重新送达" in commission.post(address, replay, follow=True).content.decode()
+    (seen,) = AuditEvent.objects.filter(action="delivery.replay")
+    assert (seen.actor, seen.entity_id, seen.hospital_id) == ("commission", str(row.id), row.hospital_id)
+
+
+def delivered(state: str) -> Delivery:
+    appointment = an_appointment("push")
+    whose: Any = {"hospital_id": appointment.hospital_id, "idempotency_key": "k", "kind": "cancel"}
+    with tenancy.scope(appointment.hospital_id):
+        command = OutboxCommand.objects.create(appointment=appointment, state=state, **whose)
+        how = {"number": 1, "outcome": "failed", "code": "http_503", "duration_ms": 20}
+        return Delivery.objects.create(command=command, environment="live", **whose, **how)

@@ -20,7 +20,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
-from hospitals.services import limits
+from hospitals import tenancy
+from hospitals.models import Delivery
+from hospitals.services import limits, webhooks
 from tests.hospitals.joining import fill, joined
 
 pytestmark = pytest.mark.django_db
@@ -92,10 +94,14 @@ def test_nothing_that_fits_the_document_or_breaks_it_is_a_server_error(
     method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters.cache.clear()
-    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "REFUSED_EVENTS"):
+    for name in ("CREDENTIAL", "APPLICATIONS", "TOKENS", "OUTWARD", "REFUSED_EVENTS"):
         monkeypatch.setattr(limits, name, limits.Limit(name.lower(), 10**6, 60))
+    monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
     river = joined("river")
     fill(river)
+    assert river.put("/webhooks/live/", {"url": "https://hooks.river.example/", "enabled": False}).status_code == 201
+    with tenancy.scope(river.hospital_id):
+        Delivery.objects.create(environment="live", kind="ping", outcome="failed", number=1, duration_ms=1)
     operation = loaded()[path][method]
     held = {"Authorization": f"Bearer {river.token}"}
 

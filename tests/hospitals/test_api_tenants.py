@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from hospitals import tenancy
-from hospitals.models import ImportRun
+from hospitals.models import Delivery, ImportRun, WebhookEndpoint
 from hospitals.services import conformance, idempotency, rehearsal
 from tests.hospitals.joining import OFFICER, Joined, fill, joined, rows
 from tests.hospitals.test_api_schema import operations
@@ -37,6 +37,11 @@ OWN = {
     ("POST", "/test-appointments/"),
     ("POST", "/conformance-runs/"),
     ("POST", "/credentials/rotate/"),
+    ("GET", "/webhooks/{environment}/"),
+    ("PUT", "/webhooks/{environment}/"),
+    ("POST", "/webhooks/{environment}/rotate/"),
+    ("POST", "/webhooks/{environment}/ping/"),
+    ("GET", "/deliveries/"),
     *(("GET", f"/directory/{kind}/") for kind in BODIES),
 }
 # Open ones have credentials of their own kind: tests/hospitals/test_api_access.py and test_api_events.py.
@@ -65,6 +70,9 @@ def river() -> Joined:
         assert found.call("PATCH", f"/directory/{kind}/{identifier}/", {text: MARK}).status_code == 200
     found.put("/directory/lexicon/", {"entries": [{"written": MARK, "spoken": "jī mì"}]})
     found.call("PATCH", "/hospital/", {"address": MARK})
+    with tenancy.scope(found.hospital_id):
+        WebhookEndpoint.objects.create(environment="sandbox", url=f"https://hooks.{found.code}.example/", secret="x")
+        Delivery.objects.create(environment="live", kind="book", idempotency_key=MARK, number=1, duration_ms=1)
     return found
 
 
@@ -79,8 +87,10 @@ def ids(river: Joined) -> dict[str, str]:
     with tenancy.scope(river.hospital_id):
         made = rehearsal.create(hospital_id=river.hospital_id, actor=OFFICER)
         run = ImportRun.objects.create(hospital_id=river.hospital_id, faults=[{"line": 1, "detail": MARK}])
+        sent = Delivery.objects.get(idempotency_key=MARK)
     trial = conformance.start(hospital_id=river.hospital_id, actor=OFFICER)
-    return {"appointment_id": str(made.appointment_id), "import": str(run.id), "conformance": str(trial.id)}
+    found = {"appointment_id": made.appointment_id, "import": run.id, "conformance": trial.id, "delivery": sent.id}
+    return {name: str(value) for name, value in found.items()}
 
 
 def everything_of(hospital: Joined) -> str:
@@ -112,6 +122,8 @@ def foreign_calls(ids: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
             body = {"fee_fen": 1} if path.endswith("/fee/") else BODIES[kind] if method == "PUT" else {}
         elif path.startswith("/imports/"):
             path = path.replace("{run_id}", ids["import"])
+        elif path.startswith("/deliveries/"):
+            path = path.replace("{delivery_id}", ids["delivery"])
         else:
             path = path.replace("{run_id}", ids["conformance"]).replace("{appointment_id}", ids["appointment_id"])
         assert "{" not in path, f"no foreign id for {path}"
@@ -121,7 +133,8 @@ def foreign_calls(ids: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
 def test_every_operation_is_tried_or_named() -> None:
     known = {(method, path.removeprefix(ROOT)) for method, path in operations()}
     assert known >= OWN | OPEN
-    tried = [path for _method, path, _body in foreign_calls({"appointment_id": "a", "import": "i", "conformance": "c"})]
+    ids = {"appointment_id": "a", "import": "i", "conformance": "c", "delivery": "d"}
+    tried = [path for _method, path, _body in foreign_calls(ids)]
     assert len(tried) == len(known) - len(OWN | OPEN) >= 30
 
 
@@ -160,7 +173,9 @@ def test_what_names_no_row_is_about_the_callers_own_hospital(
         "/directory/map/": {"type": "FeatureCollection", "features": [], "hospital_id": str(river.hospital_id)},
         "/credentials/rotate/": {"kind": "client", "client_id": river.client_id},
         "/test-appointments/": {"slot": "T1", "hospital_id": str(river.hospital_id)},
+        "/webhooks/sandbox/": {"url": "https://1.1.1.1/", "hospital_id": str(river.hospital_id)},
     }
+    path = path.replace("{environment}", "sandbox")
     asked = f"{path}?hospital_id={river.hospital_id}&hospital={river.code}"
     answer = spy.call(method, asked, bodies.get(path, {}), hospital_code=river.code, x_hospital=str(river.hospital_id))
     told = answer.content.decode()

@@ -1,4 +1,4 @@
-"""What every connector promises, whatever the hospital speaks: the sandbox, FHIR, HL7 v2.
+"""What every connector promises, whatever the hospital speaks: the sandbox, FHIR, HL7 v2, signed POSTs.
 
 Each way of connecting brings a ``Side``: the connector, the hospital behind it, and what to make that hospital do.
 """
@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
+from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, Connector, PatientCard
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.hl7v2 import Hl7v2Connector
+from hospitals.connectors.sandbox import desk
 from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.connectors.sandbox.models import SandboxClinic, SandboxMessage, SandboxSystem, SandboxVisit
+from hospitals.connectors.webhook import WebhookConnector
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing
 from tests.hospitals.fhir_server import FhirServer
+from tests.hospitals.fhir_visit import bill as fhir_bill
 from tests.hospitals.mllp_peer import HisPeer
+from tests.hospitals.webhook_peer import WebhookPeer
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +35,9 @@ LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
 
 @dataclass
 class Side:
-    """``state``: what the hospital holds of a visit; ``effects``: how often it has acted; ``slot``: a free one of its own."""
+    """``state``: what the hospital holds of a visit; ``effects``: how often it has acted; ``slot``: a free one of its own;
+    ``bill``: it issues one for a visit and says its id; ``paid``: whether it has the money.
+    """
 
     connector: Connector
     impatient: Connector  # onto the same hospital, with a time-out of an instant
@@ -41,6 +48,8 @@ class Side:
     silent: Callable[[], None]  # does what it is told, and does not answer
     heard: Callable[[], None]  # answers again
     down: Callable[[], None]
+    bill: Callable[[str], str]
+    paid: Callable[[str], bool]
 
 
 def sandbox() -> Iterator[Side]:
@@ -50,6 +59,9 @@ def sandbox() -> Iterator[Side]:
 
     def breaks(how: str) -> Callable[[], None]:
         return lambda: SandboxSystem.objects.update(broken=how) and None
+
+    def visit_of(appointment: str) -> SandboxVisit:
+        return SandboxVisit.objects.select_related("clinic__system").get(appointment_id=appointment)
 
     names = {"off": "cancelled", "waiting": "arrived"}
 
@@ -67,6 +79,8 @@ def sandbox() -> Iterator[Side]:
         breaks("slow"),
         breaks(""),
         breaks("down"),
+        lambda visit: desk.play_of(visit_of(visit)).invoices[0].id,
+        lambda bill: bill in SandboxVisit.objects.get().paid,
     )
 
 
@@ -90,11 +104,13 @@ def fhir() -> Iterator[Side]:
         FhirConnector(base_url=server.base, outgoing=quick, read_s=0.3, **LOCAL),
         "s1",
         state,
-        lambda: sum(len(versions) for key, versions in server.rows.items() if key.startswith("Appointment/")),
+        lambda: sum(len(kept) for key, kept in server.rows.items() if key.startswith(("Appointment/", "Invoice/"))),
         lambda: setattr(server, "refuse_bookings", "这个号刚刚挂出去了"),
         silent,
         server.faults.clear,
         server.close,
+        lambda _visit: str(fhir_bill(server)["id"]),
+        lambda bill: server.get(f"Invoice/{bill}")["status"] == "balanced",
     )
     if server._thread.is_alive():
         server.close()
@@ -116,11 +132,38 @@ def hl7v2() -> Iterator[Side]:
         lambda: setattr(his, "mood", "silence"),
         lambda: setattr(his, "mood", ""),
         his.close,
+        lambda _visit: "B1",
+        lambda bill: (
+            bill in [message.first("FT1").field(3) for message in his.done.values() if message.kind == "DFT^P03"]
+        ),
     )
     his.close()
 
 
-@pytest.fixture(params=[sandbox, fhir, hl7v2], ids=lambda side: side.__name__)
+def webhook() -> Iterator[Side]:
+    peer = WebhookPeer()
+
+    def connector(**options: Any) -> WebhookConnector:
+        outgoing = Outgoing(Policy.of(**LOCAL), attempts=1, **options)
+        return WebhookConnector(url=peer.url, secrets=[peer.secret], outgoing=outgoing)
+
+    yield Side(
+        connector(),
+        connector(read_s=0.3),
+        peer.slot,
+        lambda visit: peer.visits.get(visit, ""),
+        lambda: len(peer.done),
+        lambda: peer.moods.append("refuse"),
+        lambda: peer.moods.append("silence"),
+        peer.moods.clear,
+        peer.close,
+        peer.bill,
+        lambda bill: peer.paid[bill],
+    )
+    peer.close()
+
+
+@pytest.fixture(params=[sandbox, fhir, hl7v2, webhook], ids=lambda side: side.__name__)
 def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     yield from request.param()
 
@@ -128,15 +171,16 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
 VISIT = "22222222-2222-4222-8222-222222222222"
 
 
-def command(side: Side, kind: CommandKind, visit: str = VISIT) -> Command:
-    book = {"patient": CARD} if kind is CommandKind.BOOK else {}
-    return Command(kind, f"{kind}:{visit}", HOSPITAL, visit, side.slot, **book)
+def command(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "") -> Command:
+    book: dict[str, Any] = {"patient": CARD} if kind is CommandKind.BOOK else {}
+    data = {"invoice_id": bill, "receipt": "R-1"} if kind is CommandKind.PAY else {}
+    return Command(kind, f"{kind}:{visit}", HOSPITAL, visit, side.slot, data=data, **book)
 
 
-def answered(side: Side, kind: CommandKind, visit: str = VISIT) -> Acknowledgement:
+def answered(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "") -> Acknowledgement:
     """The answer, however the connector says no."""
     try:
-        return side.connector.execute(command(side, kind, visit))
+        return side.connector.execute(command(side, kind, visit, bill))
     except ConnectorRefused as refused:
         return Acknowledgement(accepted=False, reason=refused.detail)
 
@@ -163,19 +207,28 @@ def test_cancel(side: Side) -> None:
     assert answered(side, CommandKind.CANCEL).accepted and side.state(VISIT) == "cancelled"
 
 
-@pytest.mark.parametrize("kind", [CommandKind.CANCEL, CommandKind.CHECK_IN])
+@pytest.mark.parametrize("kind", list(CommandKind)[1:])
 def test_a_visit_nobody_booked_is_refused_with_words(side: Side, kind: CommandKind) -> None:
-    answer = answered(side, kind)
+    answer = answered(side, kind, bill="B0")
     assert not answer.accepted and answer.reason and side.effects() == 0
 
 
-@pytest.mark.parametrize("kind", list(CommandKind)[:3])
+def test_pay(side: Side) -> None:
+    answered(side, CommandKind.BOOK)
+    bill = side.bill(VISIT)
+    assert not side.paid(bill)
+    assert answered(side, CommandKind.PAY, bill=bill).accepted and side.paid(bill)
+    assert side.state(VISIT) == "booked"
+
+
+@pytest.mark.parametrize("kind", list(CommandKind))
 def test_the_same_command_again_has_one_effect_and_is_accepted_each_time(side: Side, kind: CommandKind) -> None:
     first = answered(side, CommandKind.BOOK)
+    bill = side.bill(VISIT) if kind is CommandKind.PAY else ""
     if kind is not CommandKind.BOOK:
-        first = answered(side, kind)
+        first = answered(side, kind, bill=bill)
     state, effects = side.state(VISIT), side.effects()
-    again = [answered(side, kind) for _ in range(3)]
+    again = [answered(side, kind, bill=bill) for _ in range(3)]
     assert first.accepted and all(answer.accepted for answer in again)
     assert (side.state(VISIT), side.effects()) == (state, effects)
 

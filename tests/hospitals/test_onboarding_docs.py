@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import httpcore
 import pytest
 from django.core.cache import cache
 from django.core.management import call_command
@@ -18,6 +19,8 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 
 from hospitals.models import Hospital, OnboardingStep
+from hospitals.outgoing import Outgoing
+from hospitals.services import connecting, webhooks
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("onboarding.md", "onboarding.zh.md")
@@ -71,9 +74,19 @@ def run(script: str, folder: Path, server: WSGIServer) -> tuple[int, str]:
         return shell.returncode, printed.read()
 
 
+def unknown_name(_host: str, _port: int) -> list[str]:
+    raise httpcore.ConnectError
+
+
 @pytest.mark.skipif(bool(MISSING), reason=f"not on this machine: {', '.join(MISSING)}")
-def test_following_the_page_leads_to_an_accepted_event(server: WSGIServer, tmp_path: Path) -> None:
+def test_following_the_page_leads_to_an_accepted_event(
+    server: WSGIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.clear()
+    monkeypatch.setattr(webhooks, "system_resolve", unknown_name)
+    monkeypatch.setattr(
+        connecting, "_connections", lambda _id, allowed: Outgoing(allowed, attempts=1, resolve=unknown_name)
+    )
     preface, *rest = blocks(PAGES[0])
     begin = preface[1].replace("127.0.0.1:8000", f"127.0.0.1:{server.server_port}")
     assert begin != preface[1]
@@ -92,6 +105,8 @@ def test_following_the_page_leads_to_an_accepted_event(server: WSGIServer, tmp_p
     assert (saved("tried")["refused"], saved("uploaded")["written"]) == (0, 7)
     assert saved("receipt") == {"event_id": "e-1", "status": "accepted"}
     assert [event["type"] for event in saved("seen")["events"]] == ["appointment.booked"]
+    assert saved("webhook")["secret"].startswith("whsec_")
+    assert (saved("ping")["outcome"], saved("ping")["code"]) == ("failed", "no_connection")
     assert len(saved("run")["points"]) >= 25
     assert Hospital.objects.get(code="spring-river").state == "sandbox"
     assert OnboardingStep.objects.filter(actor="officer-li", reason="证照齐全").exists()

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models.query import QuerySet
 
 from hospitals import checks, tenancy
-from hospitals.models import Appointment, HospitalCredential, OutboxCommand
+from hospitals.models import Appointment, Delivery, HospitalCredential, OutboxCommand, WebhookEndpoint
 from hospitals.tenancy import TenantModel
 from tests.hospitals.appointments import an_appointment
 
@@ -98,6 +98,8 @@ def test_with_the_orm_s_scope_removed_the_database_still_holds(model: Any, two: 
     with tenancy.scope(other.hospital_id):
         OutboxCommand.objects.create(hospital_id=other.hospital_id, appointment=other, kind="book", idempotency_key="k")
         HospitalCredential.objects.create(hospital_id=other.hospital_id, kind="events", secret="whsec_x")
+        WebhookEndpoint.objects.create(environment="live", url="https://hooks.two.example/", secret="whsec_x")
+        Delivery.objects.create(environment="live", kind="book", idempotency_key="k", number=1, duration_ms=1)
     with tenancy.scope(one.hospital_id):
         assert not QuerySet(model).filter(hospital_id=other.hospital_id).exists()
 

@@ -13,7 +13,7 @@ import pytest
 
 from hospitals.connectors import push
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, PatientCard
-from hospitals.connectors.webhook import WebhookConnector
+from hospitals.connectors.webhook import FiledWebhookConnector
 from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable
 from hospitals.services import connecting
 
@@ -40,7 +40,7 @@ def hospital() -> Hospital:
 
 
 @pytest.fixture
-def connector(hospital: Hospital, tmp_path: Path) -> Iterator[WebhookConnector]:
+def connector(hospital: Hospital, tmp_path: Path) -> Iterator[FiledWebhookConnector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -59,7 +59,7 @@ def connector(hospital: Hospital, tmp_path: Path) -> Iterator[WebhookConnector]:
     thread.start()
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")
-    yield WebhookConnector(
+    yield FiledWebhookConnector(
         url=f"http://127.0.0.1:{server.server_port}/commands",
         secret_file=str(secret),
         networks=["127.0.0.0/8"],
@@ -82,7 +82,7 @@ def command(kind: CommandKind = CommandKind.BOOK, **changes: Any) -> Command:
 
 
 def test_a_command_is_signed_and_carries_what_the_hospital_needs(
-    hospital: Hospital, connector: WebhookConnector
+    hospital: Hospital, connector: FiledWebhookConnector
 ) -> None:
     assert connector.execute(command()) == Acknowledgement(True, "R1")
     ((headers, body),) = hospital.received
@@ -93,7 +93,7 @@ def test_a_command_is_signed_and_carries_what_the_hospital_needs(
     assert json.loads(hospital.received[1][1])["patient"] is None
 
 
-def test_a_repetition_has_the_same_ids(hospital: Hospital, connector: WebhookConnector) -> None:
+def test_a_repetition_has_the_same_ids(hospital: Hospital, connector: FiledWebhookConnector) -> None:
     hospital.answers = [(503, b""), (200, {"accepted": True})]
     assert connector.execute(command()).accepted
     (first, body), (second, again) = hospital.received
@@ -109,7 +109,9 @@ def test_a_repetition_has_the_same_ids(hospital: Hospital, connector: WebhookCon
         ((202, {"accepted": True, "reference": None}), Acknowledgement(True)),
     ],
 )
-def test_yes_and_no(hospital: Hospital, connector: WebhookConnector, answer: Told, expected: Acknowledgement) -> None:
+def test_yes_and_no(
+    hospital: Hospital, connector: FiledWebhookConnector, answer: Told, expected: Acknowledgement
+) -> None:
     hospital.answers = [answer]
     assert connector.execute(command()) == expected
 
@@ -127,7 +129,7 @@ def test_yes_and_no(hospital: Hospital, connector: WebhookConnector, answer: Tol
     ],
 )
 def test_what_is_no_answer_is_tried_again_later(
-    hospital: Hospital, connector: WebhookConnector, answer: Told, error: type[Exception]
+    hospital: Hospital, connector: FiledWebhookConnector, answer: Told, error: type[Exception]
 ) -> None:
     hospital.answers = [answer]
     with pytest.raises(error):
@@ -139,7 +141,7 @@ def test_no_address_inside_is_ever_called(url: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     with pytest.raises(AddressRefused):
-        WebhookConnector(url=url, secret_file=str(secret))
+        FiledWebhookConnector(url=url, secret_file=str(secret))
 
 
 def test_it_is_set_up_by_its_short_name(settings: Any, tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_it_is_set_up_by_its_short_name(settings: Any, tmp_path: Path) -> None:
     options = {"url": "https://hospital.example/commands", "secret_file": str(secret)}
     settings.HOSPITALS_CONNECTORS = {"river-push": {"BACKEND": "webhook", "OPTIONS": options}}
     connecting._made.cache_clear()
-    assert isinstance(connecting._made("river-push"), WebhookConnector)
+    assert isinstance(connecting._made("river-push"), FiledWebhookConnector)
     settings.HOSPITALS_CONNECTORS["river-push"]["OPTIONS"] = options | {"secret_file": str(tmp_path / "none")}
     connecting._made.cache_clear()
     with pytest.raises(ConnectorUnavailable):
