@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 from companion import booked, cards, journey, looks, prompts, reminders, visits
 from companion.background import in_thread
 from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow, Unavailable
+from companion.fanout import fanout
 from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
-from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
+from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit, VisitPrompt
 from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
@@ -151,7 +152,33 @@ class VisitDesk:
         )
 
     async def book(self, *, slot_id: str, key: str) -> VisitView:
-        return await asking(self.book_now, slot_id, key)
+        return await self._settled("booking_confirmed", self.book_now, slot_id, key)
+
+    async def _settled(
+        self, prompt: str, work: Callable[P, VisitView], /, *args: P.args, **kwargs: P.kwargs
+    ) -> VisitView:
+        """Do it, and give the hospital a moment to answer: mostly it does, and then she hears one sentence, not two.
+
+        What the skill says then need not come by itself as well: ``prompt`` counts as said.
+        """
+        with fanout().overhear(self.resident_id) as overheard:
+            made = await asking(work, *args, **kwargs)
+            if not made.awaits or overheard is None:
+                return made
+
+            def answered(message: dict[str, Any]) -> bool:
+                card = (message.get("frame") or {}).get("card") or {}
+                same = message.get("visit") == made.visit_id and message.get("frame") is not None
+                return same and not card.get("data", {}).get("awaits")
+
+            if not await overheard.until(answered, within_s=settings.HOSPITAL_ANSWERS_WITHIN_S):
+                return made
+        return await asking(self._as_it_stands, made.visit_id, prompt)
+
+    def _as_it_stands(self, visit_id: str, prompt: str) -> VisitView:
+        visit = visits.visit_for(self.resident_id, visit_id)
+        VisitPrompt.objects.filter(visit=visit, name=prompt, said_at=None).update(said_at=timezone.now())
+        return self._visit(visit)
 
     def book_now(self, slot_id: str, key: str) -> VisitView:
         """The same for those who are off the loop already."""
@@ -182,22 +209,26 @@ class VisitDesk:
                 fee_fen=slot.fee_fen,
             )
             booked.begin(visit)
-        return self._visit(visit)
+        return self._visit(visit, awaits="book")
 
     async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
         def work() -> VisitView:
             with transaction.atomic():
                 visit = visits.visit_for(self.resident_id, visit_id)
                 visits.require(visits.journey_of(visit), *journey.BEFORE_CHECK_IN)
-                booking.cancel(appointment_id=visit.id, reason=reason, idempotency_key=f"cancel:{visit.id}:{key}")
-                visits.own_event(visit.id, OwnEvent.CANCELLED, Reason(text=reason or "您取消了预约"))
+                made = booking.cancel(
+                    appointment_id=visit.id, reason=reason, idempotency_key=f"cancel:{visit.id}:{key}"
+                )
+                kind = OwnEvent.CANCEL_SENT if made.state == "cancelling" else OwnEvent.CANCELLED
+                told = f"{kind.value}:{made.command}" if made.command else kind.value
+                visits.own_event(visit.id, kind, Reason(text=reason or "您取消了预约"), key=told)
             visit.refresh_from_db()
             return self._visit(visit)
 
-        return await asking(work)
+        return await self._settled("cancel_confirmed", work)
 
     # --- the visit under way ------------------------------------------------------------------------------
-    def _visit(self, visit: Visit) -> VisitView:
+    def _visit(self, visit: Visit, awaits: str | None = None) -> VisitView:
         return VisitView(
             visit_id=str(visit.id),
             hospital_id=str(visit.hospital_id),
@@ -211,7 +242,14 @@ class VisitDesk:
             room_code=visit.room_code,
             can_cancel=VisitState(visit.state) in journey.BEFORE_CHECK_IN,
             as_of=cards.iso(visit.changed_at),
+            awaits=self._awaits(visit) if awaits is None else awaits,
         )
+
+    @staticmethod
+    def _awaits(visit: Visit) -> str:
+        """As ``Journey.awaits``, without folding where the state alone tells."""
+        waits = VisitState(visit.state) in journey.BEFORE_CHECK_IN | {VisitState.CANCELLING}
+        return visits.journey_of(visit).awaits if waits else ""
 
     def _mine(self, visit_id: str) -> tuple[Visit, Journey]:
         visit = visits.visit_for(self.resident_id, visit_id)

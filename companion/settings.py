@@ -255,8 +255,11 @@ KEY_SERVICE: dict[str, Any] = {
 HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
+HOSPITALS_ANSWER_SINK = "companion.answered.on_command_answered"  # what hears what became of a resident's deed
 HOSPITALS_ERASURE_SINK = "companion.signin.forget"  # what ends an erased resident's sessions
 HOSPITALS_OFFER_SINK = "companion.visits.on_place_offered"  # what hears that the waiting list reached somebody
+# A turn waits that long for the hospital's word, so that she hears "booked" and not first "waiting for the hospital".
+HOSPITAL_ANSWERS_WITHIN_S = 2.0
 # How each hospital is reached that is not called back by webhook only: docs/connectors.md.
 HOSPITALS_CONNECTORS_FILE = env("COMPANION_CONNECTORS_FILE")
 if HOSPITALS_CONNECTORS_FILE:

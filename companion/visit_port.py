@@ -93,7 +93,10 @@ class SlotOffer:
 
 @dataclass(frozen=True, slots=True)
 class VisitView:
-    """One visit of the patient. ``status``: the journey's state (companion.journey.VisitState)."""
+    """One visit of the patient. ``status``: the journey's state (companion.journey.VisitState).
+
+    ``awaits``: what the hospital has not answered yet, "book" | "cancel" | "".
+    """
 
     visit_id: str
     hospital_id: str
@@ -107,6 +110,7 @@ class VisitView:
     room_code: str = ""
     can_cancel: bool = False
     as_of: str = ""
+    awaits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class InvoiceLineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """``status``: issued | sent | paid | cancelled."""
+    """``status``: issued | sent | paid | cancelled. ``refused``: why the last payment came to nothing; it can be paid again."""
 
     id: str
     title: str
@@ -143,6 +147,7 @@ class InvoiceView:
     self_pay_fen: int
     lines: tuple[InvoiceLineView, ...] = ()
     status: str = "issued"
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,10 +335,12 @@ class VisitPort(Protocol):
         ...
 
     async def book(self, *, slot_id: str, key: str) -> VisitView:
-        """Raises ``SlotTaken``."""
+        """Waits a moment for the hospital's word: ``awaits`` tells whether it came. Raises ``SlotTaken``."""
         ...
 
-    async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView: ...
+    async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
+        """Status "cancelled" when it is settled, "cancelling" while the hospital has not agreed."""
+        ...
 
     # the visit under way
     async def current(self) -> VisitView | None: ...

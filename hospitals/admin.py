@@ -252,7 +252,13 @@ class OutboxCommandAdmin(AcrossHospitals, ModelAdmin):
 
     @display(
         description="状态",
-        label={"waiting": "warning", "accepted": "success", "refused": "danger", "given_up": "danger"},
+        label={
+            "waiting": "warning",
+            "accepted": "success",
+            "refused": "danger",
+            "given_up": "danger",
+            "withdrawn": "info",
+        },
     )
     def shown_state(self, row: OutboxCommand) -> tuple[str, str]:
         return row.state, row.get_state_display()
@@ -263,7 +269,7 @@ class OutboxCommandAdmin(AcrossHospitals, ModelAdmin):
     @admin.action(description="重新送达", permissions=["replay"])
     def replay(self, request: HttpRequest, rows: QuerySet[OutboxCommand]) -> None:
         sent = sum(outbox.replay(hospital_id, row_id) for hospital_id, row_id in rows.values_list("hospital_id", "id"))
-        self.message_user(request, f"{sent}条会重新送达;没有放弃的不用动。")
+        self.message_user(request, f"{sent}条会重新送达;没有放弃的、号已退回的没有动。")
 
 
 @admin.register(AuditEvent)

@@ -10,7 +10,7 @@ const note = (text) => (text ? el('p', { class: 'note' }, text) : null);
 const list = (items) => (items?.length ? el('ul', {}, items.map((item) => el('li', {}, item))) : null);
 
 const STATUS = {
-  booked: '已预约', reminded: '已预约', arrived: '已到院', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
+  booked: '已预约', reminded: '已预约', arrived: '已到院', cancelling: '等医院确认取消', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
   missed: '已过号', in_consultation: '就诊中', consulted: '看诊结束', closed: '已完成', follow_up: '待复诊',
   refused: '未约成', stopped: '已停诊', cancelled: '已取消', no_show: '未到',
 };
@@ -52,7 +52,9 @@ const RENDER = {
 
   appointment(a, { act, words, confirm }) {
     return [
-      el('h2', {}, '预约单 ', el('span', { class: 'badge' }, STATUS[a.status] ?? a.status)),
+      el('h2', {}, '预约单 ', el('span', { class: 'badge' }, a.awaits === 'book' ? '等医院确认' : STATUS[a.status] ?? a.status)),
+      a.awaits === 'book' ? note('已提交给医院,号给您留着。医院确认了会马上告诉您。') : null,
+      a.awaits === 'cancel' ? note('已提交取消,医院确认后号源退回。') : null,
       row('就诊人', a.patient),
       row('医院', a.hospital),
       row('科室', a.department),
