@@ -7,7 +7,7 @@ something, and that something never reached it.
 import structlog
 from django.db import transaction
 
-from companion import visits
+from companion import paying, visits
 from companion.journey import OwnData, OwnEvent, Refusal
 from companion.models import Incident, Visit
 from hospitals.connectors.base import CommandKind, EventData, Reason
@@ -40,4 +40,8 @@ def _recorded(answer: CommandAnswered) -> tuple[OwnEvent, EventData | OwnData] |
         return None
     if answer.kind is CommandKind.CHECK_IN:
         return OwnEvent.CHECK_IN_REFUSED, Reason(because)
-    return OwnEvent.PAYMENT_REFUSED, Refusal(str(answer.data.get("invoice_id", "")), because)
+    invoice_id = str(answer.data.get("invoice_id", ""))
+    # Never delivered, it may be in the hospital's books all the same: a person looks, and the money stays until then.
+    if answer.outcome == "refused" and paying.give_back(answer.appointment_id, invoice_id):
+        because += "。已付的钱会原路退回"
+    return OwnEvent.PAYMENT_REFUSED, Refusal(invoice_id, because)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import redis
+import structlog
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -11,17 +12,22 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_POST
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from companion import identity, looks, signin
+from companion import identity, looks, paying, signin
 from companion.exceptions import CompanionError, NotSignedIn
+from companion.payment.base import BadNotification
+
+log = structlog.get_logger(__name__)
 
 CLOCKS_APART_S = 30
+NOTIFICATION_MAX_BYTES = 32 * 1024
 
 
 @require_GET
@@ -170,6 +176,21 @@ class LooksView(ResidentView):
     def get(self, request: Request) -> Response:
         found = looks.about_her(bearer(request).resident_id)
         return Response(LookSerializer(found, many=True).data)
+
+
+@csrf_exempt
+@require_POST
+def payment_told(request: HttpRequest, engine: str) -> HttpResponse:
+    """A payment gateway's notification; its signature is the credential. Answered as gateways want it: they ask again."""
+    try:
+        body = request.read(NOTIFICATION_MAX_BYTES + 1)
+        if len(body) > NOTIFICATION_MAX_BYTES:
+            raise BadNotification
+        paying.on_notification(engine, body)
+    except BadNotification as error:
+        log.warning("payment_notification_refused", code=error.code)
+        return HttpResponse("failure", content_type="text/plain", status=error.status_code)
+    return HttpResponse("success", content_type="text/plain")
 
 
 @require_GET

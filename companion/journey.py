@@ -409,6 +409,8 @@ def _still_true(prompt: Prompt, now: _Folding) -> bool:
         return True
     if name == "payment_refused" and part not in now.refused_payments:
         return False
+    if name == "payment_sent" and ("sent", part) not in now.marks:
+        return False
     settled = {
         "payment_refused": ("paid", "cancelled"),
         "invoice_issued": ("sent", "paid", "cancelled"),

@@ -13,12 +13,13 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import booked, cards, journey, looks, prompts, reminders, visits
+from companion import booked, cards, journey, looks, paying, prompts, reminders, visits
 from companion.background import in_thread
 from companion.exceptions import CompanionError, NotAllowed, NotFound, NotNow, Unavailable
 from companion.fanout import fanout
 from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
 from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit, VisitPrompt
+from companion.payment.base import Opened
 from companion.visit_port import (
     EmergencyPlaceView,
     ExaminationView,
@@ -297,24 +298,21 @@ class VisitDesk:
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
         def work() -> InvoiceView:
             with transaction.atomic():
+                visits.locked(visits.visit_for(self.resident_id, visit_id).id)
                 visit, now = self._mine(visit_id)
                 bill = next((p for p in now.payments if p.invoice.id == invoice_id), None)
                 if bill is None:
                     raise NotFound("没有找到这笔费用。")
                 if bill.state == "cancelled":
                     raise NotNow("这笔费用医院已经撤销,不用缴了。")
-                if bill.state == "issued":
-                    booking.pay(
-                        appointment_id=visit.id,
-                        invoice_id=invoice_id,
-                        receipt=f"sandbox-{visit.id.hex[:8]}-{invoice_id}"[:64],
-                        idempotency_key=f"pay:{visit.id}:{invoice_id}",
+                opened = paying.begin(visit, bill.invoice) if bill.state == "issued" else Opened()
+                if opened.trade_number:  # the skill says so itself
+                    sent = VisitPrompt.objects.filter(
+                        visit=visit, name="payment_sent", part_id=invoice_id, said_at=None
                     )
-                    visits.own_event(
-                        visit.id, OwnEvent.PAYMENT_SENT, Reference(invoice_id), key=f"own.payment_sent:{invoice_id}"
-                    )
-            after = visits.journey_of(visit)
-            return _views(InvoiceView, cards.invoices(after, invoice_id)["invoices"])[0]
+                    sent.update(said_at=timezone.now())
+            made = cards.invoices(visits.journey_of(visit), invoice_id)["invoices"][0]
+            return _views(InvoiceView, [made | {"pay_at": opened.pay_at}])[0]
 
         return await asking(work)
 

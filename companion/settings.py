@@ -182,6 +182,7 @@ SANDBOX_STEP_S = int(env("COMPANION_SANDBOX_STEP_S", "12")) if env_bool("COMPANI
 CELERY_BEAT_SCHEDULE = {
     "reminders": {"task": "companion.tasks.send_due_reminders", "schedule": 30.0},
     "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
+    "refunds": {"task": "companion.tasks.refund_payments", "schedule": 60.0},
     "holds": {"task": "hospitals.tasks.expire_holds", "schedule": 30.0},
 }
 if SANDBOX_STEP_S:
@@ -232,6 +233,18 @@ IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
     },
 }
 IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
+PAYMENT_BACKENDS: dict[str, dict[str, Any]] = {
+    "sandbox": {"BACKEND": "companion.payment.sandbox.SandboxPayment", "OPTIONS": {}},
+    "alipay": {
+        "BACKEND": "companion.payment.alipay.AlipayPayment",
+        "OPTIONS": {
+            **IDENTITY_BACKENDS["alipay"]["OPTIONS"],
+            "notify_url": f"{PUBLIC_URL}/api/payment/alipay/",
+            "return_url": PUBLIC_URL,
+        },
+    },
+}
+PAYMENT = env("COMPANION_PAYMENT", "sandbox" if MODE == "demo" else "")  # "": bills are paid at the window
 LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: all works without a model
 if env("COMPANION_LLM_URL"):
     LANGUAGE_MODELS["default"] = {

@@ -148,6 +148,7 @@ class InvoiceView:
     lines: tuple[InvoiceLineView, ...] = ()
     status: str = "issued"
     refused: str = ""
+    pay_at: str = ""  # the gateway's page, where she pays it now
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +359,8 @@ class VisitPort(Protocol):
     async def invoices(self, visit_id: str) -> tuple[InvoiceView, ...]: ...
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
-        """Status "paid" when the hospital has confirmed it at once, else "sent"."""
+        """Status "paid" when the hospital has confirmed it at once, else "sent"; "issued" with ``pay_at`` while she is to pay
+        on the gateway's page. Raises with the code ``pay_at_window`` where nothing can be paid online."""
         ...
 
     async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]: ...

@@ -74,7 +74,7 @@ def journey_of(visit: Visit) -> Journey:
     return journey.fold(happened(row) for row in visit.events.all())
 
 
-def _locked(visit_id: UUID | str) -> Visit:
+def locked(visit_id: UUID | str) -> Visit:
     visit = Visit.objects.select_for_update().select_related("patient").filter(id=visit_id).first()
     if visit is None:
         raise UnknownVisit
@@ -189,7 +189,7 @@ def notify(resident_id: UUID, visit_id: UUID, changed: dict[str, Any] | None = N
 @transaction.atomic
 def on_hospital_event(event: HospitalEvent) -> None:
     """Where a hospital's event enters a visit. Raises ``UnknownVisit``; twice, late or out of order is fine."""
-    visit = _locked(event.appointment_id)
+    visit = locked(event.appointment_id)
     if visit.hospital_id != event.hospital_id:
         raise UnknownVisit  # another hospital's appointment is as good as none
     fresh = _record(
@@ -221,7 +221,7 @@ def on_place_offered(offer: PlaceOffered) -> None:
 def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData | OwnData = None, *, key: str = "") -> Journey:
     """Record what the resident or this service did. ``key`` makes it once; without one it happens once a visit."""
     with transaction.atomic():
-        visit = _locked(visit_id)
+        visit = locked(visit_id)
         count = visit.events.filter(type__startswith="own.").count()
         _record(visit, key=key or kind.value, kind=kind, sequence=count, data=data, occurred_at=timezone.now())
         return journey_of(visit)

@@ -2,6 +2,7 @@
 reviewers make of it (quality)."""
 
 from companion.models.conversation import Conversation, HumanRequest, Incident, Turn
+from companion.models.payment import PaymentOrder
 from companion.models.people import ExternalIdentity, FamilyLink, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
 from companion.models.visit import Reminder, Visit, VisitEvent, VisitPrompt
@@ -13,6 +14,7 @@ __all__ = [
     "HumanRequest",
     "Incident",
     "Patient",
+    "PaymentOrder",
     "Reminder",
     "Resident",
     "ResidentSession",

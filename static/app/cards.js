@@ -108,7 +108,10 @@ const RENDER = {
       row('合计', yuan(bill.total_fen)),
       row('医保支付', yuan(bill.insurance_fen)),
       el('div', { class: 'row money' }, el('span', {}, '您自付'), el('strong', {}, yuan(bill.self_pay_fen))),
-      bill.status === 'issued'
+      bill.status === 'issued' && bill.refused ? note(`上次没有缴成:${bill.refused}`) : null,
+      bill.status === 'issued' && /^https:\/\//.test(bill.pay_at ?? '')
+        ? actions(el('a', { class: 'action', href: bill.pay_at, rel: 'noopener noreferrer' }, '去付款 ', yuan(bill.self_pay_fen)))
+        : bill.status === 'issued'
         ? actions(button(`${words.pay} ${yuan(bill.self_pay_fen)}`, () => act({ kind: 'pay', invoice_id: bill.id })))
         : null,
     ]);
