@@ -12,8 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -178,19 +177,20 @@ class LooksView(ResidentView):
         return Response(LookSerializer(found, many=True).data)
 
 
-@csrf_exempt
-@require_POST
-def payment_told(request: HttpRequest, engine: str) -> HttpResponse:
-    """A payment gateway's notification; its signature is the credential. Answered as gateways want it: they ask again."""
-    try:
-        body = request.read(NOTIFICATION_MAX_BYTES + 1)
-        if len(body) > NOTIFICATION_MAX_BYTES:
-            raise BadNotification
-        paying.on_notification(engine, body)
-    except BadNotification as error:
-        log.warning("payment_notification_refused", code=error.code)
-        return HttpResponse("failure", content_type="text/plain", status=error.status_code)
-    return HttpResponse("success", content_type="text/plain")
+class PaymentToldView(ResidentView):
+    """A payment gateway's notification; its signature is the credential. Answered as gateways want it: they tell again."""
+
+    @extend_schema(exclude=True)
+    def post(self, request: Request, engine: str) -> HttpResponse:
+        try:
+            body = request._request.read(NOTIFICATION_MAX_BYTES + 1)
+            if len(body) > NOTIFICATION_MAX_BYTES:
+                raise BadNotification
+            paying.on_notification(engine, body)
+        except BadNotification as error:
+            log.warning("payment_notification_refused", code=error.code)
+            return HttpResponse("failure", content_type="text/plain", status=error.status_code)
+        return HttpResponse("success", content_type="text/plain")
 
 
 @require_GET

@@ -15,7 +15,7 @@ urlpatterns = [
     path("api/session/", api.SessionView.as_view(), name="session"),
     path("api/session/ticket/", api.TicketView.as_view(), name="session-ticket"),
     path("api/session/looks/", api.LooksView.as_view(), name="session-looks"),
-    path("api/payment/<slug:engine>/", api.payment_told, name="payment-told"),
+    path("api/payment/<slug:engine>/", api.PaymentToldView.as_view(), name="payment-told"),
     path("api/avatar/", include("avatar.urls")),
     path("api/hospitals/", include("hospitals.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),

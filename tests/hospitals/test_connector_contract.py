@@ -15,6 +15,7 @@ from hospitals.connectors.base import Acknowledgement, Command, CommandKind, Con
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.hl7v2 import Hl7v2Connector
 from hospitals.connectors.sandbox.connector import SandboxConnector
+from hospitals.connectors.sandbox.desk import play_of
 from hospitals.connectors.sandbox.models import SandboxClinic, SandboxMessage, SandboxSystem, SandboxVisit
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing
@@ -41,6 +42,7 @@ class Side:
     silent: Callable[[], None]  # does what it is told, and does not answer
     heard: Callable[[], None]  # answers again
     down: Callable[[], None]
+    bill: Callable[[], str]  # a bill of VISIT, by its id there
 
 
 def sandbox() -> Iterator[Side]:
@@ -67,6 +69,7 @@ def sandbox() -> Iterator[Side]:
         breaks("slow"),
         breaks(""),
         breaks("down"),
+        lambda: play_of(SandboxVisit.objects.select_related("clinic__system").get()).invoices[0].id,
     )
 
 
@@ -85,6 +88,11 @@ def fhir() -> Iterator[Side]:
     def silent() -> None:
         server.faults = ["", "", "silence after"]  # the slot and the patient are answered, the booking is not
 
+    def bill() -> str:
+        mine = [{"system": "urn:health-companion:appointment", "value": VISIT}]
+        server.put({"resourceType": "Invoice", "id": "i1", "status": "issued", "identifier": mine})
+        return "i1"
+
     yield Side(
         FhirConnector(base_url=server.base, outgoing=quick, **LOCAL),
         FhirConnector(base_url=server.base, outgoing=quick, read_s=0.3, **LOCAL),
@@ -95,6 +103,7 @@ def fhir() -> Iterator[Side]:
         silent,
         server.faults.clear,
         server.close,
+        bill,
     )
     if server._thread.is_alive():
         server.close()
@@ -116,6 +125,7 @@ def hl7v2() -> Iterator[Side]:
         lambda: setattr(his, "mood", "silence"),
         lambda: setattr(his, "mood", ""),
         his.close,
+        lambda: "i1",
     )
     his.close()
 
@@ -161,6 +171,14 @@ def test_check_in(side: Side) -> None:
 def test_cancel(side: Side) -> None:
     answered(side, CommandKind.BOOK)
     assert answered(side, CommandKind.CANCEL).accepted and side.state(VISIT) == "cancelled"
+
+
+def test_pay_is_accepted_and_has_one_effect_however_often_it_is_sent(side: Side) -> None:
+    answered(side, CommandKind.BOOK)
+    paid = Command(CommandKind.PAY, "pay:1", HOSPITAL, VISIT, data={"invoice_id": side.bill(), "receipt": "T1"})
+    assert side.connector.execute(paid).accepted
+    effects = side.effects()
+    assert all(side.connector.execute(paid).accepted for _ in range(2)) and side.effects() == effects
 
 
 @pytest.mark.parametrize("kind", [CommandKind.CANCEL, CommandKind.CHECK_IN])
