@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import redis
+import structlog
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -19,10 +20,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
-from companion import identity, looks, signin
+from companion import identity, looks, paying, signin
 from companion.exceptions import CompanionError, InvalidCard, NotSignedIn
+from companion.payment.base import BadNotification
+
+log = structlog.get_logger(__name__)
 
 CLOCKS_APART_S = 30
+NOTIFICATION_MAX_BYTES = 32 * 1024
 
 
 @require_GET
@@ -215,6 +220,22 @@ class LooksView(ResidentView):
     def get(self, request: Request) -> Response:
         found = looks.about_her(bearer(request).resident_id)
         return Response(LookSerializer(found, many=True).data)
+
+
+class PaymentToldView(ResidentView):
+    """A payment gateway's notification; its signature is the credential. Answered as gateways want it: they tell again."""
+
+    @extend_schema(exclude=True)
+    def post(self, request: Request, engine: str) -> HttpResponse:
+        try:
+            body = request._request.read(NOTIFICATION_MAX_BYTES + 1)
+            if len(body) > NOTIFICATION_MAX_BYTES:
+                raise BadNotification
+            paying.on_notification(engine, body)
+        except BadNotification as error:
+            log.warning("payment_notification_refused", code=error.code)
+            return HttpResponse("failure", content_type="text/plain", status=error.status_code)
+        return HttpResponse("success", content_type="text/plain")
 
 
 @require_GET

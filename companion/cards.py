@@ -32,6 +32,7 @@ def appointment(visit: Visit, journey: Journey) -> dict[str, Any]:
         "place": visit.place,
         "patient": visit.patient.name,
         "status": journey.state.value,
+        "awaits": journey.awaits,
         "can_cancel": journey.state in BEFORE_CHECK_IN,
     }
 
@@ -69,6 +70,7 @@ def invoices(journey: Journey, part_id: str = "") -> dict[str, Any]:
                 "insurance_fen": p.invoice.insurance_fen,
                 "self_pay_fen": p.invoice.self_pay_fen,
                 "status": p.state,
+                "refused": p.refused,
             }
             for p in chosen
         ]
@@ -195,7 +197,7 @@ def follow_up(journey: Journey) -> dict[str, Any] | None:
 
 # The visit's main line, as people think of it; what runs in parallel stands in its own lines below.
 _LINE = [
-    ("预约", BEFORE_CHECK_IN),
+    ("预约", BEFORE_CHECK_IN | {VisitState.CANCELLING}),
     ("取号", frozenset({VisitState.CHECKED_IN})),
     ("候诊", frozenset({VisitState.WAITING, VisitState.CALLED, VisitState.MISSED})),
     ("看诊", frozenset({VisitState.IN_CONSULTATION})),
@@ -268,7 +270,7 @@ def card(kind: str, visit: Visit, journey: Journey, *, part_id: str = "") -> Sho
 
 def main_card(visit: Visit, journey: Journey) -> ShowCard | None:
     """The one card that fits where the visit stands; shown when she comes back to the page."""
-    if journey.state in BEFORE_CHECK_IN:
+    if journey.state in BEFORE_CHECK_IN or journey.state is VisitState.CANCELLING:
         return card("appointment", visit, journey)
     if journey.state in AT_THE_DOOR:
         return card("queue", visit, journey)

@@ -4,6 +4,8 @@ companion.E001 no secret in production    companion.E002 unknown speech engine  
 companion.E004 development sign-in in production    companion.E005 a backend that cannot be imported
 companion.E006, companion.W002 language models (companion.llm.checks)
 companion.W001 a public address without TLS in production
+companion.E011 an engine of payment that is unknown or does not start    companion.E012 invented money in production
+companion.W003 nothing can be paid online in production
 companion.E007 debugging in production    companion.E008 any host name in production
 companion.E009 the admin's own host is the residents'
 """
@@ -15,6 +17,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+
+from companion import payment
 
 
 @register()
@@ -70,6 +74,24 @@ def production_is_closed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = "Name the hosts in COMPANION_ALLOWED_HOSTS."
         found.append(Error("Any host name is answered.", hint=hint, id="companion.E008"))
     return found
+
+
+@register()
+def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Bills are paid with real money, or at the window; never with invented money by people who believe it."""
+    name, production = settings.PAYMENT, settings.MODE == "production"
+    if not name:
+        hint = "Set COMPANION_PAYMENT to alipay; until then the companion sends her to the window or a machine."
+        return [Warning("Nothing can be paid online.", hint=hint, id="companion.W003")] if production else []
+    if name == "sandbox" and production:
+        hint = "Set COMPANION_PAYMENT to a real engine, or leave it empty."
+        return [Error("The sandbox takes invented money.", hint=hint, id="companion.E012")]
+    try:
+        payment.backend(name)
+    except (KeyError, ImportError, TypeError, ValueError) as error:
+        hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay needs its keys."
+        return [Error(f"Payment {name!r} does not start ({type(error).__name__}).", hint=hint, id="companion.E011")]
+    return []
 
 
 def refuse_to_start() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import sha256
 from typing import Any, Protocol
@@ -69,10 +69,28 @@ def publish_all(messages: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
         raise redis.ConnectionError from error
 
 
+class Overheard:
+    """What has come for one resident since it was begun, also before anybody looks at it."""
+
+    def __init__(self) -> None:
+        self._come: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.heard = self._come.put_nowait
+
+    async def until(self, wanted: Callable[[dict[str, Any]], bool], *, within_s: float) -> bool:
+        """Whether such a message came in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not wanted(await self._come.get()):
+                    pass
+                return True
+        return False
+
+
 class Fanout:
     """The sockets of this event loop, by resident."""
 
     def __init__(self) -> None:
+        self._overhearing: dict[bytes, list[Overheard]] = {}
         self._listeners: dict[bytes, list[Listener]] = {}
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -105,6 +123,21 @@ class Fanout:
             self._task = None
             self._ready.clear()
 
+    @contextlib.contextmanager
+    def overhear(self, resident_id: UUID) -> Iterator[Overheard | None]:
+        """For a turn that waits a moment for what its own deed brings about. None where no page of hers listens here."""
+        channel, mine = (PREFIX + resident_id.hex).encode(), Overheard()
+        if channel not in self._listeners or not self._ready.is_set():
+            yield None
+            return
+        self._overhearing.setdefault(channel, []).append(mine)
+        try:
+            yield mine
+        finally:
+            self._overhearing[channel].remove(mine)
+            if not self._overhearing[channel]:
+                del self._overhearing[channel]
+
     async def _listen(self) -> None:
         while True:
             client = Redis.from_url(settings.REDIS_URL, socket_timeout=None, retry=Retry(NoBackoff(), 0))
@@ -135,6 +168,8 @@ class Fanout:
         except (InvalidToken, ValueError):
             log.warning("fanout_unreadable")
             return
+        for overheard in self._overhearing.get(channel, ()):
+            overheard.heard(message)
         for listener in list(mine):
             listener.heard(message)
 

@@ -34,6 +34,7 @@ class VisitState(StrEnum):
     BOOKED = "booked"
     REMINDED = "reminded"
     ARRIVED = "arrived"
+    CANCELLING = "cancelling"  # she has cancelled, and the hospital has not agreed yet
     CHECKED_IN = "checked_in"
     WAITING = "waiting"
     CALLED = "called"
@@ -63,7 +64,11 @@ class OwnEvent(StrEnum):
     BOOKED = "own.booked"
     REMINDED = "own.reminded"
     ARRIVED = "own.arrived"
+    CANCEL_SENT = "own.cancel_sent"
     CANCELLED = "own.cancelled"
+    CANCEL_REFUSED = "own.cancel_refused"  # Reason; so are the next three: refused by the hospital, or never delivered
+    CHECK_IN_REFUSED = "own.check_in_refused"
+    PAYMENT_REFUSED = "own.payment_refused"  # Refusal of an invoice's payment
     PAYMENT_SENT = "own.payment_sent"  # Reference to an invoice: paid by her, not yet confirmed by the hospital
     REPORT_READ = "own.report_read"  # Reference to a report that was explained to her
     TRAVEL_TOLD = "own.travel_told"  # Travel: how long she needs to the hospital
@@ -81,13 +86,24 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the payment of invoice ``id`` came to nothing."""
+
+    id: str
+    text: str
+
+
+OwnData = Travel | Choice | Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """One recorded event. ``key``: unique within the visit; ``sequence``: the hospital's order, or our own counter."""
 
     key: str
     type: EventType | OwnEvent
     sequence: int
-    data: EventData | Travel | Choice = None
+    data: EventData | OwnData = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +125,36 @@ TRANSITIONS: dict[EventType | OwnEvent, Transition] = {
     OwnEvent.BOOKED: Transition(_from(S.TRIAGED), S.BOOKED, "booked"),
     OwnEvent.REMINDED: Transition(_from(S.BOOKED, S.REMINDED), S.REMINDED, "reminded"),
     OwnEvent.ARRIVED: Transition(_from(S.BOOKED, S.REMINDED), S.ARRIVED, "arrived"),
-    OwnEvent.CANCELLED: Transition(_from(BEFORE_CHECK_IN), S.CANCELLED, "cancelled"),
+    OwnEvent.CANCEL_SENT: Transition(_from(BEFORE_CHECK_IN), S.CANCELLING, "cancelling"),
+    OwnEvent.CANCELLED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING), S.CANCELLED, "cancelled"),
+    OwnEvent.CANCEL_REFUSED: Transition(_from(S.CANCELLING), S.BOOKED, "cancel_refused"),
+    OwnEvent.CHECK_IN_REFUSED: Transition(_from(BEFORE_CHECK_IN), None, "check_in_refused"),
+    OwnEvent.PAYMENT_REFUSED: Transition(frozenset(S), None, "payment_refused"),
     OwnEvent.PAYMENT_SENT: Transition(frozenset(S), None, "payment_sent"),
     OwnEvent.REPORT_READ: Transition(frozenset(S), None, "report_read"),
     OwnEvent.TRAVEL_TOLD: Transition(frozenset(S), None, "travel_told"),
     OwnEvent.MEDICINE_REMINDERS: Transition(frozenset(S), None, "medicine_reminders"),
-    EventType.APPOINTMENT_BOOKED: Transition(_from(S.TRIAGED, S.BOOKED), S.BOOKED, "booking_confirmed"),
-    EventType.APPOINTMENT_REFUSED: Transition(_from(BEFORE_CHECK_IN), S.REFUSED, "refused"),
-    EventType.APPOINTMENT_CANCELLED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLED), S.CANCELLED, "cancelled"),
-    EventType.APPOINTMENT_NO_SHOW: Transition(_from(BEFORE_CHECK_IN, AT_THE_DOOR), S.NO_SHOW, "no_show"),
-    EventType.SCHEDULE_STOPPED: Transition(_from(BEFORE_CHECK_IN, AT_THE_DOOR), S.STOPPED, "stopped"),
-    EventType.ENCOUNTER_CHECKED_IN: Transition(
-        _from(BEFORE_CHECK_IN, AT_THE_DOOR, S.NO_SHOW, S.CANCELLED, S.STOPPED), S.CHECKED_IN, "checked_in"
+    EventType.APPOINTMENT_BOOKED: Transition(_from(BEFORE_CHECK_IN), S.BOOKED, "booking_confirmed"),
+    EventType.APPOINTMENT_REFUSED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING), S.REFUSED, "refused"),
+    EventType.APPOINTMENT_CANCELLED: Transition(
+        _from(BEFORE_CHECK_IN, S.CANCELLING, S.CANCELLED), S.CANCELLED, "cancelled_there"
     ),
-    EventType.QUEUE_CHANGED: Transition(_from(BEFORE_CHECK_IN, AT_THE_DOOR), S.WAITING, "queue_changed"),
-    EventType.ENCOUNTER_CALLED: Transition(_from(BEFORE_CHECK_IN, AT_THE_DOOR), S.CALLED, "called"),
+    EventType.APPOINTMENT_NO_SHOW: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR), S.NO_SHOW, "no_show"),
+    EventType.SCHEDULE_STOPPED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR), S.STOPPED, "stopped"),
+    EventType.ENCOUNTER_CHECKED_IN: Transition(
+        _from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR, S.NO_SHOW, S.CANCELLED, S.STOPPED), S.CHECKED_IN, "checked_in"
+    ),
+    EventType.QUEUE_CHANGED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR), S.WAITING, "queue_changed"),
+    EventType.ENCOUNTER_CALLED: Transition(_from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR), S.CALLED, "called"),
     EventType.ENCOUNTER_MISSED: Transition(_from(AT_THE_DOOR), S.MISSED, "missed"),
     EventType.ENCOUNTER_STARTED: Transition(
-        _from(BEFORE_CHECK_IN, AT_THE_DOOR, S.CONSULTED), S.IN_CONSULTATION, "in_consultation"
+        _from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR, S.CONSULTED), S.IN_CONSULTATION, "in_consultation"
     ),
     EventType.ENCOUNTER_FINISHED: Transition(
-        _from(BEFORE_CHECK_IN, AT_THE_DOOR, S.IN_CONSULTATION), S.CONSULTED, "consulted"
+        _from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR, S.IN_CONSULTATION), S.CONSULTED, "consulted"
     ),
     EventType.VISIT_CLOSED: Transition(
-        _from(BEFORE_CHECK_IN, AT_THE_DOOR, S.IN_CONSULTATION, S.CONSULTED), S.CLOSED, "closed"
+        _from(BEFORE_CHECK_IN, S.CANCELLING, AT_THE_DOOR, S.IN_CONSULTATION, S.CONSULTED), S.CLOSED, "closed"
     ),
     # Parts live on whatever the visit's state: a bill can be cancelled and a report can come after it is closed.
     EventType.INVOICE_ISSUED: Transition(frozenset(S), None, "invoice_issued"),
@@ -150,10 +172,11 @@ TRANSITIONS: dict[EventType | OwnEvent, Transition] = {
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """state: issued → sent → paid, or cancelled."""
+    """state: issued → sent → paid, or cancelled. ``refused``: why the last payment came to nothing (it is issued again)."""
 
     invoice: Invoice
     state: str
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +217,7 @@ class Journey:
     """Where one visit stands. ``prompts``: what is still worth saying, oldest first; who said what is not kept here."""
 
     state: VisitState = S.TRIAGED
+    confirmed: bool = False  # the hospital itself has told that she is booked
     queue: QueuePosition | None = None
     missed: MissedCall | None = None
     reason: Reason | None = None
@@ -212,15 +236,24 @@ class Journey:
     def unpaid(self) -> tuple[Invoice, ...]:
         return tuple(p.invoice for p in self.payments if p.state == "issued")
 
+    @property
+    def awaits(self) -> str:
+        """What the hospital has not answered yet: "book", "cancel" or ""."""
+        if self.state is S.CANCELLING:
+            return "cancel"
+        return "book" if self.state in BEFORE_CHECK_IN - {S.TRIAGED} and not self.confirmed else ""
+
 
 @dataclass(slots=True)
 class _Folding:
     """What is known while folding; parts are kept by the hospital's id in order of issue."""
 
     state: VisitState = S.TRIAGED
+    confirmed: bool = False
     queue: QueuePosition | None = None
     missed: MissedCall | None = None
     reason: Reason | None = None
+    refused_payments: dict[str, str] = field(default_factory=dict)
     follow_up: FollowUp | None = None
     travel_min: int | None = None
     medicine_reminders: bool = False
@@ -259,12 +292,20 @@ def fold(events: Iterable[Happened]) -> Journey:
 
 def _apply(now: _Folding, event: Happened) -> None:
     transition = TRANSITIONS[event.type]
+    if event.type is EventType.APPOINTMENT_BOOKED:
+        now.confirmed = True
     if now.state not in transition.sources:
         now.ignored.append(event.key)
         return
-    target = transition.target
+    target, prompt = transition.target, transition.prompt
     data = event.data
     part_id = ""
+    if event.type is EventType.APPOINTMENT_BOOKED and now.state is not S.TRIAGED:
+        target = None  # reminded or there already, and it only answers now
+    if now.state is S.CANCELLING and target in (S.CANCELLED, S.REFUSED):
+        target, prompt = S.CANCELLED, "cancel_confirmed"
+    elif now.state is S.CANCELLED and target is S.CANCELLED:
+        prompt = "cancelled"  # hers, that the hospital only repeats
     if isinstance(data, QueuePosition):
         now.queue = data
         # After a call the number stays called until the consultation starts or it is passed.
@@ -293,13 +334,23 @@ def _apply(now: _Folding, event: Happened) -> None:
     elif isinstance(data, Prescription):
         now.prescriptions[data.id] = data
         part_id = data.id
+    elif isinstance(data, Refusal):
+        now.marks.discard(("sent", data.id))
+        now.refused_payments[data.id] = data.text
+        part_id = data.id
     elif isinstance(data, Reference):
         now.marks.add((_MARKS[event.type], data.id))
+        if event.type is OwnEvent.PAYMENT_SENT:
+            now.refused_payments.pop(data.id, None)
         part_id = data.id
     if target is not None and target is not now.state:
         now.state = target
         now.history.append((event.key, target))
-    _prompt(now, event, transition.prompt, part_id)
+    _prompt(now, event, prompt, part_id)
+
+
+# Said anew each time it happens, and only the last of them.
+_EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"})
 
 
 def _prompt(now: _Folding, event: Happened, name: str, part_id: str) -> None:
@@ -308,8 +359,8 @@ def _prompt(now: _Folding, event: Happened, name: str, part_id: str) -> None:
         if now.queue and now.queue.ahead <= TWO_AHEAD and now.state is S.WAITING:
             now.prompts.append(Prompt(f"two_ahead:{now.queue.ticket}:{now.calls}", "two_ahead"))
         return
-    if name == "called":
-        now.prompts.append(Prompt(f"called:{event.key}", name))
+    if name in _EACH_TIME:
+        now.prompts.append(Prompt(f"{name}:{event.key}", name, part_id))
     elif name == "missed":
         now.prompts.append(Prompt(f"missed:{now.calls}", name))
     elif part_id:
@@ -322,7 +373,12 @@ def _prompt(now: _Folding, event: Happened, name: str, part_id: str) -> None:
 _SAID_IN: dict[str, frozenset[VisitState]] = {
     "triaged": _from(S.TRIAGED),
     "booked": _from(S.BOOKED, S.REMINDED),
-    "booking_confirmed": _from(S.BOOKED, S.REMINDED),
+    "booking_confirmed": _from(S.BOOKED, S.REMINDED, S.ARRIVED),
+    "cancelling": _from(S.CANCELLING),
+    "cancel_confirmed": _from(S.CANCELLED),
+    "cancelled_there": _from(S.CANCELLED),
+    "cancel_refused": _from(S.BOOKED, S.REMINDED, S.ARRIVED),
+    "check_in_refused": BEFORE_CHECK_IN,
     "reminded": _from(S.REMINDED),
     "arrived": _from(S.ARRIVED),
     "checked_in": _from(S.CHECKED_IN, S.WAITING),
@@ -341,15 +397,22 @@ _SAID_IN: dict[str, frozenset[VisitState]] = {
 
 def _still_true(prompt: Prompt, now: _Folding) -> bool:
     name, part = prompt.name, prompt.part_id
+    if name in _EACH_TIME and prompt is not next(
+        p for p in reversed(now.prompts) if (p.name, p.part_id) == (name, part)
+    ):
+        return False
     if name in _SAID_IN:
         if now.state not in _SAID_IN[name]:
             return False
         if name == "two_ahead":
             return now.queue is not None and now.queue.ahead <= TWO_AHEAD
-        if name == "called":  # of several calls only the last is worth saying
-            return prompt is next(p for p in reversed(now.prompts) if p.name == "called")
         return True
+    if name == "payment_refused" and part not in now.refused_payments:
+        return False
+    if name == "payment_sent" and ("sent", part) not in now.marks:
+        return False
     settled = {
+        "payment_refused": ("paid", "cancelled"),
         "invoice_issued": ("sent", "paid", "cancelled"),
         "payment_sent": ("paid", "cancelled"),
         "examination_ordered": ("completed", "examination_cancelled"),
@@ -371,6 +434,7 @@ def _close(now: _Folding) -> Journey:
     unique = {prompt.key: prompt for prompt in now.prompts if _still_true(prompt, now)}
     return Journey(
         state=state,
+        confirmed=now.confirmed,
         queue=now.queue,
         missed=now.missed if now.state is S.MISSED else None,
         reason=now.reason,
@@ -378,6 +442,7 @@ def _close(now: _Folding) -> Journey:
             Payment(
                 i,
                 state_of(i.id, ("cancelled", "cancelled"), ("paid", "paid"), ("sent", "sent"), otherwise="issued"),
+                now.refused_payments.get(i.id, ""),
             )
             for i in now.invoices.values()
         ),
@@ -421,6 +486,8 @@ class NextStep:
 
 def next_step(journey: Journey) -> NextStep:
     """The one thing to do next: bills before what they pay for, then examinations, reports, medicine, follow-up."""
+    if journey.awaits and journey.state in (S.BOOKED, S.REMINDED, S.CANCELLING):
+        return NextStep("cancelling" if journey.state is S.CANCELLING else "unconfirmed")
     if journey.state in BEFORE_CHECK_IN or journey.state in AT_THE_DOOR or journey.state is S.IN_CONSULTATION:
         return NextStep(journey.state.value)
     if journey.state in {S.REFUSED, S.STOPPED, S.CANCELLED, S.NO_SHOW}:

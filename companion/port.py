@@ -3,8 +3,9 @@
 Whatever the hospital's side refuses becomes a CompanionError whose detail can be said to the resident.
 """
 
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -12,11 +13,13 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import booked, cards, journey, looks, people, prompts, reminders, visits
+from companion import booked, cards, journey, looks, paying, people, prompts, reminders, visits
 from companion.asking import asking
 from companion.exceptions import NotAllowed, NotFound, NotNow
+from companion.fanout import fanout
 from companion.journey import Choice, Journey, NextStep, OwnEvent, Travel, VisitState
-from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit
+from companion.models import Conversation, FamilyLink, HumanRequest, Incident, Patient, Visit, VisitPrompt
+from companion.payment.base import Opened
 from companion.people_desk import PeopleDesk
 from companion.visit_port import (
     EmergencyPlaceView,
@@ -45,6 +48,7 @@ from hospitals import audit
 from hospitals.connectors.base import PatientCard, Reason, Reference
 from hospitals.services import booking, directory, maps, waiting
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 BOOKING_DAYS = 14
@@ -142,7 +146,33 @@ class VisitDesk(PeopleDesk):
         )
 
     async def book(self, *, slot_id: str, key: str) -> VisitView:
-        return await asking(self.book_now, slot_id, key)
+        return await self._settled("booking_confirmed", self.book_now, slot_id, key)
+
+    async def _settled(
+        self, prompt: str, work: Callable[P, VisitView], /, *args: P.args, **kwargs: P.kwargs
+    ) -> VisitView:
+        """Do it, and give the hospital a moment to answer: mostly it does, and then she hears one sentence, not two.
+
+        What the skill says then need not come by itself as well: ``prompt`` counts as said.
+        """
+        with fanout().overhear(self.resident_id) as overheard:
+            made = await asking(work, *args, **kwargs)
+            if not made.awaits or overheard is None:
+                return made
+
+            def answered(message: dict[str, Any]) -> bool:
+                card = (message.get("frame") or {}).get("card") or {}
+                same = message.get("visit") == made.visit_id and message.get("frame") is not None
+                return same and not card.get("data", {}).get("awaits")
+
+            if not await overheard.until(answered, within_s=settings.HOSPITAL_ANSWERS_WITHIN_S):
+                return made
+        return await asking(self._as_it_stands, made.visit_id, prompt)
+
+    def _as_it_stands(self, visit_id: str, prompt: str) -> VisitView:
+        visit = visits.visit_for(self.resident_id, visit_id)
+        VisitPrompt.objects.filter(visit=visit, name=prompt, said_at=None).update(said_at=timezone.now())
+        return self._visit(visit)
 
     def book_now(self, slot_id: str, key: str) -> VisitView:
         """The same for those who are off the loop already."""
@@ -173,27 +203,29 @@ class VisitDesk(PeopleDesk):
                 fee_fen=slot.fee_fen,
             )
             booked.begin(visit)
-        return self._visit(visit)
+        return self._visit(visit, awaits="book")
 
     async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
         def work() -> VisitView:
             with transaction.atomic():
                 visit = visits.visit_for(self.resident_id, visit_id)
                 visits.require(visits.journey_of(visit), *journey.BEFORE_CHECK_IN)
-                booking.cancel(
+                made = booking.cancel(
                     appointment_id=visit.id,
                     reason=reason,
                     idempotency_key=f"cancel:{visit.id}:{key}",
                     actor=self.actor,
                 )
-                visits.own_event(visit.id, OwnEvent.CANCELLED, Reason(text=reason or "您取消了预约"))
+                kind = OwnEvent.CANCEL_SENT if made.state == "cancelling" else OwnEvent.CANCELLED
+                told = f"{kind.value}:{made.command}" if made.command else kind.value
+                visits.own_event(visit.id, kind, Reason(text=reason or "您取消了预约"), key=told)
             visit.refresh_from_db()
             return self._visit(visit)
 
-        return await asking(work)
+        return await self._settled("cancel_confirmed", work)
 
     # --- the visit under way ------------------------------------------------------------------------------
-    def _visit(self, visit: Visit) -> VisitView:
+    def _visit(self, visit: Visit, awaits: str | None = None) -> VisitView:
         return VisitView(
             visit_id=str(visit.id),
             hospital_id=str(visit.hospital_id),
@@ -207,7 +239,14 @@ class VisitDesk(PeopleDesk):
             room_code=visit.room_code,
             can_cancel=VisitState(visit.state) in journey.BEFORE_CHECK_IN,
             as_of=cards.iso(visit.changed_at),
+            awaits=self._awaits(visit) if awaits is None else awaits,
         )
+
+    @staticmethod
+    def _awaits(visit: Visit) -> str:
+        """As ``Journey.awaits``, without folding where the state alone tells."""
+        waits = VisitState(visit.state) in journey.BEFORE_CHECK_IN | {VisitState.CANCELLING}
+        return visits.journey_of(visit).awaits if waits else ""
 
     def _mine(self, visit_id: str) -> tuple[Visit, Journey]:
         visit = visits.visit_for(self.resident_id, visit_id)
@@ -255,25 +294,21 @@ class VisitDesk(PeopleDesk):
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
         def work() -> InvoiceView:
             with transaction.atomic():
+                visits.locked(visits.visit_for(self.resident_id, visit_id).id)
                 visit, now = self._mine(visit_id)
                 bill = next((p for p in now.payments if p.invoice.id == invoice_id), None)
                 if bill is None:
                     raise NotFound("没有找到这笔费用。")
                 if bill.state == "cancelled":
                     raise NotNow("这笔费用医院已经撤销,不用缴了。")
-                if bill.state == "issued":
-                    booking.pay(
-                        appointment_id=visit.id,
-                        invoice_id=invoice_id,
-                        receipt=f"sandbox-{visit.id.hex[:8]}-{invoice_id}"[:64],
-                        idempotency_key=f"pay:{visit.id}:{invoice_id}",
-                        actor=self.actor,
+                opened = paying.begin(visit, bill.invoice, self.actor) if bill.state == "issued" else Opened()
+                if opened.trade_number:  # the skill says so itself
+                    sent = VisitPrompt.objects.filter(
+                        visit=visit, name="payment_sent", part_id=invoice_id, said_at=None
                     )
-                    visits.own_event(
-                        visit.id, OwnEvent.PAYMENT_SENT, Reference(invoice_id), key=f"own.payment_sent:{invoice_id}"
-                    )
-            after = visits.journey_of(visit)
-            return _views(InvoiceView, cards.invoices(after, invoice_id)["invoices"])[0]
+                    sent.update(said_at=timezone.now())
+            made = cards.invoices(visits.journey_of(visit), invoice_id)["invoices"][0]
+            return _views(InvoiceView, [made | {"pay_at": opened.pay_at}])[0]
 
         return await asking(work)
 

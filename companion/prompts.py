@@ -91,6 +91,7 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
                 "total": yuan(bill.total_fen),
                 "insurance": yuan(bill.insurance_fen),
                 "self_pay": yuan(bill.self_pay_fen),
+                "payment_refused": payment.refused or "没有说明原因",
             }
     for part in journey.examinations:
         if part.examination.id == part_id:

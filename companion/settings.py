@@ -191,6 +191,7 @@ SANDBOX_STEP_S = int(env("COMPANION_SANDBOX_STEP_S", "12")) if env_bool("COMPANI
 CELERY_BEAT_SCHEDULE = {
     "reminders": {"task": "companion.tasks.send_due_reminders", "schedule": 30.0},
     "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
+    "refunds": {"task": "companion.tasks.refund_payments", "schedule": 60.0},
     "holds": {"task": "hospitals.tasks.expire_holds", "schedule": 30.0},
 }
 if SANDBOX_STEP_S:
@@ -241,6 +242,18 @@ IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
     },
 }
 IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
+PAYMENT_BACKENDS: dict[str, dict[str, Any]] = {
+    "sandbox": {"BACKEND": "companion.payment.sandbox.SandboxPayment", "OPTIONS": {}},
+    "alipay": {
+        "BACKEND": "companion.payment.alipay.AlipayPayment",
+        "OPTIONS": {
+            **IDENTITY_BACKENDS["alipay"]["OPTIONS"],
+            "notify_url": f"{PUBLIC_URL}/api/payment/alipay/",
+            "return_url": PUBLIC_URL,
+        },
+    },
+}
+PAYMENT = env("COMPANION_PAYMENT", "sandbox" if MODE == "demo" else "")  # "": bills are paid at the window
 LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: all works without a model
 if env("COMPANION_LLM_URL"):
     LANGUAGE_MODELS["default"] = {
@@ -265,8 +278,11 @@ HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
 HOSPITALS_EVENTS_SINK = "companion.visits.on_hospital_events"
+HOSPITALS_ANSWER_SINK = "companion.answered.on_command_answered"  # what hears what became of a resident's deed
 HOSPITALS_ERASURE_SINK = "companion.signin.forget"  # what ends an erased resident's sessions
 HOSPITALS_OFFER_SINK = "companion.visits.on_place_offered"  # what hears that the waiting list reached somebody
+# A turn waits that long for the hospital's word, so that she hears "booked" and not first "waiting for the hospital".
+HOSPITAL_ANSWERS_WITHIN_S = 2.0
 # How each hospital is reached that is not called back by webhook only: docs/connectors.md.
 HOSPITALS_CONNECTORS_FILE = env("COMPANION_CONNECTORS_FILE")
 if HOSPITALS_CONNECTORS_FILE:

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from companion import journey, visits
+from companion import journey, paying, visits
 from companion.journey import OwnEvent, VisitState
 from companion.models import Reminder, VisitPrompt
 
@@ -22,6 +22,11 @@ _PROMPT_OF = {
     Reminder.Kind.FOLLOW_UP: "follow_up_due",
     Reminder.Kind.MEDICINE: "medicine_due",
 }
+
+
+@shared_task(queue="default")
+def refund_payments() -> int:
+    return paying.refund_due()
 
 
 @shared_task(queue="default")

@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/session/people/invitations/<str:code>/decline/", api_people.DeclineView.as_view(), name="decline"),
     path("api/session/people/consents/<int:consent>/", api_people.ConsentView.as_view(), name="consent"),
     path("api/session/people/consents/<int:consent>/renew/", api_people.RenewView.as_view(), name="consent-renew"),
+    path("api/payment/<slug:engine>/", api.PaymentToldView.as_view(), name="payment-told"),
     path("api/avatar/", include("avatar.urls")),
     path("api/hospitals/", include("hospitals.urls")),
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),

@@ -105,7 +105,10 @@ class SlotOffer:
 
 @dataclass(frozen=True, slots=True)
 class VisitView:
-    """One visit of the patient. ``status``: the journey's state (companion.journey.VisitState)."""
+    """One visit of the patient. ``status``: the journey's state (companion.journey.VisitState).
+
+    ``awaits``: what the hospital has not answered yet, "book" | "cancel" | "".
+    """
 
     visit_id: str
     hospital_id: str
@@ -119,6 +122,7 @@ class VisitView:
     room_code: str = ""
     can_cancel: bool = False
     as_of: str = ""
+    awaits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ class InvoiceLineView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """``status``: issued | sent | paid | cancelled."""
+    """``status``: issued | sent | paid | cancelled. ``refused``: why the last payment came to nothing; it can be paid again."""
 
     id: str
     title: str
@@ -155,6 +159,8 @@ class InvoiceView:
     self_pay_fen: int
     lines: tuple[InvoiceLineView, ...] = ()
     status: str = "issued"
+    refused: str = ""
+    pay_at: str = ""  # the gateway's page, where she pays it now
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,10 +356,12 @@ class VisitPort(PeoplePort, Protocol):
         ...
 
     async def book(self, *, slot_id: str, key: str) -> VisitView:
-        """Raises ``SlotTaken``."""
+        """Waits a moment for the hospital's word: ``awaits`` tells whether it came. Raises ``SlotTaken``."""
         ...
 
-    async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView: ...
+    async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
+        """Status "cancelled" when it is settled, "cancelling" while the hospital has not agreed."""
+        ...
 
     # the visit under way
     async def current(self) -> VisitView | None: ...
@@ -371,7 +379,8 @@ class VisitPort(PeoplePort, Protocol):
     async def invoices(self, visit_id: str) -> tuple[InvoiceView, ...]: ...
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
-        """Status "paid" when the hospital has confirmed it at once, else "sent"."""
+        """Status "paid" when the hospital has confirmed it at once, else "sent"; "issued" with ``pay_at`` while she is to pay
+        on the gateway's page. Raises with the code ``pay_at_window`` where nothing can be paid online."""
         ...
 
     async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]: ...

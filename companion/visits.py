@@ -22,7 +22,7 @@ from redis import RedisError
 
 from companion import cards, fanout, journey, prompts, reminders
 from companion.exceptions import NotAllowed, NotFound, NotNow
-from companion.journey import Choice, Happened, Journey, OwnEvent, Travel, VisitState
+from companion.journey import Choice, Happened, Journey, OwnData, OwnEvent, Refusal, Travel, VisitState
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals import vault
@@ -35,7 +35,11 @@ log = structlog.get_logger(__name__)
 
 # Which data each event carries: the hospitals' own table, and ours.
 _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
+    OwnEvent.CANCEL_SENT: Reason,
     OwnEvent.CANCELLED: Reason,
+    OwnEvent.CANCEL_REFUSED: Reason,
+    OwnEvent.CHECK_IN_REFUSED: Reason,
+    OwnEvent.PAYMENT_REFUSED: Refusal,
     OwnEvent.PAYMENT_SENT: Reference,
     OwnEvent.REPORT_READ: Reference,
     OwnEvent.TRAVEL_TOLD: Travel,
@@ -63,7 +67,7 @@ class UnknownVisit(NotFound):
 def happened(row: VisitEvent) -> Happened:
     """The stored row as the journey's value."""
     kind: EventType | OwnEvent = OwnEvent(row.type) if row.type.startswith("own.") else EventType(row.type)
-    data: EventData | Travel | Choice = _ADAPTERS[kind].validate_python(row.data) if row.data is not None else None
+    data: EventData | OwnData = _ADAPTERS[kind].validate_python(row.data) if row.data is not None else None
     return Happened(key=row.key, type=kind, sequence=row.sequence, data=data)
 
 
@@ -71,7 +75,7 @@ def journey_of(visit: Visit) -> Journey:
     return journey.fold(happened(row) for row in visit.events.all())
 
 
-def _locked(visit_id: UUID | str) -> Visit:
+def locked(visit_id: UUID | str) -> Visit:
     visit = Visit.objects.select_for_update().select_related("patient").filter(id=visit_id).first()
     if visit is None:
         raise UnknownVisit
@@ -86,7 +90,7 @@ class _News:
     key: str
     kind: EventType | OwnEvent
     sequence: int
-    data: EventData | Travel | Choice
+    data: EventData | OwnData
     occurred_at: datetime
 
 
@@ -265,12 +269,10 @@ def on_place_offered(offer: PlaceOffered) -> None:
     log.info("place_offered", hospital=str(offer.hospital_id))
 
 
-def own_event(
-    visit_id: UUID | str, kind: OwnEvent, data: EventData | Travel | Choice = None, *, key: str = ""
-) -> Journey:
+def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData | OwnData = None, *, key: str = "") -> Journey:
     """Record what the resident or this service did. ``key`` makes it once; without one it happens once a visit."""
     with transaction.atomic():
-        visit = _locked(visit_id)
+        visit = locked(visit_id)
         count = visit.events.filter(type__startswith="own.").count()
         _record([_News(visit, key or kind.value, kind, count, data, timezone.now())])
         return journey_of(visit)
@@ -355,10 +357,12 @@ def _under_way(visits: Iterable[Visit]) -> Visit | None:
     ended = {state.value for state in journey.ENDED}
     active = [v for v in visits if v.state not in ended]
     # A patient who is inside a hospital is on that visit, whatever else is booked.
-    inside = [v for v in active if VisitState(v.state) not in journey.BEFORE_CHECK_IN]
+    outside = journey.BEFORE_CHECK_IN | {VisitState.CANCELLING}
+    inside = [v for v in active if VisitState(v.state) not in outside]
     if inside:
         return max(inside, key=lambda v: v.changed_at)
     if active:
+        active = [v for v in active if v.state != VisitState.CANCELLING] or active
         return min(active, key=lambda v: abs(v.start - now))
     done = [v for v in visits if v.state in {VisitState.CLOSED.value, VisitState.FOLLOW_UP.value}]
     return max(done, key=lambda v: v.changed_at) if done else None

@@ -20,6 +20,7 @@ HospitalsError
 │   ├── TooLate
 │   ├── WrongState
 │   ├── IdempotencyConflict   the key was used for something else
+│   ├── EventIdReused         an event's id came again with something else in it
 │   └── Outdated              it was changed since it was read (If-Match)
 ├── InvalidInput              a body or a file that cannot be read
 │   ├── BadEvent
@@ -149,6 +150,11 @@ class IdempotencyConflict(Conflict):
     code = "idempotency_conflict"
     status_code = 422
     detail = "这个请求编号已经用过了。"
+
+
+class EventIdReused(Conflict):
+    code = "event_id_reused"
+    detail = "这个 event_id 已经用过,内容却不一样。新的事件要用新的编号。"
 
 
 class Outdated(Conflict):

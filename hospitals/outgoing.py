@@ -214,14 +214,17 @@ class Outgoing:
         """
         self._policy.check_url(url)
         self._budget.earn()
+        unknown: OutcomeUnknown | None = None  # one attempt may have done it, whatever becomes of the next
         with deadline(self._total_s):
             for attempt in range(1, self._attempts + 1):
                 last = attempt == self._attempts or not repeatable
                 try:
                     answer = self._once(method, url, headers or {}, content)
                 except ConnectorUnavailable as error:
+                    if isinstance(error, OutcomeUnknown):
+                        unknown = error
                     if last or error.code in ("answer_too_large", "encoded_answer") or not self._wait(attempt, ""):
-                        raise
+                        raise unknown or error  # noqa: B904
                     continue
                 if answer.status not in _RETRY_STATUS or last:
                     return answer

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from companion.observability import LOGGING, DropArguments
 from hospitals import tenancy
@@ -214,7 +216,7 @@ def test_a_booking_whose_connector_breaks_quoting_the_card(
             raise RuntimeError(f"{command!r} {ALL}")
 
     monkeypatch.setattr(connecting, "connector", lambda _hospital: Quoting())
-    clinic.book(clinic.slot(of=clinic.schedule()), now=NOW)
+    clinic.book(clinic.slot(of=clinic.schedule(), start=timezone.now() + timedelta(days=1)), now=NOW)
     work(sent)
     outbox.sweep()
     with tenancy.scope(clinic.hospital.id):

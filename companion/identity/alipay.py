@@ -74,7 +74,7 @@ class AlipayIdentity:
     def _read(self, body: bytes) -> Identity:
         try:
             whole = json.loads(body)
-            signed = _raw_node(body, NODE)
+            signed = raw_node(body, NODE)
             self._public.verify(base64.b64decode(whole["sign"]), signed, padding.PKCS1v15(), hashes.SHA256())
             answer = json.loads(signed)
             open_id = answer["open_id"]
@@ -85,10 +85,10 @@ class AlipayIdentity:
         return Identity(provider="alipay", app_id=self.app_id, open_id=open_id)
 
 
-def _raw_node(body: bytes, name: bytes) -> bytes:
+def raw_node(body: bytes, name: bytes) -> bytes:
     """The bytes of one JSON object as they were sent: a re-serialised copy would not match the signature.
 
-    >>> _raw_node(b'{"a":{"b":"}"},"sign":"x"}', b'"a":')
+    >>> raw_node(b'{"a":{"b":"}"},"sign":"x"}', b'"a":')
     b'{"b":"}"}'
     """
     start = body.index(name) + len(name)

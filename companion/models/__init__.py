@@ -2,6 +2,7 @@
 reviewers make of it (quality), and what staff sign in with (staff)."""
 
 from companion.models.conversation import Conversation, HumanRequest, Incident, Turn
+from companion.models.payment import PaymentOrder
 from companion.models.people import ExternalIdentity, FamilyLink, Invitation, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
 from companion.models.staff import StaffFactor
@@ -15,6 +16,7 @@ __all__ = [
     "Incident",
     "Invitation",
     "Patient",
+    "PaymentOrder",
     "Reminder",
     "Resident",
     "ResidentSession",

@@ -70,6 +70,7 @@ class Incident(models.Model):
         GUARD = "guard", "答复被拦截"
         INJECTION = "injection", "提示注入"
         CRITICAL_VALUE = "critical_value", "危急值"
+        UNDELIVERED = "undelivered", "没能送达医院"
         COMPLAINT = "complaint", "投诉"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

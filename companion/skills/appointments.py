@@ -20,6 +20,9 @@ CONTRACT = Contract(
 )
 
 
+_AWAITS = {"": "", "book": ",正等医院确认", "cancel": ",已提交取消,正等医院确认"}
+
+
 async def run(scene: Scene) -> AsyncIterator[Event]:
     upcoming = await scene.port.upcoming()
     if scene.wish.intent == "my_visits":
@@ -47,7 +50,7 @@ async def listed(scene: Scene, upcoming: tuple[VisitView, ...]) -> AsyncIterator
     if len(upcoming) > 1:
         yield Say(f"一共有{len(upcoming)}个预约。")
     for seen in upcoming:
-        yield Say(f"{phrases.visit(seen, scene.now)}。")
+        yield Say(f"{phrases.visit(seen, scene.now)}{_AWAITS[seen.awaits]}。")
         yield ShowCard("appointment", as_card(seen))
     async for event in scene.next_events(upcoming[0].visit_id):
         yield event
@@ -85,7 +88,11 @@ async def _which(scene: Scene, name: str, verb: str, found: list[VisitView]) -> 
 async def ask_cancel(scene: Scene, upcoming: tuple[VisitView, ...]) -> AsyncIterator[Event]:
     open_ones = tuple(v for v in upcoming if v.can_cancel)
     if not open_ones:
-        yield Say("您现在没有可以取消的预约。" if not upcoming else "已经取号的就诊不能在手机上取消,请到服务台办理。")
+        if any(v.awaits == "cancel" for v in upcoming):
+            yield Say("已经提交取消了,正等医院确认,不用再提交。")
+        else:
+            none = "您现在没有可以取消的预约。"
+            yield Say(none if not upcoming else "已经取号的就诊不能在手机上取消,请到服务台办理。")
         async for event in scene.next_events(upcoming[0].visit_id if upcoming else None):
             yield event
         return
@@ -119,7 +126,12 @@ async def settle_cancel(scene: Scene, upcoming: tuple[VisitView, ...]) -> AsyncI
         yield Say("这个预约已经不在了。")
         return
     gone = await scene.port.cancel(visit_id=visit_id, reason="居民取消", key=scene.key("cancel", visit_id))
-    yield Say(f"{phrases.visit(gone, scene.now)}的预约已经取消,号源已退回。")
+    if gone.awaits == "cancel":
+        yield Say(f"{phrases.visit(gone, scene.now)}的预约,已提交取消,医院确认后号源退回。")
+    elif gone.status == "cancelled":
+        yield Say(f"{phrases.visit(gone, scene.now)}的预约已经取消,号源已退回。")
+    else:  # why is said by itself
+        yield Say("医院没有同意取消,这个号还在。", mood="concern")
     yield ShowCard("appointment", as_card(gone))
     rest = [v for v in upcoming if v.visit_id != visit_id]
     async for event in scene.next_events(rest[0].visit_id if rest else None):
@@ -184,9 +196,16 @@ async def settle_move(scene: Scene, upcoming: tuple[VisitView, ...]) -> AsyncIte
         yield Say("这个号刚刚被别人约走了,原来的号还在。您想换个别的时间吗?", mood="concern")
         yield scene.ask("reschedule_when", (), visit_id=old.visit_id)
         return
-    await scene.port.cancel(visit_id=old.visit_id, reason="居民改期", key=scene.key("move_from", old.visit_id))
+    if new.status == "refused":  # why is said by itself
+        yield Say("新的号医院没有接受,原来的号还在。", mood="concern")
+        return
+    gone = await scene.port.cancel(visit_id=old.visit_id, reason="居民改期", key=scene.key("move_from", old.visit_id))
     scene.memory.forget_booking()
-    yield Say(f"改好了,新的时间是{phrases.visit(new, scene.now)}。原来的号已退回。", mood="smile")
+    if new.awaits or gone.status != "cancelled":
+        yield Say(f"改期已提交,新的时间是{phrases.visit(new, scene.now)}。")
+        yield Say("正等医院确认,确认了我告诉您。")
+    else:
+        yield Say(f"改好了,新的时间是{phrases.visit(new, scene.now)}。原来的号已退回。", mood="smile")
     yield ShowCard("appointment", as_card(new))
     async for event in scene.next_events(new.visit_id):
         yield event

@@ -19,7 +19,8 @@ CONTRACT = Contract(
     needs=("department", "slot"),
     asks={"department": "您哪里不舒服?或者告诉我想挂哪个科。", "slot": "您想约哪一家?"},
     does=("hospitals", "practitioners", "offers", "offer", "book", "hold", "card", "lines", "upcoming", "next_step"),
-    says="names one concrete slot before booking it, shows the others, and says so when it was taken meanwhile",
+    says="names one concrete slot before booking it, shows the others, and says so when it was taken meanwhile, or when "
+    "the hospital has not confirmed yet",
 )
 SHOWN = 6
 _LOOKED_AT = 60
@@ -279,7 +280,13 @@ async def book(scene: Scene, slot: SlotOffer, *, sure: bool = False) -> AsyncIte
     scene.memory.forget_booking()
     scene.memory.expecting = {}
     scene.memory.visit_id = visit.visit_id
-    yield Say(f"好了,已为{visit.patient}约好{phrases.visit(visit, scene.now)}。", mood="smile")
+    if visit.status == "refused":  # why is said by itself
+        yield Say("医院没有接受这次预约,没有约上。", mood="concern")
+    elif visit.awaits:
+        yield Say(f"给{visit.patient}的号占好了:{phrases.visit(visit, scene.now)}。")
+        yield Say("已提交,正等医院确认。")
+    else:
+        yield Say(f"好了,已为{visit.patient}约好{phrases.visit(visit, scene.now)}。", mood="smile")
     yield ShowCard("appointment", as_card(visit))
     async for event in scene.next_events(visit.visit_id):
         yield event

@@ -71,6 +71,9 @@ async def _pay(scene: Scene, visit: VisitView, bills: tuple[InvoiceView, ...], i
     else:
         bill = await scene.port.pay(visit_id=visit.visit_id, invoice_id=invoice_id, key=scene.key("pay", invoice_id))
         yield ShowCard("invoice", {"invoices": [as_card(bill)]})
+        if bill.pay_at:
+            yield Say(f"请点卡片上的「去付款」,付{phrases.yuan(bill.self_pay_fen)}。付好了我马上告诉您。")
+            return
         if bill.status != "paid":
             yield Say(f"{bill.title}已提交,正在等医院确认,请不要重复付款。")
             return

@@ -70,7 +70,7 @@ def told(report: ReportView) -> list[Event]:
                 mood="concern",
                 urgent=True,
             ),
-            Say("我已经提醒医院。这一份请让医生当面讲给您听。", mood="concern"),
+            Say("这一份请让医生当面讲给您听。", mood="concern"),
         ]
     marked = [line for line in report.lines if line.mark != "normal"]
     normal = len(report.lines) - len(marked)

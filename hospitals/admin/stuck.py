@@ -53,7 +53,13 @@ class OutboxCommandAdmin(AcrossHospitals, Province):
 
     @display(
         description="状态",
-        label={"waiting": "warning", "accepted": "success", "refused": "danger", "given_up": "danger"},
+        label={
+            "waiting": "warning",
+            "accepted": "success",
+            "refused": "danger",
+            "given_up": "danger",
+            "withdrawn": "info",
+        },
     )
     def shown_state(self, row: OutboxCommand) -> tuple[str, str]:
         return row.state, row.get_state_display()
@@ -65,7 +71,7 @@ class OutboxCommandAdmin(AcrossHospitals, Province):
     def replay(self, request: HttpRequest, rows: QuerySet[OutboxCommand]) -> None:
         chosen = list(rows.values_list("hospital_id", "id"))
         sent = sum(outbox.replay(hospital_id, row_id, actor=by(request)) for hospital_id, row_id in chosen)
-        self.message_user(request, f"{sent}条会重新送达;没有放弃的不用动。")
+        self.message_user(request, f"{sent}条会重新送达;没有放弃的、号已退回的没有动。")
 
 
 @admin.register(Circuit)

@@ -24,6 +24,7 @@ class Appointment(TenantModel):
     class State(models.TextChoices):
         PENDING = "pending", "等医院确认"
         BOOKED = "booked", "已预约"
+        CANCELLING = "cancelling", "等医院确认取消"  # still hers: the hospital may refuse
         CHECKED_IN = "checked_in", "已取号"
         FINISHED = "finished", "已就诊"
         CANCELLED = "cancelled", "已取消"
@@ -51,12 +52,12 @@ class Appointment(TenantModel):
             models.UniqueConstraint(fields=["hospital", "idempotency_key"], name="appointment_once"),
             models.UniqueConstraint(
                 fields=["half_day", "id_number_index"],
-                condition=models.Q(state__in=["pending", "booked"]),
+                condition=models.Q(state__in=["pending", "booked", "cancelling"]),
                 name="one_place_a_half_day_and_person",
             ),
             models.UniqueConstraint(
                 fields=["slot", "subject"],
-                condition=models.Q(state__in=["pending", "booked", "checked_in"]),
+                condition=models.Q(state__in=["pending", "booked", "cancelling", "checked_in"]),
                 name="one_place_a_slot_and_person",
             ),
         ]
@@ -133,6 +134,7 @@ class OutboxCommand(TenantModel):
         ACCEPTED = "accepted", "医院已接受"
         REFUSED = "refused", "医院未接受"
         GIVEN_UP = "given_up", "未能送达"
+        WITHDRAWN = "withdrawn", "未送出已撤回"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="commands")
@@ -142,6 +144,8 @@ class OutboxCommand(TenantModel):
     state = models.CharField("状态", max_length=10, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField("次数", default=0)
     next_attempt_at = models.DateTimeField("下次", default=timezone.now)
+    sent_at = models.DateTimeField("首次送出", null=True, blank=True)  # None: the hospital cannot have heard of it
+    retry_until = models.DateTimeField("重试到", null=True, blank=True)  # set by whoever takes it up again
     reason = models.CharField("原因", max_length=200, blank=True)
     created_at = models.DateTimeField("时间", default=timezone.now)
     done_at = models.DateTimeField("完成", null=True, blank=True)
@@ -175,10 +179,14 @@ class InboxEvent(TenantModel):
     appointment_key = models.CharField("预约", max_length=64, db_index=True)
     sequence = models.BigIntegerField("序号")
     body = EncryptedTextField(owner=OWNER)
+    digest = models.CharField(
+        max_length=64, blank=True, editable=False
+    )  # of what it says, to know another by the same id
     state = models.CharField("状态", max_length=10, choices=State.choices, default=State.RECEIVED)
     attempts = models.PositiveIntegerField("次数", default=0)
     reason = models.CharField("原因", max_length=60, blank=True)
     received_at = models.DateTimeField("收到", default=timezone.now)
+    next_attempt_at = models.DateTimeField("下次", default=timezone.now)
     done_at = models.DateTimeField("处理", null=True, blank=True)
 
     class Meta(TenantMeta):

@@ -46,27 +46,30 @@ def accept(*, hospital_id: UUID, body: bytes, headers: Mapping[str, str]) -> lis
         return [_answer(event, new) for event in parsed]
 
 
-def _store_new(events: Sequence[HospitalEvent]) -> set[str]:
-    """Keep those that came for the first time and whose appointment is known; returns their ids."""
+def _store_new(events: Sequence[HospitalEvent]) -> dict[str, HospitalEvent]:
+    """Keep those that came for the first time and whose appointment is known; returns them by their ids."""
     there = set(InboxEvent.objects.filter(event_id__in=[e.event_id for e in events]).values_list("event_id", flat=True))
     named = {e.appointment_id for e in events if inbox.as_uuid(e.appointment_id)}
     known = {str(i) for i in Appointment.objects.filter(id__in=named).values_list("id", flat=True)}
-    new = {e.event_id: e for e in events if e.event_id not in there and str(inbox.as_uuid(e.appointment_id)) in known}
+    new: dict[str, HospitalEvent] = {}
+    for e in events:
+        if e.event_id not in there and str(inbox.as_uuid(e.appointment_id)) in known:
+            new.setdefault(e.event_id, e)
     if not new:
-        return set()
+        return {}
     rows = [inbox.row_of(event) for event in new.values()]
     with transaction.atomic():
         InboxEvent.objects.bulk_create(rows, ignore_conflicts=True)  # the same event, at the same moment
         after_commit("hospitals.tasks.hand_over_many", str(tenancy.current()), *(str(row.id) for row in rows))
-    return set(new)
+    return new
 
 
-def _answer(event: HospitalEvent | BadEvent, new: set[str]) -> Answer:
+def _answer(event: HospitalEvent | BadEvent, new: dict[str, HospitalEvent]) -> Answer:
     if isinstance(event, BadEvent):
         return Answer("", "refused", event.code, tuple(event.extra.get("errors", ())))
-    if event.event_id not in new:
+    if new.get(event.event_id) is not event:
         try:
-            inbox.store(event)
+            inbox.store(event, its_own_id=True)
         except HospitalsError as error:
             return Answer(event.event_id, "refused", error.code)
     return Answer(event.event_id, "accepted")

@@ -41,7 +41,10 @@ _appointments = CompiledInsert(Appointment)
 
 @dataclass(frozen=True, slots=True)
 class AppointmentInfo:
-    """``state``: Appointment.State; ``unsent``: commands the hospital has not answered yet; ``place``: of one just taken."""
+    """``state``: Appointment.State; ``unsent``: commands the hospital has not answered yet; ``place``: of one just taken.
+
+    ``command``: the one that this very call has written; None when it was on its way or accepted already.
+    """
 
     appointment_id: UUID
     hospital_id: UUID
@@ -50,10 +53,12 @@ class AppointmentInfo:
     state: str
     unsent: tuple[str, ...] = ()
     place: directory.SlotOffer | None = field(default=None, compare=False)
+    command: UUID | None = field(default=None, compare=False)
 
 
-def _info(row: Appointment) -> AppointmentInfo:
-    return AppointmentInfo(row.id, row.hospital_id, row.slot_id, row.slot.start, row.state, outbox.unsent(row.id))
+def _info(row: Appointment, command: UUID | None = None) -> AppointmentInfo:
+    waits = outbox.unsent(row.id)
+    return AppointmentInfo(row.id, row.hospital_id, row.slot_id, row.slot.start, row.state, waits, command=command)
 
 
 def card_data(card: PatientCard) -> dict[str, Any]:
@@ -191,11 +196,13 @@ def cancel(
     actor: Actor = RESIDENT,
     now: datetime | None = None,
 ) -> AppointmentInfo:
-    """Give the place back, within the hospital's own time. Raises ``TooLate``, ``WrongState``, ``UnknownAppointment``."""
+    """Ask the hospital to take the place back, within its own time; the place is free when it has agreed (``cancelling``
+    until then), or at once when it has never heard of the booking. Raises ``TooLate``, ``WrongState``, ``UnknownAppointment``.
+    """
     now = now or timezone.now()
     row = locate(appointment_id)
     with tenancy.scope(row.hospital_id), transaction.atomic():
-        if row.state == State.CANCELLED:
+        if row.state in (State.CANCELLED, State.CANCELLING):
             return _info(row)
         if row.state not in CANCELLABLE:
             raise WrongState("这个预约现在不能取消。")
@@ -206,30 +213,35 @@ def cancel(
                 latest=latest.isoformat(),
             )
         open_one = Appointment.objects.filter(id=row.id, state__in=CANCELLABLE)
-        if not open_one.update(state=State.CANCELLED, changed_at=now):  # it moved meanwhile
+        if not open_one.update(state=State.CANCELLING, changed_at=now):  # it moved meanwhile
             row.refresh_from_db(fields=["state"])
-            if row.state == State.CANCELLED:
+            if row.state in (State.CANCELLED, State.CANCELLING):
                 return _info(row)
             raise WrongState("这个预约现在不能取消。")
-        give_back(row.slot, now=now)
-        outbox.put(row, CommandKind.CANCEL, key=f"cancel:{row.id}", data={"reason": reason})
+        row.state, command = State.CANCELLING, None
+        if outbox.withdraw(row.id):
+            Appointment.objects.filter(id=row.id).update(state=State.CANCELLED)
+            give_back(row.slot, now=now)
+            row.state = State.CANCELLED
+        else:
+            command = outbox.put(row, CommandKind.CANCEL, key=f"cancel:{row.id}", data={"reason": reason})
         _audit(row, "appointment.cancel", actor)
-        row.state = State.CANCELLED
-        return _info(row)
+        return _info(row, command)
 
 
 def check_in(*, appointment_id: UUID, idempotency_key: str = "", actor: Actor = RESIDENT) -> AppointmentInfo:
     """Ask the hospital for a number; it answers by an event. Raises ``WrongState``, ``UnknownAppointment``."""
     row = locate(appointment_id)
     with tenancy.scope(row.hospital_id), transaction.atomic():
-        if row.state not in TAKEN:
+        if row.state not in TAKEN or row.state == State.CANCELLING:
             raise WrongState("这个预约已经不能取号了。")
         opens = row.hospital.check_in_opens_min
         if opens is not None and timezone.now() < row.slot.start - timedelta(minutes=opens):
             raise WrongState(f"还没到取号时间,就诊前{opens}分钟开始取号。", code="too_early")
-        if outbox.put(row, CommandKind.CHECK_IN, key=f"check-in:{row.id}"):
+        command = outbox.put(row, CommandKind.CHECK_IN, key=f"check-in:{row.id}")
+        if command:
             _audit(row, "appointment.check_in", actor)
-        return _info(row)
+        return _info(row, command)
 
 
 def pay(
@@ -239,9 +251,10 @@ def pay(
     row = locate(appointment_id)
     with tenancy.scope(row.hospital_id), transaction.atomic():
         data = {"invoice_id": invoice_id, "receipt": receipt}
-        if outbox.put(row, CommandKind.PAY, key=f"pay:{row.id}:{invoice_id}"[:160], data=data):
+        command = outbox.put(row, CommandKind.PAY, key=f"pay:{row.id}:{invoice_id}"[:156], data=data)
+        if command:
             _audit(row, "appointment.pay", actor)
-        return _info(row)
+        return _info(row, command)
 
 
 def _audit(row: Appointment, action: str, actor: Actor) -> None:

@@ -19,7 +19,7 @@ from hospitals.services import waiting
 from hospitals.services.directory import SlotOffer
 
 State = Appointment.State
-TAKEN = (State.PENDING, State.BOOKED, State.CHECKED_IN)
+TAKEN = (State.PENDING, State.BOOKED, State.CANCELLING, State.CHECKED_IN)
 REMEMBERED = 200  # of her appointments that the rules look at
 
 
@@ -157,6 +157,8 @@ def check(slot: Wanted, before: Iterable[Earlier], now: datetime) -> None:
     for row in before:
         if row.state in TAKEN and (row.day, row.period) == (slot.day, slot.period):
             if row.practitioner_id == slot.practitioner_id or row.department_id == slot.department_id:
+                if row.state == State.CANCELLING:
+                    raise AlreadyBooked("这半天原来的号正等医院确认取消,确认了就能再约。", code="cancelling")
                 raise AlreadyBooked("这位就诊人这半天已经约过这个科室了。")
         elif row.state == State.NO_SHOW and row.start >= since:
             missed.append(row.start)

@@ -4,31 +4,34 @@ Whatever was accepted is in the database before the answer goes out. Each event 
 in the transaction that marks it done, so its effect happens once, whatever crashes.
 """
 
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from hospitals import audit, tenancy
+from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.dispatch import after_commit
-from hospitals.exceptions import BadSignature, HospitalsError, UnknownAppointment
+from hospitals.exceptions import BadSignature, EventIdReused, HospitalsError, UnknownAppointment
 from hospitals.models import Appointment, Hospital, HospitalCredential, InboxEvent
 
 log = structlog.get_logger(__name__)
 
 State = InboxEvent.State
-MAX_ATTEMPTS = 5
-RETRY_AFTER_S = 10
+DIES_AFTER = timedelta(hours=24)
+RETRY_AFTER_S, LONGEST_RETRY_S = 10, 600
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_jitter = random.SystemRandom()
 REHEARSAL = "rehearsal:"  # how the key of a hospital's test appointment begins: nobody's visit hangs on it
 A = Appointment.State
 
@@ -65,10 +68,14 @@ def hospital_of(code: str) -> Hospital:
 
 
 def accept(*, hospital_id: UUID, body: bytes, headers: Mapping[str, str]) -> Receipt:
-    """Take one event in. Raises ``BadSignature``, ``StaleTimestamp``, ``BadEvent``, ``UnknownAppointment`` (kept as a dead letter)."""
+    """Take one event in.
+
+    Raises ``BadSignature``, ``StaleTimestamp``, ``BadEvent``, ``UnknownAppointment`` (kept as a dead letter),
+    ``EventIdReused`` (nothing is kept).
+    """
     with tenancy.scope(hospital_id):
         check_signature(headers, body)
-        return store(codec.parse_event(hospital_id, body))
+        return store(codec.parse_event(hospital_id, body), its_own_id=True)
 
 
 def check_signature(headers: Mapping[str, str], body: bytes) -> None:
@@ -87,14 +94,27 @@ def row_of(event: HospitalEvent, reason: str = "") -> InboxEvent:
         appointment_key=event.appointment_id,
         sequence=event.sequence,
         body=codec.dump_event(event).decode(),
+        digest=_digest(event),
         state=State.DEAD if reason else State.RECEIVED,
         reason=reason,
     )
 
 
-def store(event: HospitalEvent) -> Receipt:
-    """Keep an event once and have it handed on. In its hospital's scope. Raises ``UnknownAppointment``."""
+def _digest(event: HospitalEvent) -> str:
+    """Of what it says; when is only shown, and may be told anew with each copy."""
+    return vault.blind_index("inbox_event", codec.dump_event(replace(event, occurred_at=_ANY_TIME)).decode())
+
+
+def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
+    """Keep an event once and have it handed on. In its hospital's scope. Raises ``UnknownAppointment``.
+
+    ``its_own_id``: the hospital named it, and must not name two alike (``EventIdReused``); ids that this service makes from a
+    hospital's resources may come again with a newer state of the same.
+    """
+    digest = _digest(event)
     row = InboxEvent.objects.filter(event_id=event.event_id).first()
+    if its_own_id and row is not None and row.digest not in ("", digest):
+        raise EventIdReused
     known = _appointment(event.appointment_id) is not None
     if row is None:
         row = row_of(event, "" if known else UnknownAppointment.code)
@@ -102,12 +122,14 @@ def store(event: HospitalEvent) -> Receipt:
             with transaction.atomic():
                 row.save(force_insert=True)
         except IntegrityError:  # the same event, at the same moment
+            if its_own_id and not InboxEvent.objects.filter(event_id=event.event_id, digest=digest).exists():
+                raise EventIdReused from None
             if not known:
                 raise UnknownAppointment from None
             return Receipt(event.event_id)
     elif known and row.state == State.DEAD and row.reason == UnknownAppointment.code:
         # sent again after the appointment became known: it is no dead letter any more
-        InboxEvent.objects.filter(id=row.id, state=State.DEAD).update(state=State.RECEIVED, reason="", attempts=0)
+        _take_up(InboxEvent.objects.filter(id=row.id))
     else:
         if row.reason == UnknownAppointment.code:
             raise UnknownAppointment
@@ -152,13 +174,18 @@ def handle(hospital_id: UUID, inbox_id: UUID) -> bool:
 
 
 def _failed(hospital_id: UUID, inbox_id: UUID, error: Exception) -> bool:
-    """Refusals with a code are final; anything else is tried again a few times."""
+    """Refusals with a code are final; anything else is tried again, ever more seldom, for a day."""
     code = str(getattr(error, "code", "") or type(error).__name__)[:60]
     final = bool(getattr(error, "code", "")) and not getattr(error, "retryable", False)
     row = InboxEvent.objects.get(id=inbox_id)
-    dead = final or row.attempts + 1 >= MAX_ATTEMPTS
+    now = timezone.now()
+    dead = final or now - row.received_at > DIES_AFTER
+    wait_s = min(LONGEST_RETRY_S, RETRY_AFTER_S * 2 ** min(row.attempts, 10)) * _jitter.uniform(0.5, 1.5)
     InboxEvent.objects.filter(id=inbox_id, state=State.RECEIVED).update(
-        attempts=row.attempts + 1, reason=code, state=State.DEAD if dead else State.RECEIVED
+        attempts=row.attempts + 1,
+        reason=code,
+        state=State.DEAD if dead else State.RECEIVED,
+        next_attempt_at=now + timedelta(seconds=wait_s),
     )
     log.warning(
         "event_dead" if dead else "event_waits",
@@ -180,7 +207,9 @@ def _apply(event: HospitalEvent) -> Appointment:
     # Held, so that two events of one appointment are folded one after the other.
     Appointment.objects.select_for_update().filter(id=row.id).values_list("id").first()
     row.refresh_from_db(fields=["state"])
-    state, moved = _state_after(event), 0
+    state, moved = state_told(event.appointment_id, event), 0
+    if row.state == A.CANCELLING and state in (A.PENDING, A.BOOKED):
+        state = A.CANCELLING  # that it was booked is no answer to her wish
     if row.state not in _ENDED and state != row.state:
         moved = Appointment.objects.filter(id=row.id, state=row.state).update(state=state, changed_at=timezone.now())
     if event.type in _GIVES_BACK:
@@ -193,11 +222,13 @@ def _apply(event: HospitalEvent) -> Appointment:
     return row
 
 
-def _state_after(event: HospitalEvent) -> str:
-    """Where the hospital's events put this appointment, in the hospital's order, however they came."""
+def state_told(appointment_key: str, event: HospitalEvent | None = None) -> str:
+    """Where the hospital's events, and this one, put an appointment, in the hospital's order, however they came."""
     moving = [kind.value for kind in _APPOINTMENT]
-    heard = InboxEvent.objects.filter(appointment_key=event.appointment_id, type__in=moving, state=State.DONE)
-    told = {*heard.values_list("sequence", "event_id", "type"), (event.sequence, event.event_id, event.type.value)}
+    heard = InboxEvent.objects.filter(appointment_key=appointment_key, type__in=moving, state=State.DONE)
+    told = set(heard.values_list("sequence", "event_id", "type"))
+    if event is not None:
+        told.add((event.sequence, event.event_id, event.type.value))
     state: str = A.PENDING
     for _sequence, _event_id, kind in sorted(told):
         sources, target = _APPOINTMENT[EventType(kind)]
@@ -208,10 +239,11 @@ def _state_after(event: HospitalEvent) -> str:
 
 def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:
     """Hand on what a lost task left behind, in the order it came. Returns how many were settled."""
+    now = timezone.now()
     with tenancy.service("inbox sweep"):
         waiting = list(
             InboxEvent.objects.filter(
-                state=State.RECEIVED, received_at__lte=timezone.now() - timedelta(seconds=after_s)
+                state=State.RECEIVED, received_at__lte=now - timedelta(seconds=after_s), next_attempt_at__lte=now
             )
             .order_by("received_at")
             .values_list("hospital_id", "id")[:limit]
@@ -219,13 +251,18 @@ def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:
     return sum(handle(hospital_id, inbox_id) for hospital_id, inbox_id in waiting)
 
 
+def _take_up(rows: QuerySet[InboxEvent]) -> int:
+    """Dead letters among ``rows`` wait again, at once; what fails for a day already is dead again at its first failure."""
+    return rows.filter(state=State.DEAD).update(
+        state=State.RECEIVED, reason="", attempts=0, next_attempt_at=timezone.now()
+    )
+
+
 @transaction.atomic
 def replay(hospital_id: UUID, inbox_id: UUID, *, actor: Actor) -> bool:
     """Take a dead letter up again, after whatever was wrong has been mended. On the audit log, with who did it."""
     with tenancy.scope(hospital_id):
-        changed = InboxEvent.objects.filter(id=inbox_id, state=State.DEAD).update(
-            state=State.RECEIVED, reason="", attempts=0
-        )
+        changed = _take_up(InboxEvent.objects.filter(id=inbox_id))
         if changed:
             after_commit("hospitals.tasks.hand_over", str(hospital_id), str(inbox_id))
             audit.record("inbox.replay", actor=actor, hospital_id=hospital_id, entity="event", entity_id=inbox_id)

@@ -2,26 +2,27 @@
 
 Commands of one appointment go in the order they were made. A command is claimed by moving its due time before it is
 sent, so two workers never send it at once; the idempotency key lets the hospital recognise a repetition after a crash.
+What an answer, or giving up, makes of the appointment stands in hospitals.services.settling.
 """
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Window
+from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.compiled import CompiledInsert
-from hospitals.connectors.base import Acknowledgement, Command, CommandKind, EventType, HospitalEvent, Reason
+from hospitals.connectors.base import Acknowledgement, Command, CommandKind
 from hospitals.dispatch import after_commit
-from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded
-from hospitals.models import Appointment, OutboxCommand
+from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded, OutcomeUnknown
+from hospitals.models import Appointment, Hospital, OutboxCommand
 from hospitals.services import circuit, connecting, deliveries
 
 log = structlog.get_logger(__name__)
@@ -29,20 +30,54 @@ log = structlog.get_logger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 CLAIM_S = 60  # longer than any connector's time-out
 GIVE_UP_AFTER = timedelta(hours=24)
+CHECK_IN_AT_LEAST = timedelta(minutes=30)  # that long a check-in is tried, also of somebody who came late
 State = OutboxCommand.State
+# With these the hospital has certainly heard nothing; any other trouble may have come after the deed.
+_UNHEARD = frozenset({"connector_unavailable", "no_connection", "circuit_open"}) | {
+    "connector_unknown",
+    "connector_misconfigured",
+    "connectors_unreadable",
+}
 _commands = CompiledInsert(OutboxCommand)
 _jitter = random.SystemRandom()
 
 
-def put(row: Appointment, kind: CommandKind, *, key: str, data: dict[str, Any] | None = None) -> bool:
-    """Write the command into the caller's transaction; False when that key is there already. Sent after the commit."""
-    if kind is not CommandKind.BOOK and OutboxCommand.objects.filter(idempotency_key=key).exists():
-        return False
+def put(row: Appointment, kind: CommandKind, *, key: str, data: dict[str, Any] | None = None) -> UUID | None:
+    """Write the command into the caller's transaction, to be sent after the commit. Returns its id.
+
+    None when the same deed waits or was accepted; one that came to nothing is sent anew, under the next number.
+    """
+    now = timezone.now()
     command = OutboxCommand(
-        hospital_id=row.hospital_id, appointment=row, kind=kind.value, data=data or {}, idempotency_key=key
+        hospital_id=row.hospital_id,
+        appointment=row,
+        kind=kind.value,
+        data=data or {},
+        idempotency_key=key,
+        created_at=now,
+        next_attempt_at=now,
     )
-    _commands.save(command)
+    if kind is CommandKind.BOOK:
+        _commands.save(command)
+    else:
+        same = Q(idempotency_key=key) | Q(idempotency_key__startswith=f"{key}#")
+        states = list(OutboxCommand.objects.filter(same, appointment=row).values_list("state", flat=True))
+        if State.WAITING in states or State.ACCEPTED in states:
+            return None
+        if states:
+            command.idempotency_key = f"{key}#{len(states) + 1}"
+        if not _commands.save_once(command):  # the same, a moment ago
+            return None
     after_commit("hospitals.tasks.deliver_command", str(row.hospital_id), str(command.id))
+    return command.id
+
+
+def withdraw(appointment_id: UUID) -> bool:
+    """Take back a booking of which its hospital has never heard, and all that waits behind it. In the deed's transaction."""
+    waiting = OutboxCommand.objects.filter(appointment_id=appointment_id, state=State.WAITING)
+    if not waiting.filter(kind=CommandKind.BOOK, sent_at=None).update(state=State.WITHDRAWN, done_at=timezone.now()):
+        return False
+    waiting.update(state=State.WITHDRAWN, done_at=timezone.now())
     return True
 
 
@@ -65,6 +100,12 @@ def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
     row = _claim(command_id)
     if row is None:
         return False
+    if row.hospital.state == Hospital.State.SUSPENDED:  # it may be back before the day is over
+        _later(row, "hospital_suspended", heard=False)
+        return False
+    if why := _pointless(row):
+        _end(row, State.GIVEN_UP, why, heard=False)
+        return False
     try:
         circuit.check(hospital_id)
         connector, command = connecting.connector(row.hospital), command_of(row)
@@ -72,22 +113,22 @@ def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
         answer = deliveries.execute(connector, command, of=row)
     except ConnectorUnavailable as error:
         circuit.failed(hospital_id, error)
-        _later(row, error.code)
+        _later(row, error.code, heard=isinstance(error, OutcomeUnknown) or error.code not in _UNHEARD)
         return False
     except ConnectorRefused as error:
         answer = Acknowledgement(accepted=False, reason=error.detail)
     except Exception:  # noqa: BLE001  a connector's own bug: the command waits, and other hospitals' go on
         log.exception("connector_failed", hospital=str(hospital_id), event_type=row.kind)
         circuit.failed(hospital_id, ConnectorUnavailable(code="connector_failed"))
-        _later(row, "connector_failed")
+        _later(row, "connector_failed", heard=True)
         return False
     circuit.succeeded(hospital_id)
-    _done(row, answer)
+    _end(row, State.ACCEPTED if answer.accepted else State.REFUSED, answer.reason, reference=answer.reference)
     return True
 
 
 def _claim(command_id: UUID) -> OutboxCommand | None:
-    """The command, if it is due and no earlier one of its appointment is still on the way."""
+    """The command, if it is due and no earlier one of its appointment is still on the way; ``sent_at`` as it was before."""
     now = timezone.now()
     due = OutboxCommand.objects.filter(id=command_id, state=State.WAITING, next_attempt_at__lte=now)
     row = due.select_related("appointment", "appointment__slot", "hospital").first()
@@ -99,9 +140,31 @@ def _claim(command_id: UUID) -> OutboxCommand | None:
     if earlier.exists():
         OutboxCommand.objects.filter(id=row.id).update(next_attempt_at=now + timedelta(seconds=FIRST_RETRY_S))
         return None
-    if not due.update(next_attempt_at=now + timedelta(seconds=CLAIM_S)):
+    # Written before it is sent: whoever withdraws it from now on is too late, also when this process dies.
+    if not due.update(next_attempt_at=now + timedelta(seconds=CLAIM_S), sent_at=row.sent_at or now):
         return None
     return row
+
+
+def _pointless(row: OutboxCommand) -> str:
+    """Why it is not even sent; "" when it is."""
+    if row.hospital.state == Hospital.State.LEFT:
+        return "hospital_left"
+    if row.kind == CommandKind.BOOK and row.appointment.slot.end <= timezone.now():
+        return "slot_over"
+    return ""
+
+
+def _until(row: OutboxCommand) -> datetime:
+    """How long it is tried: a day, or while it still helps her."""
+    slot, day = row.appointment.slot, row.created_at + GIVE_UP_AFTER
+    if row.retry_until is not None:
+        return row.retry_until
+    if row.kind in (CommandKind.BOOK, CommandKind.CANCEL):
+        return min(day, slot.start if row.created_at < slot.start else slot.end)
+    if row.kind == CommandKind.CHECK_IN:
+        return min(day, max(slot.end, row.created_at + CHECK_IN_AT_LEAST))
+    return day
 
 
 def command_of(row: OutboxCommand) -> Command:
@@ -120,45 +183,38 @@ def command_of(row: OutboxCommand) -> Command:
     )
 
 
-def _later(row: OutboxCommand, reason: str) -> None:
-    """Again after a while that doubles, with jitter; after a day it is a person's work."""
+def _later(row: OutboxCommand, reason: str, *, heard: bool) -> None:
+    """Again after a while that doubles, with jitter. ``heard``: whether the hospital may have heard of it this time."""
+    now = timezone.now()
+    if now > _until(row):
+        _end(row, State.GIVEN_UP, reason, heard=heard)
+        return
     wait_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(row.attempts, 10)) * _jitter.uniform(0.5, 1.5)
-    given_up = timezone.now() - row.created_at > GIVE_UP_AFTER
-    OutboxCommand.objects.filter(id=row.id).update(
+    OutboxCommand.objects.filter(id=row.id, state=State.WAITING).update(
         attempts=row.attempts + 1,
-        next_attempt_at=timezone.now() + timedelta(seconds=wait_s),
-        state=State.GIVEN_UP if given_up else State.WAITING,
+        next_attempt_at=now + timedelta(seconds=wait_s),
+        sent_at=row.sent_at or (now if heard else None),
         reason=reason,
     )
     log.warning("command_waits", hospital=str(row.hospital_id), event_type=row.kind, attempt=row.attempts + 1)
 
 
 @transaction.atomic
-def _done(row: OutboxCommand, answer: Acknowledgement) -> None:
-    """Write the answer down; a booking the hospital will not have becomes an event like any other of its."""
-    OutboxCommand.objects.filter(id=row.id).update(
-        state=State.ACCEPTED if answer.accepted else State.REFUSED,
-        attempts=row.attempts + 1,
-        done_at=timezone.now(),
-        reason=answer.reason[:200],
-    )
-    if answer.accepted and answer.reference:
-        Appointment.objects.filter(id=row.appointment_id).update(reference=answer.reference[:64])
-    log.info("command_answered", hospital=str(row.hospital_id), event_type=row.kind, outcome=answer.accepted)
-    if not answer.accepted and row.kind == CommandKind.BOOK:
-        from hospitals.services import inbox  # the inbox moves appointments, so it stands above
+def _end(row: OutboxCommand, state: str, reason: str, *, reference: str = "", heard: bool = True) -> None:
+    """Write the outcome down, once, with what follows from it."""
+    from hospitals.services import settling  # it moves appointments, so it stands above
 
-        inbox.store(
-            HospitalEvent(
-                event_id=f"refused:{row.id}",
-                type=EventType.APPOINTMENT_REFUSED,
-                hospital_id=row.hospital_id,
-                appointment_id=str(row.appointment_id),
-                sequence=0,
-                occurred_at=timezone.now(),
-                data=Reason(text=answer.reason or "医院没有接受这次预约"),
-            )
-        )
+    now = timezone.now()
+    row.sent_at = row.sent_at or (now if heard else None)
+    mine = OutboxCommand.objects.filter(id=row.id, state=State.WAITING)
+    if not mine.update(
+        state=state, attempts=row.attempts + 1, sent_at=row.sent_at, done_at=now, reason=reason[:200]
+    ):  # another worker was quicker
+        return
+    if state == State.ACCEPTED and reference:
+        Appointment.objects.filter(id=row.appointment_id).update(reference=reference[:64])
+    log.info("command_answered", hospital=str(row.hospital_id), event_type=row.kind, outcome=str(state))
+    settling.settle(row, state, reason)
 
 
 def due(limit: int = 200, each: int = 20) -> list[tuple[UUID, UUID]]:
@@ -177,10 +233,18 @@ def sweep() -> int:
 
 @transaction.atomic
 def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
-    """Try a command again that was given up. On the audit log, with who did it."""
+    """Try a command again that was given up, before whatever was made after it. On the audit log, with who did it.
+
+    False for a booking: its place was given back, and she was told. False, too, when its appointment has ended since.
+    """
+    now = timezone.now()
     with tenancy.scope(hospital_id):
-        changed = OutboxCommand.objects.filter(id=command_id, state=State.GIVEN_UP).update(
-            state=State.WAITING, next_attempt_at=timezone.now(), created_at=timezone.now(), reason=""
+        gone = OutboxCommand.objects.exclude(kind=CommandKind.BOOK).exclude(
+            appointment__state__in=(Appointment.State.REFUSED, Appointment.State.CANCELLED, Appointment.State.STOPPED)
+        )
+        found = gone.filter(id=command_id, state=State.GIVEN_UP).values_list("id", flat=True).first()
+        changed = found and OutboxCommand.objects.filter(id=found, state=State.GIVEN_UP).update(
+            state=State.WAITING, next_attempt_at=now, retry_until=now + GIVE_UP_AFTER, done_at=None, reason=""
         )
         if changed:
             after_commit("hospitals.tasks.deliver_command", str(hospital_id), str(command_id))

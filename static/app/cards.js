@@ -6,7 +6,7 @@ import { actions, button, list, note, row } from './parts.js';
 import { PEOPLE_CARDS } from './people.js';
 
 const STATUS = {
-  booked: '已预约', reminded: '已预约', arrived: '已到院', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
+  booked: '已预约', reminded: '已预约', arrived: '已到院', cancelling: '等医院确认取消', checked_in: '已取号', waiting: '候诊中', called: '请就诊',
   missed: '已过号', in_consultation: '就诊中', consulted: '看诊结束', closed: '已完成', follow_up: '待复诊',
   refused: '未约成', stopped: '已停诊', cancelled: '已取消', no_show: '未到',
 };
@@ -48,7 +48,9 @@ const RENDER = {
 
   appointment(a, { act, words, confirm }) {
     return [
-      el('h2', {}, '预约单 ', el('span', { class: 'badge' }, STATUS[a.status] ?? a.status)),
+      el('h2', {}, '预约单 ', el('span', { class: 'badge' }, a.awaits === 'book' ? '等医院确认' : STATUS[a.status] ?? a.status)),
+      a.awaits === 'book' ? note('已提交给医院,号给您留着。医院确认了会马上告诉您。') : null,
+      a.awaits === 'cancel' ? note('已提交取消,医院确认后号源退回。') : null,
       row('就诊人', a.patient),
       row('医院', a.hospital),
       row('科室', a.department),
@@ -108,7 +110,10 @@ const RENDER = {
       row('合计', yuan(bill.total_fen)),
       row('医保支付', yuan(bill.insurance_fen)),
       el('div', { class: 'row money' }, el('span', {}, '您自付'), el('strong', {}, yuan(bill.self_pay_fen))),
-      bill.status === 'issued'
+      bill.status === 'issued' && bill.refused ? note(`上次没有缴成:${bill.refused}`) : null,
+      bill.status === 'issued' && /^https:\/\//.test(bill.pay_at ?? '')
+        ? actions(el('a', { class: 'action', href: bill.pay_at, rel: 'noopener noreferrer' }, '去付款 ', yuan(bill.self_pay_fen)))
+        : bill.status === 'issued'
         ? actions(button(`${words.pay} ${yuan(bill.self_pay_fen)}`, () => act({ kind: 'pay', invoice_id: bill.id })))
         : null,
     ]);

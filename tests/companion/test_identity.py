@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from companion.exceptions import SignInFailed
-from companion.identity.alipay import AlipayIdentity, _raw_node
+from companion.identity.alipay import AlipayIdentity, raw_node
 from companion.identity.wechat import WechatIdentity
 
 OURS = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -137,6 +137,6 @@ async def test_wechat_refusals_are_typed(body: object, code: str) -> None:
 
 
 def test_a_signed_node_is_cut_out_of_the_raw_bytes() -> None:
-    assert _raw_node(rb'{"a":{"b":"\"}"},"sign":"x"}', b'"a":') == rb'{"b":"\"}"}'
+    assert raw_node(rb'{"a":{"b":"\"}"},"sign":"x"}', b'"a":') == rb'{"b":"\"}"}'
     with pytest.raises(ValueError):
-        _raw_node(b'{"a":{"b":1', b'"a":')
+        raw_node(b'{"a":{"b":1', b'"a":')

@@ -44,7 +44,7 @@ def report(mark: str = "L") -> DiagnosticReport:
 STATES: list[tuple[EventType, object, VisitState, str, str]] = [
     (E.APPOINTMENT_BOOKED, None, VisitState.BOOKED, "已确认您", "appointment"),
     (E.APPOINTMENT_REFUSED, Reason("号源已满"), VisitState.REFUSED, "没能确认这次预约:号源已满", "appointment"),
-    (E.APPOINTMENT_CANCELLED, Reason(""), VisitState.CANCELLED, "", ""),  # she did it, and heard it then
+    (E.APPOINTMENT_CANCELLED, Reason("诊室检修"), VisitState.CANCELLED, "预约:诊室检修", "appointment"),
     (E.APPOINTMENT_NO_SHOW, Reason(""), VisitState.NO_SHOW, "医院记为未到", "appointment"),
     (E.SCHEDULE_STOPPED, Reason("医生临时手术"), VisitState.STOPPED, "停诊:医生临时手术", "appointment"),
     (E.ENCOUNTER_CHECKED_IN, 4, VisitState.CHECKED_IN, "取号成功,您是71号", "queue"),

@@ -11,8 +11,18 @@ from django.db import transaction
 from hospitals import tenancy
 from hospitals.connectors import codec
 from hospitals.connectors.base import EventData, EventType, HospitalEvent, PatientCard, QueuePosition, Reason
-from hospitals.models import Appointment, Department, Hospital, InboxEvent, Practitioner, Schedule, Slot, SlotHold
-from hospitals.services import booking, inbox
+from hospitals.models import (
+    Appointment,
+    Department,
+    Hospital,
+    InboxEvent,
+    OutboxCommand,
+    Practitioner,
+    Schedule,
+    Slot,
+    SlotHold,
+)
+from hospitals.services import booking, inbox, outbox
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=ZoneInfo("Asia/Shanghai"))
 MORNING = NOW + timedelta(days=1, hours=1)
@@ -80,6 +90,17 @@ class Clinic:
             waiting = list(InboxEvent.objects.filter(state="received").values_list("id", flat=True))
         for inbox_id in waiting:
             inbox.handle(self.hospital.id, inbox_id)
+
+    def told_the_hospital(self) -> None:
+        """Every booking has reached it and was accepted."""
+        with tenancy.scope(self.hospital.id):
+            OutboxCommand.objects.filter(kind="book").update(state="accepted", sent_at=NOW)
+
+    def answers(self, kind: str, *, accepted: bool) -> None:
+        """Its answer to the command of this kind that waits."""
+        with tenancy.scope(self.hospital.id):
+            row = OutboxCommand.objects.select_related("appointment__slot", "hospital").get(kind=kind, state="waiting")
+            outbox._end(row, "accepted" if accepted else "refused", "" if accepted else "医院不能线上取消")
 
     def states(self) -> list[str]:
         with tenancy.scope(self.hospital.id):

@@ -166,11 +166,47 @@ class TestCancelling:
         slot = clinic.slot(capacity=2)
         clinic.book(slot, number=1)
         made = clinic.book(slot, number=2)
+        clinic.told_the_hospital()
         for _ in range(2):
-            assert booking.cancel(appointment_id=made.appointment_id, reason="有事", now=NOW).state == "cancelled"
+            assert booking.cancel(appointment_id=made.appointment_id, reason="有事", now=NOW).state == "cancelling"
+        assert clinic.balance(slot) == (0, 0, 2), "still hers while the hospital may refuse"
+        clinic.answers("cancel", accepted=True)
         assert clinic.balance(slot) == (1, 0, 1)
         with tenancy.scope(clinic.hospital.id):
             assert OutboxCommand.objects.filter(kind="cancel").count() == 1
+
+    def test_what_the_hospital_has_never_heard_of_is_undone_at_once_and_never_sent(self, clinic: Clinic) -> None:
+        slot = clinic.slot()
+        made = clinic.book(slot)
+        assert booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW).state == "cancelled"
+        assert clinic.balance(slot) == (1, 0, 0)
+        with tenancy.scope(clinic.hospital.id):
+            assert [(row.kind, row.state) for row in OutboxCommand.objects.all()] == [("book", "withdrawn")]
+
+    def test_refused_by_the_hospital_it_is_hers_again_and_can_be_asked_for_again(self, clinic: Clinic) -> None:
+        slot = clinic.slot()
+        made = clinic.book(slot)
+        clinic.told_the_hospital()
+        clinic.tells(E.APPOINTMENT_BOOKED, made.appointment_id)
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
+        with pytest.raises(AlreadyBooked):
+            clinic.book(clinic.slot(of=slot.schedule), number=1)
+        clinic.answers("cancel", accepted=False)
+        assert clinic.states() == ["booked"] and clinic.balance(slot) == (0, 0, 1)
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
+        clinic.answers("cancel", accepted=True)
+        assert clinic.states() == ["cancelled"] and clinic.balance(slot) == (1, 0, 0)
+
+    def test_the_hospital_s_event_agrees_as_well_as_its_answer(self, clinic: Clinic) -> None:
+        slot = clinic.slot()
+        made = clinic.book(slot)
+        clinic.told_the_hospital()
+        booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
+        clinic.tells(E.APPOINTMENT_BOOKED, made.appointment_id, 1)
+        assert clinic.states() == ["cancelling"], "that it was booked is no answer"
+        clinic.tells(E.APPOINTMENT_CANCELLED, made.appointment_id, 2)
+        clinic.answers("cancel", accepted=True)
+        assert clinic.balance(slot) == (1, 0, 0)
 
     def test_the_hospital_s_own_cancellation_after_hers_gives_nothing_back_again(self, clinic: Clinic) -> None:
         slot = clinic.slot(capacity=2)

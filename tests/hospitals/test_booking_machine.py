@@ -8,15 +8,25 @@ from uuid import UUID
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from hospitals import tenancy
-from hospitals.connectors.base import EventType
-from hospitals.exceptions import AlreadyBooked, BookingBarred, Conflict, NotFound, SlotClosed, SlotTaken
+from hospitals.connectors.base import Acknowledgement, Command, CommandKind, EventType
+from hospitals.exceptions import (
+    AlreadyBooked,
+    BookingBarred,
+    Conflict,
+    ConnectorUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    SlotClosed,
+    SlotTaken,
+)
 from hospitals.models import Appointment, Schedule, Slot, SlotHold, WaitingEntry
-from hospitals.services import booking, places, upsert, waiting
+from hospitals.services import booking, circuit, outbox, places, upsert, waiting
 from hospitals.services.rows import SlotRow, parse
 from tests.hospitals.clinics import HELD, MORNING, NOW, TOMORROW, Clinic, a_clinic
 
@@ -33,14 +43,22 @@ class Booking(RuleBasedStateMachine):
         super().__init__()
         self.block = transaction.atomic()
         self.block.__enter__()
-        self.quiet = patch("companion.visits.on_hospital_event")
-        self.quiet.start()
         self.now: datetime = NOW
         self.count = 0
         self.counted_otherwise: set[UUID] = set()  # slots of which the hospital told other numbers than ours
+        self.mood = "well"
+        self.patches = [
+            patch("companion.visits.on_hospital_event"),
+            patch.object(timezone, "now", lambda: self.now),
+            patch.object(outbox.connecting, "connector", lambda hospital: self),
+            patch.object(circuit, "check"),
+        ]
+        for each in self.patches:
+            each.start()
 
     def teardown(self) -> None:
-        self.quiet.stop()
+        for each in reversed(self.patches):
+            each.stop()
         transaction.set_rollback(True)
         self.block.__exit__(None, None, None)
 
@@ -118,6 +136,24 @@ class Booking(RuleBasedStateMachine):
         if entry is not None:
             with suppress(NotFound):
                 waiting.leave(hospital_id=self.clinic.hospital.id, entry_id=entry.id, subject=PEOPLE[who], now=self.now)
+
+    # --- the hospital's system -----------------------------------------------------------------------------------
+    def execute(self, command: Command) -> Acknowledgement:
+        if self.mood == "down":
+            raise ConnectorUnavailable
+        if self.mood == "silent":
+            raise OutcomeUnknown
+        refused = self.mood == "refuses" or (self.mood == "refuses to cancel" and command.kind == CommandKind.CANCEL)
+        return Acknowledgement(accepted=not refused, reason="医院不同意" if refused else "")
+
+    @rule(
+        mood=st.sampled_from(["well", "well", "down", "silent", "refuses", "refuses to cancel"]),
+        later=st.integers(0, 2),
+    )
+    def commands_are_sent(self, mood: str, later: int) -> None:
+        self.mood = mood
+        self.now += timedelta(minutes=5 * later)
+        outbox.sweep()
 
     # --- what the hospital and the clock do ---------------------------------------------------------------------
     @rule(minutes=st.sampled_from([1, 11, 31, 600]))

@@ -13,10 +13,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from companion.models import Incident
 from hospitals import audit, tenancy
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
-from hospitals.models import Appointment, Circuit, OutboxCommand
+from hospitals.models import Appointment, Circuit, Hospital, OutboxCommand
 from hospitals.services import circuit, outbox
 from tests.hospitals.clinics import NOW, Clinic, a_clinic
 
@@ -54,7 +55,7 @@ class HospitalSystem:
 
 class Clock:
     def __init__(self) -> None:
-        self.now: datetime = timezone.now()
+        self.now: datetime = NOW
 
     def __call__(self) -> datetime:
         return self.now
@@ -141,14 +142,122 @@ def test_waiting_doubles_up_to_five_minutes_and_ends_after_a_day_for_a_person_to
             (row,) = commands(clinic)
             waits.append((row.next_attempt_at - clock.now).total_seconds())
         assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-        clock.on(hours=25)
+        clock.on(hours=24)
         outbox.sweep()
         (row,) = commands(clinic)
         assert row.state == State.GIVEN_UP
         system.script.clear()
-        assert outbox.replay(clinic.hospital.id, row.id, actor=audit.SERVICE)
+        assert not outbox.replay(clinic.hospital.id, row.id, actor=audit.SERVICE), (
+            "her place was given back, and she was told"
+        )
+        assert not Incident.objects.exclude(kind="undelivered").exists() and Incident.objects.count() == 1
+
+
+@pytest.mark.django_db()
+def test_what_was_given_up_and_is_taken_up_again_goes_before_what_was_made_after_it() -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system) as clock, patch.object(circuit, "check"):
+        row = booked(clinic)
         outbox.sweep()
-        assert commands(clinic)[0].state == State.ACCEPTED
+        system.script = ["down"] * 10_000
+        command(row, CommandKind.PAY, "pay:1")
+        for _ in range(2):
+            clock.on(hours=25)
+            outbox.sweep()
+        command(row, CommandKind.CANCEL, "cancel")
+        first, second = commands(clinic)[1:]
+        assert (first.state, second.state) == (State.GIVEN_UP, State.WAITING)
+        system.script.clear()
+        assert outbox.replay(clinic.hospital.id, first.id, actor=audit.SERVICE)
+        assert not outbox.deliver(clinic.hospital.id, second.id), "the earlier one is on its way again"
+        settle(clock)
+        assert [kind for kind, _appointment in system.done][:2] == [CommandKind.BOOK, CommandKind.PAY]
+
+
+@pytest.mark.django_db()
+def test_a_booking_is_tried_until_the_slot_begins_and_not_sent_once_it_is_over() -> None:
+    clinic, system = a_clinic(), HospitalSystem(["down"] * 10_000)
+    with systems(lake=system) as clock, patch.object(circuit, "check"), patch("companion.visits.on_hospital_event"):
+        row = booked(clinic)
+        late = clinic.book(clinic.slot(start=NOW + timedelta(hours=1)), number=2, now=NOW)
+        outbox.sweep()
+        clock.on(hours=1, seconds=1)
+        outbox.sweep()
+        states = {c.appointment_id: c.state for c in commands(clinic)}
+        assert states == {row.id: State.WAITING, late.appointment_id: State.GIVEN_UP}
+        over = clinic.book(clinic.slot(start=NOW + timedelta(hours=2)), number=3, now=NOW)
+        calls = len(system.calls)
+        clock.on(hours=2)
+        outbox.deliver(
+            clinic.hospital.id, next(c.id for c in commands(clinic) if c.appointment_id == over.appointment_id)
+        )
+        assert len(system.calls) == calls, "nobody can be seen in a slot that is over"
+        clinic.settle()
+        assert clinic.states() == ["pending", "refused", "refused"]
+
+
+@pytest.mark.django_db()
+def test_a_booking_given_up_that_may_have_arrived_is_undone_there_when_the_hospital_is_back() -> None:
+    clinic, system = a_clinic(), HospitalSystem(["silent"] * 500)
+    with systems(lake=system) as clock, patch.object(circuit, "check"), patch("companion.visits.on_hospital_event"):
+        booked(clinic)
+        outbox.sweep()
+        clock.on(hours=24, seconds=1)
+        outbox.sweep()
+        system.script.clear()
+        settle(clock)
+        clinic.settle()
+        assert [kind for kind, _appointment in system.done] == [CommandKind.BOOK, CommandKind.CANCEL]
+        assert clinic.states() == ["refused"]
+
+
+@pytest.mark.django_db()
+@pytest.mark.parametrize("kind", [CommandKind.CHECK_IN, CommandKind.PAY, CommandKind.CANCEL])
+def test_what_a_hospital_refused_can_be_asked_again_and_what_it_accepted_cannot(kind: CommandKind) -> None:
+    clinic, system = a_clinic(), HospitalSystem(["well", "refuse"])
+    with systems(lake=system) as clock:
+        row = booked(clinic)
+        outbox.sweep()
+        for _ in range(2):
+            clock.on(seconds=1)
+            command(row, kind, "deed")
+            command(row, kind, "deed")
+            outbox.sweep()
+        command(row, kind, "deed")
+        made = [(c.idempotency_key, c.state) for c in commands(clinic)[1:]]
+        assert made == [("deed", State.REFUSED), ("deed#2", State.ACCEPTED)]
+
+
+@pytest.mark.django_db()
+def test_an_answer_that_comes_after_the_end_changes_nothing() -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system):
+        booked(clinic)
+        (row,) = commands(clinic)
+        with tenancy.scope(clinic.hospital.id):
+            late = outbox._claim(row.id)
+            OutboxCommand.objects.update(state=State.GIVEN_UP)
+            assert late is not None
+            outbox._end(late, State.ACCEPTED, "", reference="R9")
+            outbox._later(late, "down", heard=True)
+        assert commands(clinic)[0].state == State.GIVEN_UP
+
+
+@pytest.mark.django_db()
+def test_to_a_suspended_hospital_nothing_goes_until_it_is_back_and_to_one_that_left_never() -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system) as clock:
+        row = booked(clinic)
+        Hospital.objects.update(state=Hospital.State.SUSPENDED)
+        outbox.sweep()
+        assert system.calls == [] and commands(clinic)[0].reason == "hospital_suspended"
+        Hospital.objects.update(state=Hospital.State.LIVE)
+        settle(clock, rounds=1)
+        assert len(system.done) == 1
+        command(row, CommandKind.CHECK_IN, "check-in")
+        Hospital.objects.update(state=Hospital.State.LEFT)
+        settle(clock, rounds=1)
+        assert len(system.done) == 1 and commands(clinic)[1].state == State.GIVEN_UP
 
 
 @pytest.mark.django_db()

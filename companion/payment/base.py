@@ -1,0 +1,67 @@
+"""The contract of a payment engine: an order in, what the page must open out; later the gateway's signed word.
+
+Money is integer fen. An engine keeps nothing: orders are rows of companion.paying.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from companion.exceptions import CompanionError
+
+
+class BadNotification(CompanionError):
+    """Not the gateway's, or not about us: nothing of it is believed."""
+
+    code = "bad_notification"
+    status_code = 400
+    detail = "这条支付通知没有通过核对。"
+
+
+class GatewayUnavailable(CompanionError):
+    """No answer, or none that can be believed; what was asked may be asked again, with the same order."""
+
+    code = "gateway_unavailable"
+    status_code = 503
+    retryable = True
+    detail = "支付平台暂时没有应答,请稍后再试。"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """``number``: ours, the same whenever the same bill is begun again; so the gateway takes its money once."""
+
+    number: str
+    title: str
+    amount_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """``pay_at``: the address that the page opens; ``trade_number``: the gateway's, where it is paid already."""
+
+    pay_at: str = ""
+    trade_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the gateway says of an order: paid, or closed without money. ``trade_number``: its own."""
+
+    number: str
+    trade_number: str
+    amount_fen: int
+    paid: bool
+
+
+class PaymentBackend(Protocol):
+    def begin(self, order: Order) -> Opened:
+        """Raises ``GatewayUnavailable``. No money moves yet, but in the sandbox."""
+        ...
+
+    def verify(self, body: bytes) -> Settled | None:
+        """A notification as it came; None for one that settles nothing. Raises ``BadNotification``."""
+        ...
+
+    def refund(self, order: Order, reason: str) -> None:
+        """All of it back; again is the same refund. Raises ``GatewayUnavailable``."""
+        ...

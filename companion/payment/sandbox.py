@@ -1,0 +1,14 @@
+"""The demo's engine: every order is paid at once, with invented money."""
+
+from companion.payment.base import BadNotification, Opened, Order, Settled
+
+
+class SandboxPayment:
+    def begin(self, order: Order) -> Opened:
+        return Opened(trade_number=f"sandbox-{order.number}")
+
+    def verify(self, body: bytes) -> Settled | None:
+        raise BadNotification  # nobody sends any
+
+    def refund(self, order: Order, reason: str) -> None:
+        return None

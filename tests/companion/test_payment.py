@@ -1,0 +1,255 @@
+"""Money: the gateway's word is believed only when it is signed, about our order, and right; and it counts once."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from companion import answered, checks, paying, payment, visits
+from companion.exceptions import NotNow
+from companion.models import PaymentOrder, Visit, VisitEvent
+from companion.payment.alipay import AlipayPayment
+from companion.payment.base import BadNotification, GatewayUnavailable, Order
+from hospitals import tenancy
+from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLine
+from hospitals.models import OutboxCommand
+from hospitals.services.settling import CommandAnswered
+from tests.companion.test_identity import GATEWAY, OURS, gateway, pem
+from tests.hospitals.appointments import an_appointment
+
+pytestmark = pytest.mark.django_db
+E, State = EventType, PaymentOrder.State
+BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 3000, 2000)
+_PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def line(parameters: dict[str, str]) -> bytes:
+    return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode()
+
+
+def signed(parameters: dict[str, str], key: rsa.RSAPrivateKey = GATEWAY) -> bytes:
+    """A notification as the gateway sends it."""
+    sign = base64.b64encode(key.sign(line(parameters), padding.PKCS1v15(), hashes.SHA256())).decode()
+    return urlencode({**parameters, "sign_type": "RSA2", "sign": sign}).encode()
+
+
+def engine(url: str = "https://gateway.example/do") -> AlipayPayment:
+    return AlipayPayment(
+        app_id="app-1",
+        private_key=pem(OURS),
+        gateway_public_key=GATEWAY.public_key().public_bytes(*_PEM).decode(),
+        gateway_url=url,
+        notify_url="https://ours.example/api/payment/alipay/",
+        return_url="https://ours.example",
+    )
+
+
+@pytest.fixture()
+def billed(visit: Visit, happens: Callable[..., None], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Visit:
+    """Her visit has a bill, an appointment that takes commands, and Alipay is set up."""
+    row = an_appointment("push")
+    with tenancy.scope(row.hospital_id):
+        type(row).objects.filter(id=row.id).update(id=visit.id)
+    Visit.objects.filter(id=visit.id).update(hospital_id=row.hospital_id)
+    visit.refresh_from_db()
+    happens(E.INVOICE_ISSUED, BILL)
+    settings.PAYMENT = "alipay"
+    made = engine()
+    monkeypatch.setattr(payment, "backend", lambda name: made)
+    return visit
+
+
+def told(visit: Visit, **changes: str) -> dict[str, str]:
+    order = PaymentOrder.objects.get(visit=visit)
+    return {
+        "app_id": "app-1",
+        "out_trade_no": order.id.hex,
+        "trade_no": "2026112922001",
+        "total_amount": "20.00",
+        "trade_status": "TRADE_SUCCESS",
+        "subject": "检查费 & 验光",
+        **changes,
+    }
+
+
+def payments(visit: Visit) -> list[tuple[str, str]]:
+    """What the hospital is told of: (invoice, the gateway's trade number)."""
+    with tenancy.scope(visit.hospital_id):
+        return [(c.data["invoice_id"], c.data["receipt"]) for c in OutboxCommand.objects.filter(kind="pay")]
+
+
+class TestTheOrder:
+    def test_it_is_signed_over_the_sorted_parameters_and_says_what_is_to_be_paid(self, billed: Visit) -> None:
+        opened = paying.begin(billed, BILL)
+        asked = dict(parse_qsl(urlsplit(opened.pay_at).query))
+        signature = base64.b64decode(asked.pop("sign"))
+        OURS.public_key().verify(signature, line(asked), padding.PKCS1v15(), hashes.SHA256())
+        content = json.loads(asked["biz_content"])
+        assert (content["total_amount"], content["subject"], asked["app_id"]) == ("20.00", "检查费", "app-1")
+        assert asked["notify_url"] == "https://ours.example/api/payment/alipay/"
+        assert payments(billed) == [], "nothing is paid yet"
+
+    def test_the_same_bill_is_the_same_order_so_its_money_is_taken_once(self, billed: Visit) -> None:
+        first, second = paying.begin(billed, BILL), paying.begin(billed, BILL)
+        assert first.pay_at and second.pay_at and PaymentOrder.objects.count() == 1
+
+    def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
+        settings.PAYMENT = ""
+        with pytest.raises(NotNow) as caught:
+            paying.begin(billed, BILL)
+        assert caught.value.code == "pay_at_window" and "窗口" in caught.value.detail
+        assert not PaymentOrder.objects.exists()
+
+
+class TestTheGatewaysWord:
+    def test_paid_once_the_hospital_gets_the_gateway_s_trade_number_however_often_it_is_told(
+        self, billed: Visit, client: Any
+    ) -> None:
+        paying.begin(billed, BILL)
+        body = signed(told(billed))
+        for _ in range(3):
+            answer = client.post("/api/payment/alipay/", body, content_type="application/x-www-form-urlencoded")
+            assert (answer.status_code, answer.content) == (200, b"success")
+        assert payments(billed) == [("i1", "2026112922001")]
+        assert [p.state for p in visits.journey_of(billed).payments] == ["sent"]
+        assert PaymentOrder.objects.get().state == State.PAID
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"total_amount": "0.01"},
+            {"total_amount": "20.001"},
+            {"total_amount": "NaN"},
+            {"app_id": "app-2"},
+            {"out_trade_no": "0" * 32},
+            {"out_trade_no": "nobody"},
+        ],
+    )
+    def test_what_is_not_our_order_is_refused_and_nothing_is_paid(
+        self, billed: Visit, client: Any, change: dict[str, str]
+    ) -> None:
+        paying.begin(billed, BILL)
+        answer = client.post(
+            "/api/payment/alipay/", signed(told(billed, **change)), content_type="application/x-www-form-urlencoded"
+        )
+        assert (answer.status_code, answer.content) == (400, b"failure")
+        assert payments(billed) == [] and PaymentOrder.objects.get().state == State.BEGUN
+
+    def test_a_signature_that_is_not_the_gateway_s_or_for_something_else_is_refused(self, billed: Visit) -> None:
+        paying.begin(billed, BILL)
+        good = signed(told(billed))
+        doubled = good + b"&total_amount=20.00"
+        for body in (
+            signed(told(billed), STRANGER),
+            good.replace(b"22001", b"22002"),
+            doubled,
+            b"",
+            b"\xff",
+            b"sign=x",
+        ):
+            with pytest.raises(BadNotification):
+                paying.on_notification("alipay", body)
+        assert payments(billed) == []
+
+    def test_one_that_waits_for_the_buyer_settles_nothing_and_a_closed_one_takes_no_money(self, billed: Visit) -> None:
+        paying.begin(billed, BILL)
+        paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")))
+        assert PaymentOrder.objects.get().state == State.BEGUN
+        paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")))
+        assert PaymentOrder.objects.get().state == State.CLOSED and payments(billed) == []
+
+    @pytest.mark.parametrize("meanwhile", [E.INVOICE_PAID, E.INVOICE_CANCELLED])
+    def test_money_that_comes_late_goes_back(self, billed: Visit, meanwhile: EventType) -> None:
+        paying.begin(billed, BILL)
+        happened_meanwhile(billed, meanwhile)
+        paying.on_notification("alipay", signed(told(billed)))
+        assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
+
+
+def happened_meanwhile(visit: Visit, kind: EventType) -> None:
+    VisitEvent.objects.create(
+        visit=visit,
+        resident_id=visit.resident_id,
+        key="meanwhile",
+        type=kind.value,
+        sequence=99,
+        data={"id": "i1"},
+        occurred_at=visit.start,
+        received_at=visit.start,
+    )
+
+
+class TestRefunds:
+    @pytest.fixture()
+    def refused(self, billed: Visit) -> Visit:
+        """Paid, and the hospital will not have it."""
+        paying.begin(billed, BILL)
+        paying.on_notification("alipay", signed(told(billed)))
+        with tenancy.scope(billed.hospital_id):
+            row = OutboxCommand.objects.get(kind="pay")
+            OutboxCommand.objects.update(state="refused")
+        data = {"invoice_id": "i1", "receipt": "x"}
+        answered.on_command_answered(
+            CommandAnswered(row.id, billed.hospital_id, billed.id, CommandKind.PAY, "refused", "已在窗口缴过", data)
+        )
+        return billed
+
+    def test_what_the_hospital_refuses_goes_back_and_the_bill_can_be_paid_again(
+        self, refused: Visit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (part,) = visits.journey_of(refused).payments
+        assert (part.state, part.refused) == ("issued", "已在窗口缴过。已付的钱会原路退回")
+
+        def answer(asked: dict[str, str]) -> tuple[int, bytes]:
+            OURS.public_key().verify(
+                base64.b64decode(asked.pop("sign")), line(asked), padding.PKCS1v15(), hashes.SHA256()
+            )
+            content = json.loads(asked["biz_content"])
+            node = json.dumps({"code": "10000" if content["refund_amount"] == "20.00" else "40004"}).encode()
+            sign = base64.b64encode(GATEWAY.sign(node, padding.PKCS1v15(), hashes.SHA256())).decode()
+            return 200, b'{"alipay_trade_refund_response":' + node + b',"sign":"' + sign.encode() + b'"}'
+
+        with gateway(answer) as url:
+            monkeypatch.setattr(payment, "backend", lambda name: engine(url))
+            assert paying.refund_due() == 1
+            assert paying.refund_due() == 0, "once"
+        assert PaymentOrder.objects.get().state == State.REFUNDED
+        paying.begin(refused, BILL)
+        assert PaymentOrder.objects.count() == 2
+
+    def test_it_waits_until_the_gateway_says_in_its_own_hand_that_it_is_done(
+        self, refused: Visit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        forged = b'{"alipay_trade_refund_response":{"code":"10000"},"sign":"AAAA"}'
+        for answer in ((500, b""), (200, forged)):
+            with gateway(lambda asked, answer=answer: answer) as url:  # type: ignore[misc]
+                with pytest.raises(GatewayUnavailable):
+                    engine(url).refund(Order("n", "检查费", 2000), "")
+                monkeypatch.setattr(payment, "backend", lambda name, url=url: engine(url))
+                assert paying.refund_due() == 0
+        assert PaymentOrder.objects.get().state == State.REFUND_DUE
+
+
+class TestSettings:
+    def ids(self) -> list[str]:
+        payment.backend.cache_clear()
+        return [message.id for message in checks.payment_makes_sense(None)]
+
+    def test_the_demo_pays_with_invented_money_and_production_does_not(self, settings: Any) -> None:
+        assert self.ids() == []
+        settings.MODE = "production"
+        assert self.ids() == ["companion.E012"]
+        settings.PAYMENT = ""
+        assert self.ids() == ["companion.W003"]
+
+    @pytest.mark.parametrize("name", ["alipay", "pigeon"])
+    def test_an_engine_that_does_not_start_is_named(self, settings: Any, name: str) -> None:
+        settings.PAYMENT = name
+        assert self.ids() == ["companion.E011"]
