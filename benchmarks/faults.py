@@ -46,7 +46,7 @@ from companion.models import Patient, Visit, VisitEvent
 from hospitals import tenancy
 from hospitals.connectors.sandbox.models import SandboxVisit
 from hospitals.models import Appointment, InboxEvent, OutboxCommand
-with tenancy.service("fault check"):
+with tenancy.service("outbox sweep"):
     made = list(Appointment.objects.values_list("id", "idempotency_key", "state"))
     waiting = OutboxCommand.objects.filter(state="waiting").count()
     commands = OutboxCommand.objects.filter(kind="book").count()
@@ -254,7 +254,7 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
         _heal(env, children)
         answer = json.loads(shell(env, CHECK))
         with psycopg.connect(postgres.url()) as owner:
-            taken = "SELECT count(*) FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state IN ('pending','booked','checked_in')"
+            taken = "SELECT count(*) FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state IN ('pending','booked','cancelling','checked_in')"
             unbalanced = owner.execute(f"SELECT count(*) FROM hospitals_slot s WHERE s.free + ({taken}) <> s.capacity")
             answer["unbalanced"] = unbalanced.fetchone()[0]  # type: ignore[index]
         calls = [json.loads(line) for line in log.read_text().splitlines()]

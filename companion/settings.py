@@ -168,7 +168,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
-    f"hospitals.tasks.{name}": {"queue": "hospitals"} for name in ("deliver_command", "poll_hospital", "refresh_offer")
+    f"hospitals.tasks.{name}": {"queue": "hospitals"}
+    for name in ("deliver_command", "look_at_run", "poll_hospital", "refresh_offer")
 }
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BROKER_TRANSPORT_OPTIONS = (

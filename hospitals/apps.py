@@ -7,4 +7,4 @@ class HospitalsConfig(AppConfig):
     name = "hospitals"
 
     def ready(self) -> None:
-        from hospitals import checks  # noqa: F401  registers itself
+        from hospitals import checks, middleware  # noqa: F401  they register themselves

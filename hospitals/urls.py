@@ -35,5 +35,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
         trials.ConformanceLookView.as_view(),
         name="hospital-conformance-look",
     ),
+    path(
+        "v1/conformance-runs/<uuid:run_id>/abort/",
+        trials.ConformanceAbortView.as_view(),
+        name="hospital-conformance-abort",
+    ),
     path("v1/events/", events.EventsView.as_view(), name="hospital-events"),
 ]

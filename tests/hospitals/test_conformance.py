@@ -34,7 +34,8 @@ def province(django_db_setup: Any, django_db_blocker: Any) -> Iterator[None]:
         atomic = transaction.atomic()
         atomic.__enter__()
         found = seed._load("province")
-        seed._hospital(found["hospitals"][0], found, 0, timezone.localdate())
+        with tenancy.scope(ID):
+            seed._hospital(found["hospitals"][0], found, 0, timezone.localdate())
         Hospital.objects.filter(id=ID).update(state="sandbox")
         yield
         transaction.set_rollback(True)
