@@ -254,7 +254,7 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
         _heal(env, children)
         answer = json.loads(shell(env, CHECK))
         with psycopg.connect(postgres.url()) as owner:
-            taken = "SELECT count(*) FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state IN ('pending','booked','cancelling','checked_in')"
+            taken = "SELECT count(*) FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state IN ('pending','booked','checked_in')"
             unbalanced = owner.execute(f"SELECT count(*) FROM hospitals_slot s WHERE s.free + ({taken}) <> s.capacity")
             answer["unbalanced"] = unbalanced.fetchone()[0]  # type: ignore[index]
         calls = [json.loads(line) for line in log.read_text().splitlines()]
