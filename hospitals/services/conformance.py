@@ -157,15 +157,15 @@ def _open(run: ConformanceRun) -> "QuerySet[ConformanceRun]":
 def _finish(run: ConformanceRun, actor: Actor, *, final: bool, aborted: bool = False) -> None:
     """Judge; when all is decided the run is over and its places are free again. Once, whoever comes first. In its scope."""
     run.points = conformance_points.judge(_facts(run), final=final, aborted=aborted)
-    if any(point["passed"] is None for point in run.points):
-        _open(run).update(points=run.points)
-        return
-    run.finished_at, run.passed = timezone.now(), all(point["passed"] for point in run.points)
+    if all(point["passed"] is not None for point in run.points):
+        run.finished_at, run.passed = timezone.now(), all(point["passed"] for point in run.points)
     if not _open(run).update(points=run.points, finished_at=run.finished_at, passed=run.passed):
-        run.refresh_from_db()
+        run.refresh_from_db()  # somebody else ended it
+        return
+    if run.finished_at is None:
         return
     rehearsal.clear(run.record["visit"], run.record["second"])
-    onboarding.conformance_finished(hospital_id=run.hospital_id, passed=run.passed, actor=actor)
+    onboarding.conformance_finished(hospital_id=run.hospital_id, passed=bool(run.passed), actor=actor)
 
 
 # --- commands -------------------------------------------------------------------------------------------------

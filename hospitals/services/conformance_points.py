@@ -117,7 +117,7 @@ def _refused(name: str) -> Callable[[Facts], Verdict]:
 def _delivered(facts: Facts) -> Verdict:
     if any(answer.final for answer in facts.answers.values()):
         return False
-    return True if facts.came(E.VISIT_CLOSED) or facts.told("check_in") else None
+    return True if facts.told("book") else None
 
 
 def _came(kind: EventType, *, second: bool = False) -> Callable[[Facts], Verdict]:
