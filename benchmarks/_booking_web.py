@@ -66,6 +66,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
 
     from companion.identity.base import Identity
     from companion.models import Patient, Resident
+    from hospitals import tenancy
     from hospitals.models import DataKey, Department, Hospital, Practitioner, Schedule, Slot
 
     signed_in: list[list[str]] = []
@@ -86,41 +87,43 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
     slots: list[list[str]] = []
     secrets: list[str] = []
     for number in range(hospitals):
-        hospital = Hospital.objects.create(
+        hospital = Hospital(
             code=f"h{number}",
             name=f"第{number}医院",
             city="岚州市",
             state="live",
             connector="sandbox" if sandbox else "push",
         )
-        named = {"standard_name": "眼科", "national_code": "10"}
-        department = Department.objects.create(hospital=hospital, identifier="eye", name="眼科", **named)
-        rooms = {"hospital": hospital, "department": department}
-        doctor = Practitioner.objects.create(identifier="d", name="钱明", **rooms)
-        if sandbox:
-            secrets.append(_sandbox(hospital))
-        made: list[Slot] = []
-        for half_day in range(half_days):
-            start = morning + timedelta(days=half_day // 2, hours=6 * (half_day % 2))
-            day: date = start.date()
-            period = ("morning", "afternoon")[half_day % 2]
-            schedule = Schedule.objects.create(
-                identifier=f"s{half_day}", practitioner=doctor, day=day, period=period, **rooms
-            )
-            made.append(
-                Slot(
-                    identifier=f"eye.d.{half_day}.0900",
-                    schedule=schedule,
-                    practitioner=doctor,
-                    start=start,
-                    end=start + timedelta(hours=3),
-                    capacity=capacity,
-                    free=capacity,
-                    **rooms,
+        with tenancy.scope(hospital.id):
+            hospital.save(force_insert=True)
+            named = {"standard_name": "眼科", "national_code": "10"}
+            department = Department.objects.create(hospital=hospital, identifier="eye", name="眼科", **named)
+            rooms = {"hospital": hospital, "department": department}
+            doctor = Practitioner.objects.create(identifier="d", name="钱明", **rooms)
+            if sandbox:
+                secrets.append(_sandbox(hospital))
+            made: list[Slot] = []
+            for half_day in range(half_days):
+                start = morning + timedelta(days=half_day // 2, hours=6 * (half_day % 2))
+                day: date = start.date()
+                period = ("morning", "afternoon")[half_day % 2]
+                schedule = Schedule.objects.create(
+                    identifier=f"s{half_day}", practitioner=doctor, day=day, period=period, **rooms
                 )
-            )
-        Slot.objects.bulk_create(made)
-        slots.append([str(slot.id) for slot in made])
+                made.append(
+                    Slot(
+                        identifier=f"eye.d.{half_day}.0900",
+                        schedule=schedule,
+                        practitioner=doctor,
+                        start=start,
+                        end=start + timedelta(hours=3),
+                        capacity=capacity,
+                        free=capacity,
+                        **rooms,
+                    )
+                )
+            Slot.objects.bulk_create(made)
+            slots.append([str(slot.id) for slot in made])
     # They have been here for long: a key's first minutes, in which it is read again and again, are not what is measured.
     DataKey.objects.update(created_at=timezone.now() - timedelta(hours=1))
     return {"residents": signed_in, "slots": slots, "secrets": secrets}

@@ -178,16 +178,24 @@ def _spread() -> Iterator[dict[str, Any]]:
 
 
 def _statement(served: Web) -> Iterator[dict[str, Any]]:
-    """The conditional UPDATE alone, as hospitals.services.waiting.take sends it: all after one slot, and spread."""
-    ids = [slot for mine in served.slots for slot in mine]
+    """The conditional UPDATE alone, as hospitals.services.waiting.take sends it: all after one slot, and spread.
+
+    Each connection works in one hospital's scope, without which the database would sell nothing.
+    """
     with psycopg.connect(served.database.owner, autocommit=True) as owner:
         owner.execute("UPDATE hospitals_slot SET capacity = 32767, free = 32767")
-    for name, wanted in (("booking_statement_per_second", ids[:1]), ("booking_statement_spread_per_second", ids)):
+        whose = dict(owner.execute("SELECT id::text, hospital_id::text FROM hospitals_slot").fetchall())
+    one, spread = [served.slots[0][:1]], served.slots
+    for name, hospitals in (("booking_statement_per_second", one), ("booking_statement_spread_per_second", spread)):
         counts = [0] * STATEMENT_CONNECTIONS
         until = time.monotonic() + STATEMENT_S
 
-        def sell(mine: int, until: float = until, counts: list[int] = counts, wanted: list[str] = wanted) -> None:
+        def sell(
+            mine: int, until: float = until, counts: list[int] = counts, hospitals: list[list[str]] = hospitals
+        ) -> None:
+            wanted = hospitals[mine % len(hospitals)]
             with psycopg.connect(served.database.service, autocommit=True) as link, link.cursor() as cursor:
+                cursor.execute("SELECT set_config('companion.hospital', %s, false)", [whose[wanted[0]]])
                 while time.monotonic() < until:
                     cursor.execute(
                         "UPDATE hospitals_slot SET free = free - 1 WHERE free > 0 AND id = %s AND NOT stopped",

@@ -46,7 +46,7 @@ from companion.models import Patient, Visit, VisitEvent
 from hospitals import tenancy
 from hospitals.connectors.sandbox.models import SandboxVisit
 from hospitals.models import Appointment, InboxEvent, OutboxCommand
-with tenancy.service("fault check"):
+with tenancy.service("outbox sweep"):
     made = list(Appointment.objects.values_list("id", "idempotency_key", "state"))
     waiting = OutboxCommand.objects.filter(state="waiting").count()
     commands = OutboxCommand.objects.filter(kind="book").count()

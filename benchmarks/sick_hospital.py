@@ -69,13 +69,17 @@ def _connectors(folder: Path, port: int) -> Path:
 def _hospitals() -> list[Any]:
     """(hospital, slot) of each; one slot is enough, its place is not what is measured."""
     from benchmarks._booking_web import seed
+    from hospitals import tenancy
     from hospitals.models import Hospital, Slot
 
     made = seed(residents=0, hospitals=HOSPITALS, half_days=1, capacity=1)
     found = []
     for number, (slot,) in enumerate(made["slots"]):
-        Hospital.objects.filter(code=f"h{number}").update(connector=f"h{number}")
-        found.append((Hospital.objects.get(code=f"h{number}"), Slot.objects.get(id=slot)))
+        hospital = Hospital.objects.get(code=f"h{number}")
+        hospital.connector = f"h{number}"
+        with tenancy.scope(hospital.id):
+            hospital.save(update_fields=["connector"])
+        found.append((hospital, Slot.objects.get(id=slot)))
     return found
 
 
@@ -99,10 +103,11 @@ def _put(hospital: Any, slot: Any) -> str:
 
 def _stretch(stub: Stub, hospitals: list[Any], how: str) -> tuple[list[float], int]:
     """Milliseconds of each command of the healthy ones, and how many of theirs had not come when it ended."""
-    from hospitals.models import Circuit
+    from hospitals.services import circuit
     from hospitals.tasks import sweep_outbox
 
-    Circuit.objects.update(failures=0, open_until=None)
+    for hospital, _slot in hospitals:
+        circuit.succeeded(hospital.id)
     stub.do("ill", path="h0", how=how)
     stub.do("seen")
     put: dict[str, float] = {}

@@ -177,7 +177,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     f"hospitals.tasks.{name}": {"queue": "hospitals"}
-    for name in ("deliver_command", "redeliver_command", "poll_hospital", "refresh_offer")
+    for name in ("deliver_command", "look_at_run", "redeliver_command", "poll_hospital", "refresh_offer")
 }
 CELERY_TIMEZONE = "Asia/Shanghai"
 CELERY_BROKER_TRANSPORT_OPTIONS = (

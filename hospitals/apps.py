@@ -8,4 +8,4 @@ class HospitalsConfig(AppConfig):
     verbose_name = "医院"
 
     def ready(self) -> None:
-        from hospitals import checks  # noqa: F401  registers itself
+        from hospitals import checks, middleware  # noqa: F401  they register themselves

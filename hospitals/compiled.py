@@ -101,7 +101,7 @@ class CompiledInsert:
     """
 
     def __init__(self, model: type[models.Model]) -> None:
-        self._model, self._shared = model, not issubclass(model, tenancy.TenantModel)
+        self._model, self._shared = model, not tenancy.of_a_hospital(model)
         self._statements: dict[tuple[int, bool], str] = {}
         self._fields: list[models.Field[Any, Any]] = []
 

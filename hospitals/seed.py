@@ -62,7 +62,7 @@ def seed_province(now: datetime) -> None:
     """Make or refresh all of it; slots reach two weeks from ``now``."""
     province = _load("province")
     for number, entry in enumerate(province["hospitals"]):
-        with transaction.atomic():
+        with transaction.atomic(), tenancy.scope(hospital_id(entry["code"])):
             _hospital(entry, province, number, timezone.localtime(now).date())
 
 
@@ -369,8 +369,7 @@ def _sandbox(
     if system is None:
         secret = push.new_secret()
         system = SandboxSystem(hospital_id=row.id, secret=secret)
-        with tenancy.scope(row.id):
-            HospitalCredential.objects.create(kind=HospitalCredential.Kind.EVENTS, secret=secret, hospital=row)
+        HospitalCredential.objects.create(kind=HospitalCredential.Kind.EVENTS, secret=secret, hospital=row)
     system.code, system.places = row.code, places
     system.missed_rule, system.requeue_after = row.missed_call_rule, row.requeue_after
     system.save()

@@ -1,12 +1,25 @@
 """Work that follows from a commit or from the clock; each task takes ids and calls one function."""
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 
+from hospitals.audit import Actor
 from hospitals.connectors.sandbox import desk, sending
-from hospitals.services import batches, booking, inbox, offering, outbox, polling, redelivery, waiting
+from hospitals.exceptions import Conflict
+from hospitals.services import (
+    batches,
+    booking,
+    conformance,
+    inbox,
+    offering,
+    outbox,
+    polling,
+    redelivery,
+    waiting,
+)
 
 SWEPT_AGAIN_S = 15
 
@@ -46,6 +59,12 @@ def sweep_outbox() -> None:
 def expire_holds() -> None:
     booking.expire_holds()
     waiting.sweep()
+
+
+@shared_task(ignore_result=True)
+def look_at_run(hospital_id: str, run_id: str, actor_kind: str, actor_name: str) -> None:
+    with suppress(Conflict):  # somebody looks already
+        conformance.look(hospital_id=UUID(hospital_id), run_id=UUID(run_id), actor=Actor(actor_kind, actor_name))
 
 
 @shared_task(ignore_result=True)

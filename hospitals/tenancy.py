@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args
 from uuid import UUID
 
 from django.db import models
@@ -71,24 +71,57 @@ def no_scope() -> Any:
     return _entered(None)
 
 
+def leave(to: Scope | None = None) -> None:
+    """From here on no hospital's scope, or ``to``: for where the work begins and ends in two functions (Celery's signals)."""
+    _current.set(to)
+
+
 # Set by hospitals.audit, which stands above: writes down that a report was read, before it is.
 on_report: list[Callable[[str, str], None]] = []
 
 
 @contextmanager
 def commission(report: str, reason: str) -> Iterator[None]:
-    """A read over all hospitals: named, with a reason, and on the audit log before anything is read. It cannot write."""
+    """A read over all hospitals: named, with a reason, and on the audit log before anything is read. It cannot write.
+
+    Raises ``ScopeMissing`` without them, and where no audit log listens.
+    """
     if not report or not reason:
         raise ScopeMissing("跨院查询必须写明名称和理由。")
+    if not on_report:
+        raise ScopeMissing("跨院查询没有审计记录,不能进行。", code="report_unaudited")
     for tell in on_report:
         tell(report, reason)
     with _entered(Scope(None, report)):
         yield
 
 
+# All there is of looking across hospitals without a report: what is due, or whose it is. Not on the audit log, so it is
+# for finding ids, and a new name is somebody's decision.
+Work = Literal[
+    "a slot and who wants it",
+    "a slot to hold",
+    "compile a query",
+    "expire holds",
+    "inbox sweep",
+    "locate appointment",
+    "offers not told",
+    "offers of one person",
+    "lines of one person",
+    "offers of several persons",
+    "outbox sweep",
+]
+WORKS: frozenset[str] = frozenset(get_args(Work))
+
+
 @contextmanager
-def service(work: str) -> Iterator[None]:
-    """The service's own look across hospitals to find whose work is due (sweeps, an appointment's hospital); reads only."""
+def service(work: Work) -> Iterator[None]:
+    """The service's own look across hospitals to find whose work is due (sweeps, an appointment's hospital); reads only.
+
+    Raises ``ScopeMissing`` for work that is not in ``WORKS``.
+    """
+    if work not in WORKS:
+        raise ScopeMissing(code="unknown_work")
     with _entered(Scope(None, f"service:{work}")):
         yield
 
@@ -149,6 +182,13 @@ def streaming(function: Callable[P, AsyncIterator[T]]) -> Callable[P, AsyncItera
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
+
+
+def of_a_hospital(model: type[models.Model]) -> bool:
+    """Whether its rows are a hospital's (or its API client's): on PostgreSQL only that hospital's scope writes them."""
+    owners = ("hospitals.Hospital", "hospitals.ApiClient")
+    named = {field.related_model._meta.label for field in model._meta.concrete_fields if field.related_model}
+    return model._meta.label == owners[0] or bool(named & set(owners))
 
 
 class TenantQuerySet(models.QuerySet[M]):

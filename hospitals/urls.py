@@ -36,6 +36,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         trials.ConformanceLookView.as_view(),
         name="hospital-conformance-look",
     ),
+    path(
+        "v1/conformance-runs/<uuid:run_id>/abort/",
+        trials.ConformanceAbortView.as_view(),
+        name="hospital-conformance-abort",
+    ),
     path("v1/webhooks/<str:environment>/", webhooks.WebhookView.as_view(), name="hospital-webhook"),
     path(
         "v1/webhooks/<str:environment>/rotate/", webhooks.WebhookRotationView.as_view(), name="hospital-webhook-rotate"

@@ -164,6 +164,11 @@ class RotationView(HospitalView):
         if kind == "client":
             made = access.rotate_client_secret(client_id=self.who.client_id, overlap_s=overlap_s, actor=self.actor)
         else:
-            made = access.rotate_signing_secret(hospital_id=self.who.hospital_id, overlap_s=overlap_s, actor=self.actor)
+            made = access.rotate_signing_secret(
+                hospital_id=self.who.hospital_id,
+                environment=self.who.environment,
+                overlap_s=overlap_s,
+                actor=self.actor,
+            )
         body = {"kind": kind, "secret": made.secret, "old_until": made.old_until}
         return Response(body, status=status.HTTP_201_CREATED)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
@@ -49,6 +50,7 @@ class ConformanceRunSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     connector = serializers.CharField()
     passed = serializers.BooleanField(allow_null=True, help_text="null:还在进行")
+    looking = serializers.BooleanField(help_text="true:正在发命令,过几秒再读")
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     appointment_id = serializers.UUIDField(help_text="主线的测试预约:请在本院测试系统里把它办完。")
@@ -67,7 +69,13 @@ def _appointment(found: TestAppointment) -> dict[str, Any]:
 
 def _run(run: ConformanceRun) -> dict[str, Any]:
     told = {name: getattr(run, name) for name in ("id", "connector", "passed", "started_at", "finished_at", "points")}
-    return told | {"appointment_id": run.record["visit"]}
+    return told | {"appointment_id": run.record["visit"], "looking": conformance.looking(run)}
+
+
+def _asked(run: ConformanceRun) -> Response:
+    """A worker does it: the report is to be read at ``Location``."""
+    place = reverse("hospital-conformance-run", args=[run.id])
+    return Response(_run(run), status=status.HTTP_202_ACCEPTED, headers={"Location": place})
 
 
 class TestAppointmentsView(HospitalView):
@@ -96,13 +104,18 @@ class TestAppointmentsView(HospitalView):
 
 
 class TestAppointmentView(HospitalView):
-    """What has come for a test appointment, and what it made of it."""
+    """What has come for a test appointment, and what it made of it; ended, its place is free again."""
 
-    needs = {"GET": RUN}
+    needs = {"GET": RUN, "DELETE": RUN}
 
     @extend_schema(operation_id="test_appointment_read", tags=TAGS, responses=TestAppointmentSerializer)
     def get(self, request: Request, appointment_id: UUID) -> Response:
         return Response(_appointment(rehearsal.read(appointment_id=appointment_id)))
+
+    @extend_schema(operation_id="test_appointment_end", tags=TAGS, responses={204: None})
+    def delete(self, request: Request, appointment_id: UUID) -> Response:
+        rehearsal.end(appointment_id=appointment_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ConformanceRunsView(HospitalView):
@@ -115,12 +128,12 @@ class ConformanceRunsView(HospitalView):
         tags=TAGS,
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={201: ConformanceRunSerializer},
+        responses={202: ConformanceRunSerializer},
     )
     def post(self, request: Request) -> Response:
         def work() -> Response:
             run = conformance.start(hospital_id=self.who.hospital_id, actor=self.actor)
-            return Response(_run(run), status=status.HTTP_201_CREATED)
+            return _asked(conformance.ask(hospital_id=self.who.hospital_id, run_id=run.id, actor=self.actor))
 
         return self.do_once(request, work)
 
@@ -136,11 +149,22 @@ class ConformanceRunView(HospitalView):
 
 
 class ConformanceLookView(HospitalView):
-    """Look again: send the commands whose turn has come, and judge what has arrived."""
+    """Look again: a worker sends the commands whose turn has come, and judges what has arrived."""
 
     needs = {"POST": RUN}
     once = False
 
-    @extend_schema(operation_id="conformance_look", tags=TAGS, request=None, responses=ConformanceRunSerializer)
+    @extend_schema(operation_id="conformance_look", tags=TAGS, request=None, responses={202: ConformanceRunSerializer})
     def post(self, request: Request, run_id: UUID) -> Response:
-        return Response(_run(conformance.look(hospital_id=self.who.hospital_id, run_id=run_id, actor=self.actor)))
+        return _asked(conformance.ask(hospital_id=self.who.hospital_id, run_id=run_id, actor=self.actor))
+
+
+class ConformanceAbortView(HospitalView):
+    """End a run now: what is not decided has failed, and its places are free again."""
+
+    needs = {"POST": RUN}
+    once = False
+
+    @extend_schema(operation_id="conformance_abort", tags=TAGS, request=None, responses=ConformanceRunSerializer)
+    def post(self, request: Request, run_id: UUID) -> Response:
+        return Response(_run(conformance.abort(hospital_id=self.who.hospital_id, run_id=run_id, actor=self.actor)))

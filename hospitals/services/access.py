@@ -96,13 +96,14 @@ def create_client(*, hospital_id: UUID, environment: str, actor: Actor) -> NewCl
     if ApiClient.objects.filter(hospital_id=hospital_id, environment=environment, revoked_at=None).exists():
         raise Conflict("这个环境的账号已经领取过了,需要新密钥请更换。", code="already_claimed")
     secret = _new_secret()
-    row = ApiClient.objects.create(
-        id=f"hc-{environment}-{secrets.token_hex(8)}",
-        hospital_id=hospital_id,
-        environment=environment,
-        scopes=list(SCOPES),
-    )
-    ApiSecret.objects.create(client=row, digest=digest(secret))
+    with tenancy.scope(hospital_id):
+        row = ApiClient.objects.create(
+            id=f"hc-{environment}-{secrets.token_hex(8)}",
+            hospital_id=hospital_id,
+            environment=environment,
+            scopes=list(SCOPES),
+        )
+        ApiSecret.objects.create(client=row, digest=digest(secret))
     audit.record("client.create", actor=actor, hospital_id=hospital_id, entity="client", entity_id=row.id)
     return NewClient(row.id, secret, environment, tuple(row.scopes))
 
@@ -131,10 +132,11 @@ def check_secret(row: ApiClient, given: str) -> bool:
 def keep_token(row: ApiClient, token: str, scopes: list[str]) -> None:
     """Remember an access token by its digest, and forget this client's expired ones."""
     now = timezone.now()
-    AccessToken.objects.filter(client=row, expires_at__lte=now).delete()
-    AccessToken.objects.create(
-        digest=digest(token), client=row, scopes=scopes, expires_at=now + timedelta(seconds=TOKEN_TTL_S)
-    )
+    with tenancy.scope(row.hospital_id):
+        AccessToken.objects.filter(client=row, expires_at__lte=now).delete()
+        AccessToken.objects.create(
+            digest=digest(token), client=row, scopes=scopes, expires_at=now + timedelta(seconds=TOKEN_TTL_S)
+        )
 
 
 def credential(token: str) -> Credential:
@@ -169,24 +171,32 @@ def end_of_old(overlap_s: int) -> datetime:
 @transaction.atomic
 def rotate_client_secret(*, client_id: str, overlap_s: int = OVERLAP_S, actor: Actor) -> NewSecret:
     """A new secret; the one before holds ``overlap_s`` longer, any older one stops at once."""
-    row = ApiClient.objects.select_for_update().get(id=client_id)
     secret, until = _new_secret(), end_of_old(overlap_s)
-    held = list(ApiSecret.objects.filter(_valid(), client=row).order_by("-created_at", "-id"))
-    for number, old in enumerate(held):
-        old.expires_at = min(filter(None, (old.expires_at, until))) if number < MOST_SECRETS - 1 else timezone.now()
-        old.save(update_fields=["expires_at"])
-    ApiSecret.objects.create(client=row, digest=digest(secret))
+    with tenancy.scope(ApiClient.objects.values_list("hospital_id", flat=True).get(id=client_id)):
+        row = ApiClient.objects.select_for_update().get(id=client_id)
+        held = list(ApiSecret.objects.filter(_valid(), client=row).order_by("-created_at", "-id"))
+        for number, old in enumerate(held):
+            old.expires_at = min(filter(None, (old.expires_at, until))) if number < MOST_SECRETS - 1 else timezone.now()
+            old.save(update_fields=["expires_at"])
+        ApiSecret.objects.create(client=row, digest=digest(secret))
     audit.record("client.rotate", actor=actor, hospital_id=row.hospital_id, entity="client", entity_id=row.id)
     return NewSecret(secret, until)
 
 
 @transaction.atomic
-def rotate_signing_secret(*, hospital_id: UUID, overlap_s: int = OVERLAP_S, actor: Actor) -> NewSecret:
-    """A new secret for the hospital's events, in the same manner."""
+def rotate_signing_secret(
+    *, hospital_id: UUID, environment: str, overlap_s: int = OVERLAP_S, actor: Actor
+) -> NewSecret:
+    """A new secret for the hospital's events, in the same manner. ``environment``: of the client that asks.
+
+    Raises ``Forbidden`` to the sandbox's once the hospital is live: real events are signed with this secret.
+    """
     kind = HospitalCredential.Kind.EVENTS
     secret, until = push.new_secret(), end_of_old(overlap_s)
     with tenancy.scope(hospital_id):
-        Hospital.objects.select_for_update().get(id=hospital_id)
+        row = Hospital.objects.select_for_update().get(id=hospital_id)
+        if environment == Environment.SANDBOX and row.state in (State.LIVE, State.SUSPENDED):
+            raise Forbidden("医院上线以后,事件签名密钥只能用正式账号更换。", code="live_credentials")
         held = HospitalCredential.objects.filter(_valid(), kind=kind).order_by("-created_at")
         for number, old in enumerate(list(held)):
             ends = min(filter(None, (old.expires_at, until))) if number < MOST_SECRETS - 1 else timezone.now()
@@ -200,10 +210,11 @@ def rotate_signing_secret(*, hospital_id: UUID, overlap_s: int = OVERLAP_S, acto
 
 def end_client(*, hospital_id: UUID, environment: str) -> None:
     """This client and its tokens hold no longer. In a transaction. Raises ``InvalidInput`` when there is none."""
-    mine = ApiClient.objects.filter(hospital_id=hospital_id, environment=environment)
-    if not mine.filter(revoked_at=None).update(revoked_at=timezone.now()):
-        raise InvalidInput("这个环境没有在用的账号。", code="no_client")
-    AccessToken.objects.filter(client__in=mine).delete()
+    with tenancy.scope(hospital_id):
+        mine = ApiClient.objects.filter(hospital_id=hospital_id, environment=environment)
+        if not mine.filter(revoked_at=None).update(revoked_at=timezone.now()):
+            raise InvalidInput("这个环境没有在用的账号。", code="no_client")
+        AccessToken.objects.filter(client__in=mine).delete()
 
 
 def end_signing_secrets(hospital_id: UUID) -> None:
@@ -216,8 +227,8 @@ def end_signing_secrets(hospital_id: UUID) -> None:
 def revoke_all(hospital_id: UUID) -> None:
     """No client, token, signing secret or endpoint of this hospital holds any more. In a transaction."""
     now = timezone.now()
-    AccessToken.objects.filter(client__hospital_id=hospital_id).delete()
-    ApiClient.objects.filter(hospital_id=hospital_id, revoked_at=None).update(revoked_at=now)
     with tenancy.scope(hospital_id):
+        AccessToken.objects.filter(client__hospital_id=hospital_id).delete()
+        ApiClient.objects.filter(hospital_id=hospital_id, revoked_at=None).update(revoked_at=now)
         HospitalCredential.objects.filter(_valid()).update(expires_at=now)
         WebhookEndpoint.objects.update(enabled=False)

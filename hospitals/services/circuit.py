@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
+from hospitals import tenancy
 from hospitals.exceptions import CircuitOpen, ConnectorUnavailable, Crowded
 from hospitals.models import Circuit
 
@@ -46,27 +47,31 @@ def check(hospital_id: UUID) -> None:
         raise CircuitOpen
     # half open: whoever moves the time first may try, everybody else still waits
     rest = now + timedelta(seconds=FIRST_REST_S)
-    if not Circuit.objects.filter(hospital_id=hospital_id, open_until=row.open_until).update(open_until=rest):
-        raise CircuitOpen
+    with tenancy.scope(hospital_id):
+        if not Circuit.objects.filter(hospital_id=hospital_id, open_until=row.open_until).update(open_until=rest):
+            raise CircuitOpen
 
 
 def failed(hospital_id: UUID, error: ConnectorUnavailable) -> None:
     """One call did not get through."""
     if isinstance(error, CircuitOpen | Crowded):
         return
-    row, _created = Circuit.objects.get_or_create(hospital_id=hospital_id)
-    failures = row.failures + 1
-    rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(failures - OPENS_AFTER, 8)) if failures >= OPENS_AFTER else 0.0
-    Circuit.objects.filter(hospital_id=hospital_id).update(
-        failures=F("failures") + 1,
-        open_until=timezone.now() + timedelta(seconds=rest_s) if rest_s else None,
-        last_failure=error.code,
-        changed_at=timezone.now(),
-    )
+    with tenancy.scope(hospital_id):
+        row, _created = Circuit.objects.get_or_create(hospital_id=hospital_id)
+        failures, rest_s = row.failures + 1, 0.0
+        if failures >= OPENS_AFTER:
+            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(failures - OPENS_AFTER, 8))
+        Circuit.objects.filter(hospital_id=hospital_id).update(
+            failures=F("failures") + 1,
+            open_until=timezone.now() + timedelta(seconds=rest_s) if rest_s else None,
+            last_failure=error.code,
+            changed_at=timezone.now(),
+        )
 
 
 def succeeded(hospital_id: UUID) -> None:
     """The hospital answers again."""
-    Circuit.objects.filter(hospital_id=hospital_id, failures__gt=0).update(
-        failures=0, open_until=None, changed_at=timezone.now()
-    )
+    with tenancy.scope(hospital_id):
+        Circuit.objects.filter(hospital_id=hospital_id, failures__gt=0).update(
+            failures=0, open_until=None, changed_at=timezone.now()
+        )

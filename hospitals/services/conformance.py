@@ -1,7 +1,8 @@
 """A scripted visit through a hospital's own connector, judged point by point: only a full pass may go live.
 
 Each look does what is due (a command whose turn has come), reads what the hospital has sent, and judges. Nothing waits in
-between: a hospital's engineer works the other side at her own pace, until all is decided or the time is up.
+between: a hospital's engineer works the other side at her own pace, until all is decided or the time is up. Over HTTP a look
+is only asked for; a worker does it, since a hospital may let each command wait.
 """
 
 import time
@@ -12,24 +13,31 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from django.core.cache import cache
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from hospitals import tenancy
 from hospitals.audit import Actor
 from hospitals.connectors import codec
-from hospitals.connectors.base import Command, CommandKind, EventType, HospitalEvent, Invoice, Reference
+from hospitals.connectors.base import Command, CommandKind, EventType, HospitalEvent, Invoice
 from hospitals.connectors.sandbox import desk
-from hospitals.exceptions import Conflict, ConnectorRefused, ConnectorUnavailable, NotFound, WrongState
+from hospitals.dispatch import after_commit
+from hospitals.exceptions import Conflict, ConnectorRefused, ConnectorUnavailable, HospitalsError, NotFound, WrongState
 from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent
 from hospitals.models.webhooks import Environment
 from hospitals.services import conformance_points, connecting, deliveries, onboarding, rehearsal
 from hospitals.services.booking import card_of
 from hospitals.services.conformance_points import Answer, Facts
 
+log = structlog.get_logger(__name__)
+
 E = EventType
 OPEN_FOR = timedelta(hours=2)
-LOOK_S = 300  # longer than all commands of one look may take
+SEND_FOR_S = 60.0  # a look begins no further command after this; the next one goes on
+LOOK_S = 150  # longer than that and one command
 NO_SLOT = "no-such-slot"
 
 
@@ -46,15 +54,18 @@ class Due:
 
 
 def start(*, hospital_id: UUID, actor: Actor) -> ConformanceRun:
-    """Begin: two test appointments, and the first commands. Raises ``Conflict`` while a run is under way or commands have no
-    address to go to, and what ``rehearsal.create`` raises."""
-    hospital = Hospital.objects.get(id=hospital_id)
-    if connecting.by_endpoint(hospital):
-        connecting.endpoint(hospital_id, Environment.SANDBOX)
-    with tenancy.scope(hospital_id):
-        open_run = ConformanceRun.objects.filter(finished_at=None, started_at__gt=timezone.now() - OPEN_FOR).first()
-        if open_run is not None:
-            raise Conflict("上一次测试还没有结束。", code="run_in_progress", run_id=str(open_run.id))
+    """Begin with two test appointments; nothing is sent before the first look. Raises ``Conflict`` while a run is under way or
+    commands have no address to go to, and what ``rehearsal.create`` raises."""
+    with tenancy.scope(hospital_id), transaction.atomic():
+        hospital = Hospital.objects.select_for_update(no_key=True).get(
+            id=hospital_id
+        )  # two starts at once wait for each other
+        if connecting.by_endpoint(hospital):
+            connecting.endpoint(hospital_id, Environment.SANDBOX)
+        for open_run in ConformanceRun.objects.filter(finished_at=None):
+            if open_run.started_at > timezone.now() - OPEN_FOR:
+                raise Conflict("上一次测试还没有结束。", code="run_in_progress", run_id=str(open_run.id))
+            _finish(open_run, actor, final=True)
         made = [rehearsal.create(hospital_id=hospital_id, actor=actor, number=n) for n in (1, 2)]
         run = ConformanceRun.objects.create(
             hospital_id=hospital_id,
@@ -66,7 +77,9 @@ def start(*, hospital_id: UUID, actor: Actor) -> ConformanceRun:
                 "answers": {},
             },
         )
-    return look(hospital_id=hospital_id, run_id=run.id, actor=actor)
+        run.points = conformance_points.judge(_facts(run))
+        run.save(update_fields=["points"])
+        return run
 
 
 def read(*, hospital_id: UUID, run_id: UUID) -> ConformanceRun:
@@ -78,40 +91,87 @@ def read(*, hospital_id: UUID, run_id: UUID) -> ConformanceRun:
     return run
 
 
+def ask(*, hospital_id: UUID, run_id: UUID, actor: Actor) -> ConformanceRun:
+    """Have a worker look; nothing more when one is asked already. Returns the run as it stands. Raises ``NotFound``."""
+    run = read(hospital_id=hospital_id, run_id=run_id)
+    if run.finished_at is None and cache.add(_asked(run_id), 1, timeout=LOOK_S):
+        after_commit("hospitals.tasks.look_at_run", str(hospital_id), str(run_id), actor.kind, actor.name)
+    return run
+
+
+def looking(run: ConformanceRun) -> bool:
+    """Whether a worker is looking, or is asked to: the report is worth reading again soon."""
+    return run.finished_at is None and any(key in cache for key in (_asked(run.id), _busy(run.id)))
+
+
+def _asked(run_id: UUID) -> str:
+    return f"conformance:{run_id}:asked"
+
+
+def _busy(run_id: UUID) -> str:
+    return f"conformance:{run_id}"
+
+
 def look(
     *, hospital_id: UUID, run_id: UUID, actor: Actor, now_s: Callable[[], float] = time.monotonic
 ) -> ConformanceRun:
     """Do what is due, judge what is there, finish when all is decided. Raises ``NotFound``, ``Conflict`` (two at once)."""
-    if not cache.add(f"conformance:{run_id}", 1, timeout=LOOK_S):
+    if not cache.add(_busy(run_id), 1, timeout=LOOK_S):
         raise Conflict("正在进行这一步,请稍后再看。", code="in_progress")
+    cache.delete(_asked(run_id))
     try:
         run = read(hospital_id=hospital_id, run_id=run_id)
         if run.finished_at is None:
             _look(run, actor, now_s)
         return run
     finally:
-        cache.delete(f"conformance:{run_id}")
+        cache.delete(_busy(run_id))
+
+
+def abort(*, hospital_id: UUID, run_id: UUID, actor: Actor) -> ConformanceRun:
+    """End a run now: what is not decided has failed. A run that has ended stays as it is. Raises ``NotFound``."""
+    run = read(hospital_id=hospital_id, run_id=run_id)
+    if run.finished_at is None:
+        with tenancy.scope(hospital_id):
+            _finish(run, actor, final=True, aborted=True)
+    return read(hospital_id=hospital_id, run_id=run_id)
 
 
 def _look(run: ConformanceRun, actor: Actor, now_s: Callable[[], float]) -> None:
     with tenancy.scope(run.hospital_id):
         if run.connector == "sandbox":
             _let_the_sandbox_live(run, _facts(run))
+        ends = time.monotonic() + SEND_FOR_S
         for due in _due(run, _facts(run)):
             before = run.record["answers"].get(due.name, {})
             attempt = before.get("attempts", 0) + 1
             answer = replace(_execute(run, due, attempt, now_s), attempts=attempt)
             run.record["answers"][due.name] = asdict(answer)
-            run.save(update_fields=["record"])
-        facts = _facts(run)
-        time_is_up = timezone.now() > run.started_at + OPEN_FOR
-        run.points = conformance_points.judge(facts, final=time_is_up)
-        if all(point["passed"] is not None for point in run.points):
-            run.finished_at = timezone.now()
-            run.passed = all(point["passed"] for point in run.points)
-        run.save(update_fields=["points", "passed", "finished_at"])
-    if run.finished_at is not None:
-        onboarding.conformance_finished(hospital_id=run.hospital_id, passed=bool(run.passed), actor=actor)
+            run.points = conformance_points.judge(_facts(run))
+            if not _open(run).update(record=run.record, points=run.points):  # it was ended meanwhile
+                break
+            if time.monotonic() > ends:
+                break
+        _finish(run, actor, final=timezone.now() > run.started_at + OPEN_FOR)
+
+
+def _open(run: ConformanceRun) -> "QuerySet[ConformanceRun]":
+    return ConformanceRun.objects.filter(id=run.id, finished_at=None)
+
+
+@transaction.atomic
+def _finish(run: ConformanceRun, actor: Actor, *, final: bool, aborted: bool = False) -> None:
+    """Judge; when all is decided the run is over and its places are free again. Once, whoever comes first. In its scope."""
+    run.points = conformance_points.judge(_facts(run), final=final, aborted=aborted)
+    if all(point["passed"] is not None for point in run.points):
+        run.finished_at, run.passed = timezone.now(), all(point["passed"] for point in run.points)
+    if not _open(run).update(points=run.points, finished_at=run.finished_at, passed=run.passed):
+        run.refresh_from_db()  # somebody else ended it
+        return
+    if run.finished_at is None:
+        return
+    rehearsal.clear(run.record["visit"], run.record["second"])
+    onboarding.conformance_finished(hospital_id=run.hospital_id, passed=bool(run.passed), actor=actor)
 
 
 # --- commands -------------------------------------------------------------------------------------------------
@@ -171,12 +231,19 @@ def _execute(run: ConformanceRun, due: Due, attempt: int, now_s: Callable[[], fl
     began = now_s()
     try:
         connector = connecting.connector(run.hospital, Environment.SANDBOX)
+        connecting.let_go_of_database()
         got = deliveries.execute(connector, command, environment=Environment.SANDBOX, number=attempt)
         answer = Answer(got.accepted, got.reference, "", 0)
     except ConnectorRefused:
         answer = Answer(False, "", "", 0)
     except ConnectorUnavailable as error:
-        answer = Answer(None, "", error.code, 0)
+        wrong_settings = error.code in conformance_points.BROKEN
+        answer = Answer(None, "", error.code, 0, final=wrong_settings)
+    except HospitalsError as error:
+        answer = Answer(None, "", error.code, 0, final=True)
+    except Exception:  # noqa: BLE001  a connector's own bug is a finding like any other
+        log.exception("connector_failed", hospital=str(run.hospital_id), event_type=due.kind.value)
+        answer = Answer(None, "", "connector_failed", 0, final=True)
     return replace(answer, took_ms=int((now_s() - began) * 1000))
 
 
@@ -208,10 +275,10 @@ def _events(run: ConformanceRun, which: str) -> tuple[list[HospitalEvent], int, 
 
 def _let_the_sandbox_live(run: ConformanceRun, facts: Facts) -> None:
     """The pretended hospital has no engineer: its visit goes on by one step with each look."""
-    if not facts.came(E.ENCOUNTER_CHECKED_IN) or facts.came(E.VISIT_CLOSED):
+    if not facts.settled("check_in_again"):
         return
-    paid = {e.data.id for e in facts.of(E.INVOICE_PAID) if isinstance(e.data, Reference)}
-    if facts.came(E.ENCOUNTER_FINISHED) and len(paid) < len(facts.of(E.INVOICE_ISSUED)):
-        return
-    with suppress(WrongState):  # it is the patient's turn
-        desk.advance(run.record["visit"], "tick" if facts.came(E.ENCOUNTER_CALLED) else "call_mine")
+    try:
+        desk.advance(run.record["visit"], "call_mine")
+    except WrongState:  # she is past that
+        with suppress(WrongState):  # it is the patient's turn
+            desk.advance(run.record["visit"], "tick")

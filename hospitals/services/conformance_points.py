@@ -17,23 +17,38 @@ ATTEMPTS = 3
 ANSWER_MS = 10_000
 CLOCK_S = 300
 # Without these nothing after them can happen.
-_GATES = ("directory", "book_accepted", "check_in_accepted")
+_GATES = ("delivered", "directory", "book_accepted", "check_in_accepted")
+NOT_REACHED = "前面的步骤没有通过,没有走到这里"
+# Why a command could not even be sent, and what to do about it: nothing that trying again would mend.
+_SETTINGS = "运行 python manage.py connector 查看原因,对照 docs/connectors.md 改好设置。"
+BROKEN = {
+    "connector_unknown": f"这家医院的对接方式还没有配置:请运维人员{_SETTINGS}",
+    "connector_misconfigured": f"对接的设置有误:请运维人员{_SETTINGS}",
+    "connectors_unreadable": f"对接的设置读不出来:请运维人员{_SETTINGS}",
+    "address_refused": "对接地址不能使用:请用公网 HTTPS 地址;内网地址请运维人员写进对接设置的 networks。",
+    "connector_failed": "对接程序自己出错了:请把这次测试的编号交给运维人员,查日志里的 connector_failed。",
+}
+_BROKEN_OTHERWISE = "命令没能送出去:请把这次测试的编号交给运维人员。"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the hospital said to a command. ``accepted`` None: it did not say; then ``error`` names why."""
+    """What the hospital said to a command. ``accepted`` None: it did not say; then ``error`` names why.
+
+    ``final``: the command could not be sent, and trying again would not help.
+    """
 
     accepted: bool | None
     reference: str
     error: str
     took_ms: int
     attempts: int = 1
+    final: bool = False
 
     @property
     def settled(self) -> bool:
         """Whether it is not sent again."""
-        return not self.error or self.attempts >= ATTEMPTS
+        return not self.error or self.final or self.attempts >= ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,11 @@ class Facts:
         """Whether this command has its answer, or will get none."""
         return name in self.answers and self.answers[name].settled
 
+    def told(self, name: str) -> Answer | None:
+        """What the hospital said to this command, or its settled silence; None while, or where, it was never reached."""
+        answer = self.answers.get(name)
+        return answer if answer and answer.settled and not answer.final else None
+
     def of(self, kind: EventType, *, second: bool = False) -> list[HospitalEvent]:
         return [event for event in (self.second if second else self.visit) if event.type is kind]
 
@@ -63,19 +83,41 @@ Verdict = bool | None  # None: not decided yet
 
 @dataclass(frozen=True, slots=True)
 class Point:
+    """``after``: the point without which this one cannot be reached."""
+
     id: str
     name: str
     mend: str
     check: Callable[[Facts], Verdict]
+    after: str = ""
 
 
-def _accepted(name: str) -> Callable[[Facts], Verdict]:
-    return lambda facts: facts.answers[name].accepted is True if facts.settled(name) else None
+def _accepted(name: str, *, first: str = "") -> Callable[[Facts], Verdict]:
+    """A yes. ``first``: the command that this one repeats; where that was refused there is nothing to repeat."""
+
+    def check(facts: Facts) -> Verdict:
+        before, answer = facts.told(first or name), facts.told(name)
+        if answer is None or before is None or (first and not before.accepted):
+            return None
+        return answer.accepted is True
+
+    return check
 
 
 def _refused(name: str) -> Callable[[Facts], Verdict]:
     """A plain no: neither a yes nor silence."""
-    return lambda facts: facts.answers[name].accepted is False if facts.settled(name) else None
+
+    def check(facts: Facts) -> Verdict:
+        answer = facts.told(name)
+        return answer.accepted is False if answer else None
+
+    return check
+
+
+def _delivered(facts: Facts) -> Verdict:
+    if any(answer.final for answer in facts.answers.values()):
+        return False
+    return True if facts.told("book") else None
 
 
 def _came(kind: EventType, *, second: bool = False) -> Callable[[Facts], Verdict]:
@@ -86,9 +128,9 @@ def _same(first: str, again: str, kind: EventType) -> Callable[[Facts], Verdict]
     """The same key a second time: the same reference, and one thing happened."""
 
     def check(facts: Facts) -> Verdict:
-        if not (facts.settled(first) and facts.settled(again)):
+        one, two = facts.told(first), facts.told(again)
+        if one is None or two is None or not one.accepted:
             return None
-        one, two = facts.answers[first], facts.answers[again]
         if not (two.accepted and one.reference == two.reference):
             return False
         return len(facts.of(kind)) == 1 if facts.came(E.VISIT_CLOSED) or len(facts.of(kind)) > 1 else None
@@ -111,10 +153,11 @@ def _ticket(facts: Facts) -> Verdict:
 
 
 def _one_ticket(facts: Facts) -> Verdict:
-    if not facts.settled("check_in_again") or not facts.came(E.ENCOUNTER_CALLED):
-        return None
+    again = facts.told("check_in_again")
     given = {e.data.ticket for e in facts.of(E.ENCOUNTER_CHECKED_IN) if isinstance(e.data, QueuePosition)}
-    return facts.answers["check_in_again"].accepted is True and len(given) == 1
+    if again is None or not given or not facts.came(E.ENCOUNTER_CALLED):
+        return None
+    return again.accepted is True and len(given) == 1
 
 
 def _bills(facts: Facts) -> list[str]:
@@ -122,25 +165,28 @@ def _bills(facts: Facts) -> list[str]:
 
 
 def _pay_accepted(facts: Facts) -> Verdict:
-    names = [f"pay:{bill}" for bill in _bills(facts)]
-    if not names or not all(map(facts.settled, names)):
-        return None
-    return all(facts.answers[name].accepted for name in names)
+    return _all_accepted(facts, "pay")
+
+
+def _all_accepted(facts: Facts, name: str) -> Verdict:
+    answers = [facts.told(f"{name}:{bill}") for bill in _bills(facts)]
+    return all(a.accepted for a in answers if a) if answers and None not in answers else None
+
+
+def _payments(facts: Facts) -> list[str]:
+    return [e.data.id for e in facts.of(E.INVOICE_PAID) if isinstance(e.data, Reference)]
 
 
 def _paid(facts: Facts) -> Verdict:
     bills = _bills(facts)
-    paid = [e.data.id for e in facts.of(E.INVOICE_PAID) if isinstance(e.data, Reference)]
-    if any(paid.count(bill) > 1 for bill in bills):
-        return False
-    return True if bills and set(bills) <= set(paid) else None
+    return True if bills and set(bills) <= set(_payments(facts)) else None
 
 
 def _paid_once(facts: Facts) -> Verdict:
-    names = [f"pay_again:{bill}" for bill in _bills(facts)]
-    if not names or not all(map(facts.settled, names)):
-        return None
-    return _paid(facts) if all(facts.answers[name].accepted for name in names) else False
+    paid, again = _payments(facts), _all_accepted(facts, "pay_again")
+    if len(set(paid)) < len(paid):
+        return False
+    return again if _pay_accepted(facts) and (again is False or _paid(facts)) else None
 
 
 def _order(facts: Facts) -> Verdict:
@@ -151,7 +197,7 @@ def _order(facts: Facts) -> Verdict:
         if len(set(numbers)) != len(numbers):
             return False
     way = (E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN, E.ENCOUNTER_CALLED, E.ENCOUNTER_FINISHED, E.VISIT_CLOSED)
-    firsts = [min((e.sequence for e in facts.of(kind)), default=-1) for kind in way]
+    firsts = [min(e.sequence for e in facts.of(kind)) for kind in way if facts.came(kind)]
     return firsts == sorted(firsts)
 
 
@@ -173,14 +219,17 @@ def _on_map(hospital_id: UUID, code: str) -> bool:
 
 
 def _in_time(facts: Facts) -> Verdict:
-    if any(answer.took_ms > ANSWER_MS for answer in facts.answers.values()):
+    """What is never answered fails its own point; the second booking has none."""
+    second = facts.told("book_second")
+    if any(answer.took_ms > ANSWER_MS for answer in facts.answers.values() if not answer.error):
         return False
-    if any(answer.error for answer in facts.answers.values()):
-        return False if facts.came(E.VISIT_CLOSED) else None
+    if second is not None and second.error:
+        return False
     return True if facts.came(E.VISIT_CLOSED) else None
 
 
 POINTS: tuple[Point, ...] = (
+    Point("delivered", "命令能送到医院的系统", _BROKEN_OTHERWISE, _delivered),
     Point("directory", "目录里有科室、医生和将来的号源", "先用目录接口或批量上传补齐。", _directory),
     Point("book_accepted", "预约被接受", "收到 book 命令后在 10 秒内回答接受,并给出本院的编号。", _accepted("book")),
     Point(
@@ -188,6 +237,7 @@ POINTS: tuple[Point, ...] = (
         "应答丢失后重发同一个预约,不会多约",
         "按 idempotency_key 认出重发:回同一个编号,不再发 appointment.booked。",
         _same("book", "book_again", E.APPOINTMENT_BOOKED),
+        "closed_event",
     ),
     Point(
         "unknown_slot", "没有的号源被明确拒绝", "号源不存在时回答拒绝,不要报错或不答。", _refused("book_unknown_slot")
@@ -198,50 +248,127 @@ POINTS: tuple[Point, ...] = (
         "不认识的预约回答拒绝,不要报错或不答。",
         _refused("unknown_patient"),
     ),
-    Point("booked_event", "发来预约成功事件", "约成后发 appointment.booked。", _came(E.APPOINTMENT_BOOKED)),
-    Point("check_in_accepted", "取号被接受", "收到 check_in 后回答接受。", _accepted("check_in")),
-    Point("checked_in_event", "发来取号事件,带号码", "发 encounter.checked_in,data.ticket 不能为空。", _ticket),
-    Point("check_in_repeated", "重复取号仍是同一个号", "按 idempotency_key 认出重发,不要再发一个号。", _one_ticket),
-    Point("called_event", "发来叫号事件", "叫到时发 encounter.called。", _came(E.ENCOUNTER_CALLED)),
-    Point("started_event", "发来开始就诊事件", "进诊室时发 encounter.started。", _came(E.ENCOUNTER_STARTED)),
-    Point("finished_event", "发来就诊结束事件", "医生看完时发 encounter.finished。", _came(E.ENCOUNTER_FINISHED)),
-    Point("invoice_event", "发来账单", "开出费用时发 invoice.issued,合计等于各行之和。", _came(E.INVOICE_ISSUED)),
-    Point("pay_accepted", "缴费被接受", "收到 pay 后核对 invoice_id,回答接受。", _pay_accepted),
-    Point("paid_event", "每张账单发来一次已缴事件", "入账后发 invoice.paid,id 与账单一致。", _paid),
-    Point("pay_repeated", "重复缴费只入账一次", "按 idempotency_key 认出重发,不要重复入账。", _paid_once),
-    Point("unknown_invoice", "没有的账单被明确拒绝", "invoice_id 不存在时回答拒绝。", _refused("pay_unknown")),
-    Point("closed_event", "发来就诊全部结束事件", "全部办完后发 visit.closed。", _came(E.VISIT_CLOSED)),
-    Point("cancel_accepted", "取消被接受", "收到 cancel 后回答接受。", _accepted("cancel")),
     Point(
-        "cancel_repeated", "重复取消也算成功", "已经取消的再收到同一个 cancel,仍回答接受。", _accepted("cancel_again")
+        "booked_event",
+        "发来预约成功事件",
+        "约成后发 appointment.booked。",
+        _came(E.APPOINTMENT_BOOKED),
+        "book_accepted",
+    ),
+    Point("check_in_accepted", "取号被接受", "收到 check_in 后回答接受。", _accepted("check_in"), "booked_event"),
+    Point(
+        "checked_in_event",
+        "发来取号事件,带号码",
+        "发 encounter.checked_in,data.ticket 不能为空。",
+        _ticket,
+        "check_in_accepted",
+    ),
+    Point(
+        "check_in_repeated",
+        "重复取号仍是同一个号",
+        "按 idempotency_key 认出重发,不要再发一个号。",
+        _one_ticket,
+        "called_event",
+    ),
+    Point("called_event", "发来叫号事件", "叫到时发 encounter.called。", _came(E.ENCOUNTER_CALLED), "checked_in_event"),
+    Point(
+        "started_event",
+        "发来开始就诊事件",
+        "进诊室时发 encounter.started。",
+        _came(E.ENCOUNTER_STARTED),
+        "called_event",
+    ),
+    Point(
+        "finished_event",
+        "发来就诊结束事件",
+        "医生看完时发 encounter.finished。",
+        _came(E.ENCOUNTER_FINISHED),
+        "started_event",
+    ),
+    Point(
+        "invoice_event",
+        "发来账单",
+        "开出费用时发 invoice.issued,合计等于各行之和。",
+        _came(E.INVOICE_ISSUED),
+        "finished_event",
+    ),
+    Point("pay_accepted", "缴费被接受", "收到 pay 后核对 invoice_id,回答接受。", _pay_accepted, "invoice_event"),
+    Point("paid_event", "每张账单发来已缴事件", "入账后发 invoice.paid,id 与账单一致。", _paid, "pay_accepted"),
+    Point("pay_repeated", "重复缴费只入账一次", "按 idempotency_key 认出重发,不要重复入账。", _paid_once, "paid_event"),
+    Point(
+        "unknown_invoice",
+        "没有的账单被明确拒绝",
+        "invoice_id 不存在时回答拒绝。",
+        _refused("pay_unknown"),
+        "invoice_event",
+    ),
+    Point("closed_event", "发来就诊全部结束事件", "全部办完后发 visit.closed。", _came(E.VISIT_CLOSED), "paid_event"),
+    Point("cancel_accepted", "取消被接受", "收到 cancel 后回答接受。", _accepted("cancel"), "booked_event"),
+    Point(
+        "cancel_repeated",
+        "重复取消也算成功",
+        "已经取消的再收到同一个 cancel,仍回答接受。",
+        _accepted("cancel_again", first="cancel"),
+        "cancel_accepted",
     ),
     Point(
         "cancelled_event",
         "发来取消事件",
         "取消后发 appointment.cancelled。",
         _came(E.APPOINTMENT_CANCELLED, second=True),
+        "cancel_accepted",
     ),
-    Point("late_cancel", "就诊结束后再取消被明确拒绝", "已经就诊的预约收到 cancel,回答拒绝。", _refused("cancel_late")),
-    Point("order", "序号按发生的先后增长,不重复", "同一个预约的每个事件用更大的 sequence。", _order),
+    Point(
+        "late_cancel",
+        "就诊结束后再取消被明确拒绝",
+        "已经就诊的预约收到 cancel,回答拒绝。",
+        _refused("cancel_late"),
+        "closed_event",
+    ),
+    Point("order", "序号按发生的先后增长,不重复", "同一个预约的每个事件用更大的 sequence。", _order, "closed_event"),
     Point(
         "clock",
         "医院的时钟准",
         "occurred_at 与收到的时间相差超过 5 分钟:请对时并带时区。",
         lambda facts: facts.clocks_off == 0 if facts.came(E.VISIT_CLOSED) else None,
+        "closed_event",
     ),
-    Point("rooms", "事件里的诊室都在院内地图上", "room_code 用地图里的代码,或先更新地图。", _rooms),
-    Point("answers_in_time", "每个命令都在 10 秒内有答复", "不要让调用等待人工;先答复,再用事件告诉结果。", _in_time),
+    Point("rooms", "事件里的诊室都在院内地图上", "room_code 用地图里的代码,或先更新地图。", _rooms, "closed_event"),
+    Point(
+        "answers_in_time",
+        "每个命令都在 10 秒内有答复",
+        "不要让调用等待人工;先答复,再用事件告诉结果。",
+        _in_time,
+        "closed_event",
+    ),
     Point(
         "no_dead_letters",
         "没有用不上的事件",
         "到测试预约里看 state 为 dead 的事件,改正后重发。",
         lambda facts: facts.dead == 0 if facts.came(E.VISIT_CLOSED) else None,
+        "closed_event",
     ),
 )
 
 
-def judge(facts: Facts, *, final: bool = False) -> list[dict[str, Any]]:
-    """Each point as {"id", "name", "passed", "detail", "mend"}; undecided ones fail when ``final``, or when a gate is shut."""
+_AFTER = {point.id: point.after for point in POINTS}
+
+
+def _reached(point: Point, verdicts: dict[str, Verdict]) -> bool:
+    """Whether all that comes before it has passed."""
+    before = point.after
+    while before:
+        if not verdicts[before]:
+            return False
+        before = _AFTER[before]
+    return True
+
+
+def judge(facts: Facts, *, final: bool = False, aborted: bool = False) -> list[dict[str, Any]]:
+    """Each point as {"id", "name", "passed", "detail", "mend"}; undecided ones fail when ``final``, or when a gate is shut.
+
+    What failed only because something before it did is ``NOT_REACHED``: what is left are the causes.
+    """
     verdicts = {point.id: point.check(facts) for point in POINTS}
     shut = any(verdicts[gate] is False for gate in _GATES)
     told = []
@@ -249,8 +376,16 @@ def judge(facts: Facts, *, final: bool = False) -> list[dict[str, Any]]:
         passed = verdicts[point.id]
         detail = "通过" if passed else "没有通过"
         if passed is None:
-            detail = "前面的步骤没有通过,没有走到这里" if shut else "规定时间内没有等到" if final else "等待中"
+            waited = "测试中止了" if aborted else "规定时间内没有等到" if final else "等待中"
             passed = False if shut or final else None
-        mend = "" if passed is not False else point.mend
+            detail = NOT_REACHED if shut or (final and not _reached(point, verdicts)) else waited
+        mend = "" if passed is not False else _mend(point, facts)
         told.append({"id": point.id, "name": point.name, "passed": passed, "detail": detail, "mend": mend})
     return told
+
+
+def _mend(point: Point, facts: Facts) -> str:
+    if point.id != "delivered":
+        return point.mend
+    why = dict.fromkeys(answer.error for answer in facts.answers.values() if answer.final)
+    return "".join(BROKEN.get(code, _BROKEN_OTHERWISE) for code in why) or point.mend

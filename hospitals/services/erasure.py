@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from hospitals import audit, vault
+from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
 from hospitals.exceptions import InvalidInput, NotFound, UnknownHospital, WrongState
 from hospitals.models import DataKey, Hospital
@@ -26,7 +26,8 @@ def erase_hospital(hospital_id: UUID, *, actor: Actor, reason: str) -> int:
     Raises ``UnknownHospital``, ``WrongState`` while it has not left, ``InvalidInput`` without a reason.
     """
     why = _because(reason)
-    row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
+    with tenancy.scope(hospital_id):
+        row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
     if row is None:
         raise UnknownHospital
     if row.state != Hospital.State.LEFT:

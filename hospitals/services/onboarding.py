@@ -16,7 +16,7 @@ from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
 from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, OnboardingStep
-from hospitals.services import access, connecting
+from hospitals.services import access, connecting, rehearsal
 from hospitals.services.access import Environment, NewClient
 
 State = Hospital.State
@@ -54,7 +54,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Credentials of one environment, shown once. ``signing_secret``: for the hospital's events; empty with the live ones,
+    """Credentials of one environment, shown once. ``signing_secret``: for the hospital's events; empty once it is live,
     since it holds for both."""
 
     client: NewClient
@@ -77,10 +77,11 @@ def apply(
     claim = access.new_claim()
     try:
         with transaction.atomic():
-            row = Hospital.objects.create(
+            row = Hospital(
                 code=code, name=name, city=city, level=level, address=address, phone=phone, connector=connector
             )
             with tenancy.scope(row.id):
+                row.save(force_insert=True)
                 HospitalApplication.objects.create(
                     hospital=row,
                     licence_number=licence_number,
@@ -109,14 +110,17 @@ def claim_credentials(*, hospital_id: UUID, environment: str) -> Claimed:
 
     Raises ``WrongState`` before verification or going live, ``Conflict`` the second time.
     """
-    with transaction.atomic():
+    with tenancy.scope(hospital_id), transaction.atomic():
         row = _locked(hospital_id)
         signing = ""
         if environment == Environment.SANDBOX:
             if row.state in (State.APPLIED, State.SUSPENDED, State.LEFT):
                 raise WrongState("申请还没有通过核验。", code="not_verified")
             client = access.create_client(hospital_id=row.id, environment=environment, actor=APPLICANT)
-            signing = access.rotate_signing_secret(hospital_id=row.id, actor=APPLICANT).secret
+            if row.state != State.LIVE:  # else it signs real events already
+                signing = access.rotate_signing_secret(
+                    hospital_id=row.id, environment=environment, actor=APPLICANT
+                ).secret
             if row.state == State.VERIFIED:
                 move(hospital_id=row.id, target=State.SANDBOX, actor=APPLICANT, reason="领取联调账号")
         else:
@@ -130,6 +134,7 @@ def claim_credentials(*, hospital_id: UUID, environment: str) -> Claimed:
 
 
 def _locked(hospital_id: UUID) -> Hospital:
+    """In its scope, as every change of a hospital."""
     row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
     if row is None:
         raise UnknownHospital
@@ -138,13 +143,14 @@ def _locked(hospital_id: UUID) -> Hospital:
 
 def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: str, action: str = "") -> None:
     """``action``: what it is on the audit log when it is no step from one state to another."""
-    OnboardingStep.objects.create(
-        hospital_id=hospital_id,
-        source=source,
-        target=target,
-        actor=(actor.name or actor.kind)[:150],
-        reason=reason[:300],
-    )
+    with tenancy.scope(hospital_id):
+        OnboardingStep.objects.create(
+            hospital_id=hospital_id,
+            source=source,
+            target=target,
+            actor=(actor.name or actor.kind)[:150],
+            reason=reason[:300],
+        )
     audit.record(
         f"onboarding.{action or target}",
         actor=actor,
@@ -158,12 +164,13 @@ def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: 
 @transaction.atomic
 def move(*, hospital_id: UUID, target: str, actor: Actor, reason: str) -> str:
     """Take one step; returns the state it came from. Raises ``WrongState`` for a step that does not exist."""
-    row = _locked(hospital_id)
-    source = row.state
-    if source not in _FROM.get(target, ()):
-        raise WrongState(f"现在是「{row.get_state_display()}」,不能这样操作。", code="no_such_step", state=source)
-    row.state = target
-    row.save(update_fields=["state", "changed_at"])
+    with tenancy.scope(hospital_id):
+        row = _locked(hospital_id)
+        source = row.state
+        if source not in _FROM.get(target, ()):
+            raise WrongState(f"现在是「{row.get_state_display()}」,不能这样操作。", code="no_such_step", state=source)
+        row.state = target
+        row.save(update_fields=["state", "changed_at"])
     _history(hospital_id, source, target, actor, reason)
     return source
 
@@ -197,13 +204,19 @@ def _passes_today(row: Hospital) -> bool:
 
 @transaction.atomic
 def go_live(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
-    """Open to residents. Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full, and
-    what residents do has an address to go to."""
-    row = _locked(hospital_id)
-    if not _passes_today(row):
-        raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
-    if connecting.by_endpoint(row):
-        connecting.endpoint(hospital_id, Environment.LIVE)
+    """Open to residents; what was rehearsed gives its places back.
+
+    Raises ``WrongState`` unless the newest conformance run, with today's connector, passed in full, and what residents do has
+    an address to go to.
+    """
+    with tenancy.scope(hospital_id):
+        row = _locked(hospital_id)
+        if not _passes_today(row):
+            raise WrongState("还没有全部通过一致性测试。", code="conformance_not_passed")
+        if connecting.by_endpoint(row):
+            connecting.endpoint(hospital_id, Environment.LIVE)
+        rehearsal.clear()
+        ConformanceRun.objects.filter(finished_at=None).update(finished_at=timezone.now(), passed=False)
     move(hospital_id=hospital_id, target=State.LIVE, actor=actor, reason=_because(reason))
 
 
@@ -222,10 +235,10 @@ def suspend(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
 
 
 @transaction.atomic
-def resume(*, hospital_id: UUID, actor: Actor, reason: str, retest: bool = False) -> None:
-    """Back to where it was live, or (``retest``, never live, or with a connector it has not passed with) to the sandbox."""
+def resume(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
+    """Open again where it was live before and has passed with the connector it has now, else back to the sandbox."""
     was_live = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.LIVE).exists()
-    target = State.LIVE if was_live and not retest and _passes_today(_locked(hospital_id)) else State.SANDBOX
+    target = State.LIVE if was_live and _passes_today(_locked(hospital_id)) else State.SANDBOX
     move(hospital_id=hospital_id, target=target, actor=actor, reason=_because(reason))
 
 
@@ -236,9 +249,10 @@ def leave(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
     access.revoke_all(hospital_id)
     if source == State.APPLIED:
         mark = secrets.token_hex(4)
-        row = _locked(hospital_id)
-        row.code, row.name = f"refused-{mark}", f"{row.name[:80]}(未通过 {mark})"
-        row.save(update_fields=["code", "name", "changed_at"])
+        with tenancy.scope(hospital_id):
+            row = _locked(hospital_id)
+            row.code, row.name = f"refused-{mark}", f"{row.name[:80]}(未通过 {mark})"
+            row.save(update_fields=["code", "name", "changed_at"])
 
 
 # --- mending --------------------------------------------------------------------------------------------------
@@ -261,8 +275,9 @@ def set_connector(*, hospital_id: UUID, name: str, actor: Actor, reason: str) ->
     row.connector = name
     if source in (State.CONFORMANCE_PASSED, State.LIVE):
         row.state = State.SANDBOX
-    row.save(update_fields=["connector", "state", "changed_at"])
-    with tenancy.scope(hospital_id):  # a run that is under way has tried the old one
+    with tenancy.scope(hospital_id):
+        row.save(update_fields=["connector", "state", "changed_at"])
+        # a run that is under way has tried the old one
         ConformanceRun.objects.filter(finished_at=None).update(finished_at=timezone.now(), passed=False)
     _history(hospital_id, source, row.state, actor, why, action="connector")
 
@@ -280,7 +295,8 @@ def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: st
     if not changed:
         raise InvalidInput("没有要更正的内容。", code="nothing_changed")
     row.name, row.city = name, city
-    row.save(update_fields=["name", "city", "changed_at"])
+    with tenancy.scope(hospital_id):
+        row.save(update_fields=["name", "city", "changed_at"])
     _history(hospital_id, row.state, row.state, actor, f"更正:{';'.join(changed)}。{why}", action="corrected")
 
 

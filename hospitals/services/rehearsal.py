@@ -1,4 +1,8 @@
-"""Appointments of invented patients, with which a hospital tries its events and commands before anybody real is there."""
+"""Appointments of invented patients, with which a hospital tries its events and commands before anybody real is there.
+
+They take places of the hospital's own slots, and give them back when they are ended: by the hospital, with the conformance
+run they were made for, or at the latest when it goes live.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -6,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from hospitals import audit, tenancy, vault
@@ -16,10 +20,13 @@ from hospitals.exceptions import Conflict, Forbidden, UnknownAppointment
 from hospitals.models import Appointment, Hospital, InboxEvent, Slot
 from hospitals.services.booking import card_data
 from hospitals.services.inbox import REHEARSAL
+from hospitals.services.waiting import give_back
 
 State = Hospital.State
 OPEN = (State.SANDBOX, State.CONFORMANCE_PASSED)
 KEPT_MOST = 200
+# Their places were given back.
+_ENDED = (Appointment.State.CANCELLED, Appointment.State.REFUSED, Appointment.State.STOPPED)
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
@@ -56,9 +63,8 @@ def create(*, hospital_id: UUID, slot: str = "", actor: Actor, number: int = 1) 
     In its scope. Raises ``Forbidden`` in a live hospital, ``Conflict`` without a free slot.
     """
     _open(hospital_id)
-    mine = Appointment.objects.filter(idempotency_key__startswith=REHEARSAL)
-    if mine.count() >= KEPT_MOST:
-        raise Conflict("测试预约太多,请联系我们清理。", code="too_many_test_appointments")
+    if _standing().count() >= KEPT_MOST:
+        raise Conflict("测试预约太多,请先删掉不用的。", code="too_many_test_appointments")
     free = Slot.objects.filter(hospital_id=hospital_id, stopped=False, free__gt=0, start__gt=timezone.now())
     found = (free.filter(identifier=slot) if slot else free).order_by("start", "id").first()
     if found is None or not Slot.objects.filter(id=found.id, free__gt=0).update(free=F("free") - 1):
@@ -74,6 +80,32 @@ def create(*, hospital_id: UUID, slot: str = "", actor: Actor, number: int = 1) 
     )
     audit.record("appointment.rehearse", actor=actor, hospital_id=hospital_id, entity="appointment", entity_id=row.id)
     return TestAppointment(row.id, found.identifier, found.start, row.state)
+
+
+def _standing() -> "QuerySet[Appointment]":
+    """Those that still take a place."""
+    return Appointment.objects.filter(idempotency_key__startswith=REHEARSAL).exclude(state__in=_ENDED)
+
+
+@transaction.atomic
+def clear(*appointment_ids: UUID | str) -> int:
+    """End these test appointments, or without ids all of the hospital's; each place is given back once. In its scope.
+
+    Returns how many were ended.
+    """
+    rows = _standing().filter(id__in=appointment_ids) if appointment_ids else _standing()
+    ended = 0
+    for row in rows.select_related("slot").order_by("id"):
+        if _standing().filter(id=row.id).update(state=Appointment.State.CANCELLED, changed_at=timezone.now()):
+            give_back(row.slot)
+            ended += 1
+    return ended
+
+
+def end(*, appointment_id: UUID) -> None:
+    """Over, and its place is free again; once more is fine. In its scope. Raises ``UnknownAppointment``."""
+    read(appointment_id=appointment_id)
+    clear(appointment_id)
 
 
 def read(*, appointment_id: UUID) -> TestAppointment:

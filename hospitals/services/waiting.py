@@ -163,7 +163,7 @@ def lines(
 def waiting_for(*, subject: UUID, now: datetime | None = None) -> list[InLine]:
     """Where she waits, and how many are before her who could take the same places."""
     today = timezone.localtime(now).date()
-    with tenancy.service("the lines of one person"):
+    with tenancy.service("lines of one person"):
         rows = in_line().filter(subject=subject, last_day__gte=today)
         rows = rows.select_related("department", "department__hospital", "practitioner").order_by("created_at", "id")
         return [

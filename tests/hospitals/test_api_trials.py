@@ -8,10 +8,10 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from hospitals import tenancy
+from hospitals import tasks, tenancy
 from hospitals.connectors import push
 from hospitals.models import Hospital, InboxEvent
-from hospitals.services import inbox
+from hospitals.services import conformance, inbox, rehearsal
 from tests.hospitals.joining import Joined, fill, joined
 
 pytestmark = pytest.mark.django_db
@@ -70,16 +70,66 @@ def test_nothing_invented_in_a_live_hospital(river: Joined) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "not_in_sandbox")
 
 
-def test_a_run_is_begun_read_and_looked_at(river: Joined) -> None:
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Tasks that a worker would do: (name, *arguments)."""
+    found: list[tuple[str, ...]] = []
+    monkeypatch.setattr(conformance, "after_commit", lambda *task: found.append(task))
+    return found
+
+
+def test_no_call_to_the_hospital_is_made_in_a_request(
+    river: Joined, sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "_execute", None)
+    run = river.call("POST", "/conformance-runs/").json()
+    river.call("POST", f"/conformance-runs/{run['id']}/look/")
+    assert river.get(f"/conformance-runs/{run['id']}/").json()["passed"] is None
+
+
+def test_a_run_is_ended(river: Joined, sent: list[Any]) -> None:
+    run = river.call("POST", "/conformance-runs/").json()
+    assert river.get("/directory/slots/T1/").json()["free"] == 3
+    ended = river.call("POST", f"/conformance-runs/{run['id']}/abort/")
+    assert (ended.status_code, ended.json()["passed"], ended.json()["looking"]) == (200, False, False)
+    assert river.get("/directory/slots/T1/").json()["free"] == 5
+    assert river.call("POST", "/conformance-runs/").status_code == 202
+
+
+def test_an_ended_test_appointment_gives_its_place_back_once(river: Joined) -> None:
+    made = river.call("POST", "/test-appointments/", {}).json()
+    for _ in range(2):
+        assert river.call("DELETE", f"/test-appointments/{made['appointment_id']}/").status_code == 204
+        assert river.get("/directory/slots/T1/").json()["free"] == 5
+    assert event(river, made["appointment_id"], "appointment.booked", 1).status_code == 202
+    assert river.get(f"/test-appointments/{made['appointment_id']}/").json()["state"] == "cancelled"
+
+
+def test_too_many_stand_only_while_they_take_a_place(river: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "KEPT_MOST", 1)
+    made = river.call("POST", "/test-appointments/", {}).json()
+    assert river.call("POST", "/test-appointments/", {}).json()["code"] == "too_many_test_appointments"
+    river.call("DELETE", f"/test-appointments/{made['appointment_id']}/")
+    assert river.call("POST", "/test-appointments/", {}).status_code == 201
+
+
+def test_a_run_is_begun_read_and_looked_at(river: Joined, sent: list[Any]) -> None:
     """This hospital has no system behind its connector: the run ends with what to mend."""
     started = river.call("POST", "/conformance-runs/")
-    assert started.status_code == 201, started.content
+    assert started.status_code == 202, started.content
     run = started.json()
+    here = f"/conformance-runs/{run['id']}/"
+    assert started["Location"].endswith(here) and run["looking"] is True
     assert river.call("POST", "/conformance-runs/").json()["code"] == "run_in_progress"
-    for _ in range(2):
-        river.call("POST", f"/conformance-runs/{run['id']}/look/")
-    looked = river.call("POST", f"/conformance-runs/{run['id']}/look/").json()
-    assert looked == river.get(f"/conformance-runs/{run['id']}/").json()
+    for number in range(3):
+        assert sent == [("hospitals.tasks.look_at_run", str(river.hospital_id), run["id"], "hospital", river.client_id)]
+        tasks.look_at_run(*sent.pop()[1:])
+        assert river.get(here).json()["looking"] is False
+        if number < 2:
+            for _ in range(2):  # asked twice it is looked once
+                assert river.call("POST", f"{here}look/").status_code == 202
+    looked = river.get(here).json()
+    assert river.call("POST", f"{here}look/").json() == looked and not sent
     points = {point["id"]: point["passed"] for point in looked["points"]}
     assert points["directory"] is True and points["book_accepted"] is False
     assert looked["passed"] is False and looked["finished_at"]

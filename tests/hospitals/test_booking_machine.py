@@ -242,7 +242,7 @@ class Booking(RuleBasedStateMachine):
 
     @invariant()
     def an_offer_always_has_its_place(self) -> None:
-        with tenancy.service("all offers"):
+        with tenancy.service("offers not told"):
             offered = WaitingEntry.objects.filter(state=WaitingEntry.State.OFFERED).exclude(hold__state=HELD)
             assert not offered.exists()
 

@@ -1,7 +1,6 @@
 """The scripted visit: a hospital that does everything right passes every point; each fault is named with what to mend."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,12 +11,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from hospitals import seed, tenancy
-from hospitals.connectors.base import Acknowledgement, Command, CommandKind
-from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.connectors.sandbox.models import SandboxSystem
-from hospitals.exceptions import Conflict, ConnectorUnavailable, Forbidden, NotFound
-from hospitals.models import Appointment, ConformanceRun, Hospital, Slot
-from hospitals.services import conformance, connecting, onboarding, rehearsal
+from hospitals.exceptions import Conflict, Forbidden, NotFound
+from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent, Slot
+from hospitals.services import conformance, connecting, inbox, onboarding, rehearsal
+from hospitals.services.conformance_points import Answer
 from tests.hospitals.joining import OFFICER
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +32,8 @@ def province(django_db_setup: Any, django_db_blocker: Any) -> Iterator[None]:
         atomic = transaction.atomic()
         atomic.__enter__()
         found = seed._load("province")
-        seed._hospital(found["hospitals"][0], found, 0, timezone.localdate())
+        with tenancy.scope(ID):
+            seed._hospital(found["hospitals"][0], found, 0, timezone.localdate())
         Hospital.objects.filter(id=ID).update(state="sandbox")
         yield
         transaction.set_rollback(True)
@@ -71,34 +70,8 @@ def failed(found: ConformanceRun) -> set[str]:
     return {point["id"] for point in found.points if not point["passed"]}
 
 
-class Twisted(SandboxConnector):
-    """The sandbox with one fault."""
-
-    def __init__(self, fault: str) -> None:
-        self.fault = fault
-
-    def execute(self, command: Command) -> Acknowledgement:
-        if self.fault == "new reference" and command.kind is CommandKind.BOOK:
-            answer = super().execute(command)
-            self.count = getattr(self, "count", 0) + 1
-            return replace(answer, reference=f"R{self.count}") if answer.accepted else answer
-        if self.fault == "yes to all":
-            answer = super().execute(command)
-            return replace(answer, accepted=True)
-        if self.fault == "silent about strangers" and command.slot_identifier == conformance.NO_SLOT:
-            raise ConnectorUnavailable
-        return super().execute(command)
-
-
-@pytest.fixture
-def twisted(settings: Any) -> Callable[[str], None]:
-    def put(fault: str) -> None:
-        settings.HOSPITALS_CONNECTORS = {
-            "sandbox": {"BACKEND": f"{__name__}.Twisted", "OPTIONS": {"fault": fault}},
-        }
-        connecting._made.cache_clear()
-
-    return put
+def free() -> int:
+    return sum(Slot.objects.filter(hospital_id=ID).values_list("free", flat=True))
 
 
 def test_a_hospital_that_does_everything_right_passes_and_may_go_live(run: Callable[..., ConformanceRun]) -> None:
@@ -111,27 +84,84 @@ def test_a_hospital_that_does_everything_right_passes_and_may_go_live(run: Calla
         conformance.start(hospital_id=ID, actor=OFFICER)
 
 
-@pytest.mark.parametrize(
-    ("fault", "points"),
-    [
-        ("new reference", {"book_repeated"}),
-        ("yes to all", {"unknown_slot", "unknown_patient", "unknown_invoice", "late_cancel"}),
-        ("silent about strangers", {"unknown_slot", "answers_in_time"}),
-    ],
-)
-def test_each_fault_is_named(
-    run: Callable[..., ConformanceRun], twisted: Callable[[str], None], fault: str, points: set[str]
-) -> None:
-    twisted(fault)
-    found = run()
-    assert failed(found) == points and found.passed is False
-    assert all(point["mend"] for point in found.points if not point["passed"])
+def test_a_failed_run_closes_the_way_again(run: Callable[..., ConformanceRun]) -> None:
+    assert run().passed
+    SandboxSystem.objects.filter(hospital_id=ID).update(broken="refuse")
+    assert run().passed is False
     assert Hospital.objects.get(id=ID).state == "sandbox"
 
 
-def test_slow_answers_fail_their_point_alone(run: Callable[..., ConformanceRun]) -> None:
-    ticks = iter(range(0, 10**6, 11))
-    assert failed(run(now_s=lambda: float(next(ticks)))) == {"answers_in_time"}
+def test_a_run_gives_its_places_back_when_it_ends(
+    run: Callable[..., ConformanceRun], django_capture_on_commit_callbacks: Any
+) -> None:
+    """Once each: the cancelled one gave its own back with the hospital's event, the other is finished by then."""
+    before = free()
+    found = run(looks=0)
+    assert free() == before - 2
+    for _ in range(40):
+        with django_capture_on_commit_callbacks(execute=True):
+            found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+        with tenancy.scope(ID):
+            for row in InboxEvent.objects.filter(state="received").order_by("sequence"):
+                assert inbox.handle(ID, row.id)
+    assert found.passed and free() == before
+
+
+def test_going_live_ends_every_test_appointment_and_open_run(run: Callable[..., ConformanceRun]) -> None:
+    before = free()
+    assert run().passed
+    with tenancy.scope(ID):
+        rehearsal.create(hospital_id=ID, actor=OFFICER)
+    left_open = conformance.start(hospital_id=ID, actor=OFFICER)
+    assert free() == before - 3
+    onboarding.go_live(hospital_id=ID, actor=OFFICER, reason="同意")
+    assert free() == before
+    assert conformance.read(hospital_id=ID, run_id=left_open.id).finished_at is not None
+
+
+def test_a_run_is_ended_at_once_and_what_was_not_decided_has_failed(run: Callable[..., ConformanceRun]) -> None:
+    before = free()
+    found = run(looks=1)
+    ended = conformance.abort(hospital_id=ID, run_id=found.id, actor=OFFICER)
+    assert ended.passed is False and free() == before
+    details = {point["id"]: point["detail"] for point in ended.points}
+    assert details["book_accepted"] == "通过" and "测试中止了" in details.values()
+    assert conformance.abort(hospital_id=ID, run_id=found.id, actor=OFFICER).finished_at == ended.finished_at
+    assert free() == before
+    assert conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER).points == ended.points
+    conformance.start(hospital_id=ID, actor=OFFICER)
+
+
+def test_what_is_ended_during_a_look_stays_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = conformance.start(hospital_id=ID, actor=OFFICER)
+    sent: list[str] = []
+
+    def ends_it(run: ConformanceRun, due: conformance.Due, now_s: object) -> Answer:
+        sent.append(due.name)
+        conformance.abort(hospital_id=ID, run_id=run.id, actor=OFFICER)
+        return Answer(True, "R", "", 0)
+
+    monkeypatch.setattr(conformance, "_execute", ends_it)
+    looked = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+    assert sent == ["book"] and looked.passed is False and looked.finished_at is not None
+
+
+def test_a_look_begins_nothing_more_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conformance, "SEND_FOR_S", -1.0)
+    found = conformance.start(hospital_id=ID, actor=OFFICER)
+    for count in (1, 2, 3):
+        found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+        assert len(found.record["answers"]) == count
+
+
+def test_an_old_run_that_nobody_ended_does_not_stand_in_the_way() -> None:
+    before = free()
+    old = conformance.start(hospital_id=ID, actor=OFFICER)
+    with tenancy.scope(ID):
+        ConformanceRun.objects.update(started_at=timezone.now() - timedelta(hours=3))
+    conformance.start(hospital_id=ID, actor=OFFICER)
+    assert conformance.read(hospital_id=ID, run_id=old.id).passed is False
+    assert free() == before - 2
 
 
 def test_a_hospital_that_refuses_everything_is_told_at_once(run: Callable[..., ConformanceRun]) -> None:
@@ -189,6 +219,16 @@ def test_the_command_prints_the_report_and_fails_when_it_fails(capsys: pytest.Ca
     assert "[未过] 预约被接受" in out and "收到 book 命令后" in out
     with pytest.raises(CommandError):
         call_command("conformance", "nobody")
+
+
+def test_the_command_ends_runs_and_test_appointments(capsys: pytest.CaptureFixture[str]) -> None:
+    before = free()
+    conformance.start(hospital_id=ID, actor=OFFICER)
+    with tenancy.scope(ID):
+        rehearsal.create(hospital_id=ID, actor=OFFICER)
+    call_command("conformance", CODE, "--abort", "--clear")
+    assert capsys.readouterr().out == "结束了 1 次测试。\n结束了 1 个测试预约。\n"
+    assert free() == before
 
 
 def test_nothing_is_rehearsed_for_an_unknown_uuid() -> None:

@@ -1,13 +1,15 @@
 """Joining step by step: who may do which step, what it leaves behind, and what no longer opens anything."""
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from hospitals import tenancy
 from hospitals.audit import Actor
-from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, WrongState
-from hospitals.models import AuditEvent, ConformanceRun, Hospital, HospitalCredential
+from hospitals.exceptions import Conflict, Forbidden, InvalidInput, Unauthenticated, WrongState
+from hospitals.models import ApiClient, AuditEvent, ConformanceRun, Hospital, HospitalCredential
 from hospitals.services import access, inbox, onboarding
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +152,33 @@ def test_after_going_live_the_sandbox_client_cannot_write_what_residents_see() -
     assert "directory:write" not in access.credential(token_of(claimed)).scopes
     real = onboarding.claim_credentials(hospital_id=found.hospital_id, environment="live")
     assert "directory:write" in access.credential(token_of(real)).scopes
+
+
+def test_after_going_live_the_sandbox_client_cannot_change_what_signs_real_events() -> None:
+    found, _claimed = live()
+
+    def secrets() -> dict[Any, Any]:
+        with tenancy.scope(found.hospital_id):
+            return dict(HospitalCredential.objects.filter(kind="events").values_list("id", "expires_at"))
+
+    before = secrets()
+    for overlap_s in (0, access.OVERLAP_S):
+        with pytest.raises(Forbidden) as refused:
+            access.rotate_signing_secret(
+                hospital_id=found.hospital_id, environment="sandbox", overlap_s=overlap_s, actor=OFFICER
+            )
+        assert refused.value.code == "live_credentials"
+    assert secrets() == before
+    access.rotate_signing_secret(hospital_id=found.hospital_id, environment="live", actor=OFFICER)
+    assert len(secrets()) == 2
+
+
+def test_sandbox_credentials_of_a_live_hospital_bring_no_new_signing_secret() -> None:
+    found, claimed = live()
+    ApiClient.objects.filter(id=claimed.client.client_id).update(revoked_at=timezone.now())
+    assert onboarding.claim_credentials(hospital_id=found.hospital_id, environment="sandbox").signing_secret == ""
+    with tenancy.scope(found.hospital_id):
+        assert HospitalCredential.objects.get(kind="events").expires_at is None
 
 
 def test_a_new_secret_overlaps_with_the_old_one_and_ends_any_older() -> None:

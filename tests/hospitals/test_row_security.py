@@ -1,28 +1,29 @@
 """The second lock on PostgreSQL: with the ORM's scope taken away on purpose, no other hospital's row comes through."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.core.checks import Error, Warning
 from django.db import DatabaseError, connection, transaction
-from django.db.models.query import QuerySet
+from django.db.models import F, QuerySet
+from django.utils import timezone
 
-from hospitals import checks, tenancy
-from hospitals.models import Appointment, Delivery, HospitalCredential, OutboxCommand, WebhookEndpoint
-from hospitals.tenancy import TenantModel
+from hospitals import checks, seed, tenancy
+from hospitals.exceptions import ConnectorUnavailable
+from hospitals.models import Appointment, Hospital, Slot
+from hospitals.services import access, circuit, erasure, rotation, waiting
 from tests.hospitals.appointments import an_appointment
+from tests.hospitals.joining import OFFICER, joined
+from tests.hospitals.tenant_rows import OPEN, TENANTS, a_row, as_new, obedient_role, without_the_orm_s_scope
 
 pytestmark = [
     pytest.mark.services,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "postgresql", reason="row-level security is PostgreSQL's"),
 ]
-ROLE = "companion_obedient"
-TENANTS = [model for model in apps.get_app_config("hospitals").get_models() if issubclass(model, TenantModel)]
 
 
 @pytest.fixture()
@@ -32,17 +33,8 @@ def two() -> tuple[Appointment, Appointment]:
 
 @pytest.fixture()
 def obedient(two: Any) -> Iterator[None]:
-    """Everything runs as a role that row-level security holds for, as in production."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"DO $$ BEGIN CREATE ROLE {ROLE} NOSUPERUSER NOBYPASSRLS; EXCEPTION WHEN duplicate_object THEN END $$"
-        )
-        cursor.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}")
-        cursor.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {ROLE}")
-        cursor.execute(f"SET ROLE {ROLE}")
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("RESET ROLE")
+    with obedient_role():
+        yield
 
 
 def raw_ids() -> set[uuid.UUID]:
@@ -58,7 +50,7 @@ def test_every_tenant_table_has_its_policies() -> None:
         policies = dict(cursor.fetchall())
         cursor.execute("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
         forced = {row[0] for row in cursor.fetchall()}
-    for model in TENANTS:
+    for model in (*TENANTS, *OPEN):
         assert policies.get(model._meta.db_table) == 4 and model._meta.db_table in forced, model
 
 
@@ -73,7 +65,7 @@ def test_a_scope_gives_its_own_rows_and_a_report_all(two: Any, obedient: None) -
         with tenancy.scope(other.hospital_id):
             assert raw_ids() == {other.id}
         assert raw_ids() == {one.id}
-    with tenancy.service("test"):
+    with tenancy.service("inbox sweep"):
         assert raw_ids() == {one.id, other.id}
     assert raw_ids() == set()
 
@@ -87,21 +79,100 @@ def test_foreign_rows_cannot_be_written_and_a_report_cannot_write(two: Any, obed
         assert cursor.rowcount == 0
     with tenancy.scope(one.hospital_id), pytest.raises(DatabaseError), transaction.atomic():
         Appointment.objects.filter(id=one.id).update(hospital_id=other.hospital_id)
-    with tenancy.service("test"), connection.cursor() as cursor:
+    with tenancy.service("inbox sweep"), connection.cursor() as cursor:
         cursor.execute("UPDATE hospitals_appointment SET reference = 'x'")
         assert cursor.rowcount == 0
 
 
-@pytest.mark.parametrize("model", TENANTS, ids=lambda model: model._meta.model_name)
-def test_with_the_orm_s_scope_removed_the_database_still_holds(model: Any, two: Any, obedient: None) -> None:
+@pytest.fixture()
+def rows(request: pytest.FixtureRequest, two: Any) -> tuple[Any, Any]:
+    """A row of the test's model in each of the two hospitals, made before the role changes."""
+    mine, foreign = (a_row(request.param, appointment) for appointment in two)
+    return mine, foreign
+
+
+def owner_of(row: Any) -> uuid.UUID:
+    return row.client.hospital_id if hasattr(row, "client_id") else getattr(row, "hospital_id", row.pk)
+
+
+def refused(work: Callable[[], Any]) -> None:
+    with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+        work()
+
+
+def nothing_foreign_is_written(mine: Any, foreign: Any) -> None:
+    """In ``mine``'s scope. Updates set what is there already, so that only the lock can stop them."""
+    model, key = type(foreign), foreign._meta.pk
+    everything = QuerySet(model)
+    name = next(f.name for f in model._meta.concrete_fields if not f.primary_key and not f.remote_field)
+    assert everything.filter(pk=mine.pk).update(**{name: F(name)}) == 1
+    assert everything.filter(pk=foreign.pk).update(**{name: F(name)}) == 0
+    with connection.cursor() as cursor:
+        table, column = connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(key.column)
+        cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", [foreign.pk])
+        assert cursor.rowcount == 0
+    refused(lambda: everything.bulk_create([as_new(foreign)]))
+    owner = next((n for n in ("hospital", "client") if n in {f.name for f in model._meta.concrete_fields}), None)
+    if owner is not None:
+        refused(lambda: everything.filter(pk=mine.pk).update(**{owner: getattr(foreign, owner).pk}))
+
+
+@pytest.mark.django_db(transaction=False)
+@pytest.mark.parametrize("rows", TENANTS, ids=lambda model: model._meta.model_name, indirect=True)
+def test_with_the_orm_s_scope_removed_nothing_foreign_is_read_or_written(
+    rows: Any, obedient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, foreign = rows
+    without_the_orm_s_scope(monkeypatch)
+    every = type(mine).objects.all
+    for row, hidden in (rows, rows[::-1]):
+        with tenancy.scope(row.hospital_id):
+            assert every().filter(pk=row.pk).exists() and not every().filter(pk=hidden.pk).exists()
+            assert set(every().values_list("hospital_id", flat=True)) == {row.hospital_id}
+    with tenancy.scope(mine.hospital_id):
+        nothing_foreign_is_written(mine, foreign)
+    assert not every().exists()
+
+
+@pytest.mark.django_db(transaction=False)
+@pytest.mark.parametrize("rows", OPEN, ids=lambda model: model._meta.model_name, indirect=True)
+def test_what_everybody_reads_is_written_in_its_own_hospital_s_scope_only(rows: Any, obedient: None) -> None:
+    mine, foreign = rows
+    with tenancy.scope(owner_of(mine)):
+        assert QuerySet(type(mine)).filter(pk__in=[mine.pk, foreign.pk]).count() == 2
+        nothing_foreign_is_written(mine, foreign)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {connection.ops.quote_name(mine._meta.db_table)}")
+        assert cursor.rowcount == 0  # nobody said for which hospital
+
+
+def test_a_place_is_sold_in_its_hospital_s_scope_and_not_outside(two: Any, obedient: None) -> None:
     one, other = two
-    with tenancy.scope(other.hospital_id):
-        OutboxCommand.objects.create(hospital_id=other.hospital_id, appointment=other, kind="book", idempotency_key="k")
-        HospitalCredential.objects.create(hospital_id=other.hospital_id, kind="events", secret="whsec_x")
-        WebhookEndpoint.objects.create(environment="live", url="https://hooks.two.example/", secret="whsec_x")
-        Delivery.objects.create(environment="live", kind="book", idempotency_key="k", number=1, duration_ms=1)
     with tenancy.scope(one.hospital_id):
-        assert not QuerySet(model).filter(hospital_id=other.hospital_id).exists()
+        Slot.objects.filter(id=one.slot_id).update(free=1)
+        assert waiting.take(one.slot_id) and not waiting.take(one.slot_id)
+    with tenancy.scope(other.hospital_id):
+        Slot.objects.filter(id=other.slot_id).update(free=1)
+    with tenancy.scope(one.hospital_id):
+        assert not waiting.take(other.slot_id)
+
+
+def test_joining_and_seeding_go_through_the_lock(obedient: None) -> None:
+    """What writes these tables says for which hospital, also where it begins outside any scope."""
+    found = joined("river")
+    access.rotate_client_secret(client_id=found.client_id, actor=OFFICER)
+    circuit.failed(found.hospital_id, ConnectorUnavailable())
+    circuit.succeeded(found.hospital_id)
+    province = seed._load("province")
+    few = {**province, "hospitals": province["hospitals"][1:2]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seed, "_load", lambda name: few)
+        for _ in range(2):
+            seed.seed_province(timezone.now())
+    rotation.rotate("hospital", found.hospital_id, actor=OFFICER)
+    erasure.leave_and_erase(found.hospital_id, actor=OFFICER, reason="合并")
+    assert Hospital.objects.get(id=found.hospital_id).state == "left"
+    assert Slot.objects.filter(hospital__code=few["hospitals"][0]["code"]).exists()
 
 
 def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedient: None) -> None:

@@ -1,9 +1,11 @@
 """The scope travels where the work goes: coroutines, tasks, threads, async generators; and never further."""
 
+import ast
 import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -11,10 +13,13 @@ from asgiref.testing import ApplicationCommunicator
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from hospitals import tenancy
+from hospitals.compiled import CompiledInsert
 from hospitals.exceptions import ScopeMissing
 from hospitals.middleware import TenantMiddleware
+from tests.hospitals.tenant_rows import MAKERS, OPEN, OTHERS, OURS, TENANTS
 
-A, B = uuid.uuid4(), uuid.uuid4()
+ROOT = Path(__file__).resolve().parents[2]
+A, B, C = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
 
 
 def seen() -> uuid.UUID | None:
@@ -41,6 +46,45 @@ def test_scopes_nest_and_end_also_by_an_exception() -> None:
 def test_a_report_needs_a_name_and_a_reason() -> None:
     with pytest.raises(ScopeMissing), tenancy.commission("report", ""):
         pass
+
+
+def test_a_report_that_nobody_writes_down_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenancy, "on_report", [])
+    with pytest.raises(ScopeMissing) as refused, tenancy.commission("report", "why"):
+        pass
+    assert refused.value.code == "report_unaudited" and seen() is None
+
+
+def test_a_look_across_hospitals_has_a_name_that_is_known() -> None:
+    with pytest.raises(ScopeMissing), tenancy.service("something new"):
+        pass
+    assert seen() is None
+
+
+def test_every_look_across_hospitals_in_the_code_is_on_the_list_and_none_is_left_over() -> None:
+    used: dict[str, str] = {}
+    for file in sorted(path for app in ("hospitals", "companion", "avatar") for path in (ROOT / app).rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        named = {
+            ast.unparse(call.args[0]): str(file)
+            for call in ast.walk(ast.parse(text))
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "tenancy.service"
+        }
+        used |= named
+        if file != ROOT / "hospitals/tenancy.py":
+            assert "import service" not in text or "hospitals.tenancy" not in text, file
+            assert "Scope(None" not in text and "_entered(" not in text, file
+    assert set(used) == {repr(work) for work in tenancy.WORKS}, used
+
+
+def test_every_model_of_a_hospital_has_a_row_to_be_tried_with() -> None:
+    """tests/hospitals/test_row_security.py tries each on PostgreSQL; a model of nobody's is named."""
+    assert set(TENANTS) | set(OPEN) == set(MAKERS) and len(TENANTS) >= 10 and len(OPEN) >= 15
+    assert {model.__name__ for model in OURS} - {model.__name__ for model in MAKERS} == OTHERS
+
+
+def test_rows_of_a_hospital_are_never_written_as_shared() -> None:
+    assert not any(CompiledInsert(model)._shared for model in MAKERS)
 
 
 async def test_tasks_started_at_once_keep_their_own_scope() -> None:
@@ -167,6 +211,72 @@ async def test_a_cancelled_stream_cleans_up_in_its_own_scope() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert log == [A] and seen() is None
+
+
+async def test_a_stream_within_a_stream_keeps_each_in_its_own_scope_also_when_cancelled() -> None:
+    log: list[tuple[str, uuid.UUID | None]] = []
+    reached = asyncio.Event()
+
+    async def inner() -> AsyncIterator[int]:
+        try:
+            log.append(("inner", seen()))
+            yield 1
+            reached.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            log.append(("inner ends", seen()))
+
+    async def outer() -> AsyncIterator[int]:
+        try:
+            async for item in tenancy.within(B, inner()):
+                log.append(("outer", seen()))
+                yield item
+        finally:
+            await asyncio.sleep(0)
+            log.append(("outer ends", seen()))
+
+    async def consume() -> None:
+        with tenancy.scope(C):
+            try:
+                async for _ in tenancy.within(A, outer()):
+                    log.append(("caller", seen()))
+            finally:
+                log.append(("caller ends", seen()))
+
+    task = asyncio.create_task(consume())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == [
+        ("inner", B),
+        ("outer", A),
+        ("caller", C),
+        ("inner ends", B),
+        ("outer ends", A),
+        ("caller ends", C),
+    ]
+    assert seen() is None
+
+
+async def test_a_cancelled_task_leaves_no_scope_to_who_waits_for_it() -> None:
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        with tenancy.scope(A):
+            inside.set()
+            await asyncio.Event().wait()
+
+    with tenancy.scope(B):
+        task = asyncio.create_task(work())
+        await inside.wait()
+        assert seen() == B
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert seen() == B
+    assert seen() is None
 
 
 async def test_errors_inside_a_stream_reach_the_caller() -> None:
