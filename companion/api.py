@@ -16,10 +16,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from companion import identity, looks, signin
 from companion.exceptions import CompanionError, NotSignedIn
+from hospitals.api.schema import HospitalSchema, OpenView
+from hospitals.problems import problem
 
 CLOCKS_APART_S = 30
 
@@ -111,19 +112,24 @@ def bearer(request: Request) -> signin.SignedIn:
     return signin.verify(token)
 
 
-class ResidentView(APIView):
+class ResidentSchema(HospitalSchema):
+    """A resident shows the token of her session."""
+
+    schemes = {"resident": {"type": "http", "scheme": "bearer"}}
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return [{"resident": []}]
+
+
+class ResidentView(OpenView):
     """Answers a CompanionError as a problem document (RFC 9457)."""
 
-    permission_classes: list[Any] = []
+    schema = ResidentSchema()
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, CompanionError):
-            body = {"type": f"urn:health-companion:{exc.code}", "title": exc.detail, "status": exc.status_code}
-            return Response(
-                {**body, "code": exc.code, "detail": exc.detail},
-                status=exc.status_code,
-                content_type="application/problem+json",
-            )
+            headers = {"WWW-Authenticate": "Bearer"} if exc.status_code == status.HTTP_401_UNAUTHORIZED else {}
+            return problem(exc.status_code, exc.code, exc.detail, retryable=exc.retryable, headers=headers)
         return super().handle_exception(exc)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from hospitals import problems
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,29 @@ class SecurityHeadersMiddleware:
         if request.path_info.startswith("/api/"):  # personal unless a view says otherwise
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+class ProblemMiddleware:
+    """What is refused below /api/ before or beside a view (an unknown address, a method, a host, a fault) as RFC 9457."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        kind = response.headers.get("Content-Type", "")
+        if response.status_code < 400 or not request.path_info.startswith("/api/") or "json" in kind:
+            return response
+        told = JsonResponse(
+            problems.document(response.status_code),
+            status=response.status_code,
+            content_type=problems.MEDIA_TYPE,
+            json_dumps_params={"ensure_ascii": False},
+        )
+        for name, value in response.headers.items():
+            if name not in ("Content-Type", "Content-Length"):
+                told.headers.setdefault(name, value)
+        return told
 
 
 class RequestLogMiddleware:

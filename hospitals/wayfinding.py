@@ -37,6 +37,7 @@ STAIRS_FLOOR_S = {"up": 32.0, "down": 26.0}
 ESCALATOR_FLOOR_S = 22.0
 UNCOVERED_PENALTY = 4.0
 VERTICAL = ("lift", "stairs", "escalator")
+KINDS = ("floor", "room", "way", "door", "entrance", "gate", *VERTICAL, "landmark")
 # Categories that are services of the whole hospital: places one asks for.
 SERVICES = ("service", "nurse", "pharmacy", "cashier", "laboratory", "imaging", "lift", "escalator", "toilet")
 

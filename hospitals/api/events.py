@@ -9,10 +9,11 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hospitals.api.base import caller_address
+from hospitals.api.answers import caller_address
+from hospitals.api.bodies import EventBody
 from hospitals.api.schema import OpenView
 from hospitals.connectors.codec import BODY_MAX_BYTES
-from hospitals.exceptions import TooLarge, TooManyRequests, Unauthenticated
+from hospitals.exceptions import TooLarge, Unauthenticated
 from hospitals.services import inbox, limits
 
 HOSPITAL_HEADER = "hospital-code"
@@ -38,10 +39,12 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
 class EventsView(OpenView):
     """Take one event in. The signature is the credential: no token is needed here."""
 
+    limited = True
+
     @extend_schema(
         operation_id="event_accept",
         tags=["events"],
-        request={"application/json": OpenApiTypes.OBJECT},
+        request=EventBody,
         responses={202: ReceiptSerializer},
         parameters=[
             _header(HOSPITAL_HEADER, "医院代码"),
@@ -54,13 +57,15 @@ class EventsView(OpenView):
     def post(self, request: Request) -> Response:
         body = read_body(request._request, BODY_MAX_BYTES)
         caller = caller_address(request)
-        if limits.exhausted(limits.REFUSED_EVENTS, caller):
-            raise TooManyRequests(retry_after_s=limits.REFUSED_EVENTS.window_s)
+        code = request.headers.get(HOSPITAL_HEADER, "")
+        counted = {limits.REFUSED_EVENTS: limits.named(caller, code), limits.REFUSED_EVENTS_ADDRESS: caller}
+        for limit, who in counted.items():
+            self.hold_if_used_up(limit, who)
         try:
-            hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
+            hospital = inbox.hospital_of(code)
             receipt = inbox.accept(hospital_id=hospital.id, body=body, headers=request.headers)
         except Unauthenticated:
             # who signs rightly is never held back here: a hospital's morning may be busy
-            limits.count(limits.REFUSED_EVENTS, caller)
+            self.standings = [limits.count(limit, who) for limit, who in counted.items()]
             raise
         return Response({"event_id": receipt.event_id, "status": receipt.status}, status=status.HTTP_202_ACCEPTED)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.db import transaction
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import ParseError
@@ -12,6 +11,7 @@ from rest_framework.response import Response
 
 from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.bodies import MAP_SCHEMA
 from hospitals.api.directory import READ, WRITE
 from hospitals.models import Hospital, IndoorMap
 from hospitals.services import feed, maps, profile, upsert
@@ -81,6 +81,7 @@ class ProfileView(HospitalView):
     """The hospital itself; its rules decide how booking, check-in and missed calls go."""
 
     needs = {"GET": READ, "PATCH": WRITE}
+    tagged = ("GET", "PATCH")
 
     @extend_schema(operation_id="hospital_read", tags=TAGS, responses=ProfileSerializer)
     def get(self, request: Request) -> Response:
@@ -113,6 +114,7 @@ class LexiconView(HospitalView):
     """How the hospital's own words are pronounced; replaced as a whole."""
 
     needs = {"GET": READ, "PUT": WRITE}
+    tagged = ("GET", "PUT")
 
     @extend_schema(operation_id="lexicon_read", tags=TAGS, responses=LexiconSerializer)
     def get(self, request: Request) -> Response:
@@ -145,8 +147,9 @@ class MapView(HospitalView):
     """The indoor map as GeoJSON; a map with faults is refused with all of them."""
 
     needs = {"GET": READ, "PUT": WRITE}
+    tagged = ("GET", "PUT")
 
-    @extend_schema(operation_id="map_read", tags=TAGS, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="map_read", tags=TAGS, responses={200: MAP_SCHEMA})
     def get(self, request: Request) -> Response:
         row = IndoorMap.objects.filter(hospital_id=self.who.hospital_id).first()
         told = row.geojson if row else {"type": "FeatureCollection", "features": []}
@@ -156,7 +159,7 @@ class MapView(HospitalView):
         operation_id="map_write",
         tags=TAGS,
         parameters=[IF_MATCH, IDEMPOTENCY_KEY],
-        request=OpenApiTypes.OBJECT,
+        request={"application/json": MAP_SCHEMA},
         responses=MapVersionSerializer,
     )
     def put(self, request: Request) -> Response:

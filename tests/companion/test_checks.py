@@ -79,6 +79,7 @@ def test_the_hl7_door_does_not_open(passing: None) -> None:
         call_command("mllp", "--plain", "--port", "0")
 
 
+@pytest.mark.django_db
 def test_the_owner_s_commands_are_not_asked_for_their_role(passing: None) -> None:
     assert not [message for message in run_checks(databases=["default"]) if message.id == "hospitals.E002"]
 
