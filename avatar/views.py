@@ -60,7 +60,12 @@ def answers_typed(view: View) -> View:
         try:
             return view(request, name, **rest)
         except AvatarError as error:
-            problem = {"code": error.code, "status": error.status_code, "detail": error.detail}
+            kind = {
+                "type": f"urn:health-companion:problem:{error.code}",
+                "title": error.detail,
+                "retryable": error.retryable,
+            }
+            problem = {**kind, "code": error.code, "status": error.status_code, "detail": error.detail}
             return JsonResponse(problem, status=error.status_code, content_type="application/problem+json")
 
     return answer

@@ -18,11 +18,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView, set_rollback
+from rest_framework.views import set_rollback
 
 from companion import identity, looks, paying, signin
 from companion.exceptions import CompanionError, InvalidCard, NotSignedIn
 from companion.payment.base import BadNotification
+from hospitals.api.schema import HospitalSchema, OpenView
+from hospitals.problems import problem
 
 log = structlog.get_logger(__name__)
 
@@ -125,21 +127,26 @@ def bearer(request: Request) -> signin.SignedIn:
     return signin.verify(token)
 
 
-class ResidentView(APIView):
+class ResidentSchema(HospitalSchema):
+    """A resident shows the token of her session."""
+
+    schemes = {"resident": {"type": "http", "scheme": "bearer"}}
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return [{"resident": []}]
+
+
+class ResidentView(OpenView):
     """Answers a CompanionError as a problem document (RFC 9457)."""
 
-    permission_classes: list[Any] = []
+    schema = ResidentSchema()
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, CompanionError):
-            body = {"type": f"urn:health-companion:{exc.code}", "title": exc.detail, "status": exc.status_code}
+            headers = {"WWW-Authenticate": "Bearer"} if exc.status_code == status.HTTP_401_UNAUTHORIZED else {}
             fields = {"errors": exc.as_dicts()} if isinstance(exc, InvalidCard) else {}
             set_rollback()
-            return Response(
-                {**body, "code": exc.code, "detail": exc.detail, **fields},
-                status=exc.status_code,
-                content_type="application/problem+json",
-            )
+            return problem(exc.status_code, exc.code, exc.detail, retryable=exc.retryable, headers=headers, **fields)
         return super().handle_exception(exc)
 
 

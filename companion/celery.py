@@ -6,8 +6,11 @@ the dead-letter queue instead of looping.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
@@ -42,3 +45,14 @@ def queues(broker_url: str) -> list[Queue]:
 
 
 app.conf.task_queues = queues(app.conf.broker_url or "")
+
+
+@worker_init.connect
+def refuse_to_start(**_kwargs: Any) -> None:
+    """Celery runs Django's checks and does not look at what they found."""
+    from companion import checks  # after Django's set-up
+
+    try:
+        checks.refuse_to_start()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from error  # any other exception of a signal's receiver is only logged

@@ -10,15 +10,18 @@ companion.E007 debugging in production    companion.E008 any host name in produc
 companion.E009 the admin's own host is the residents'
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from companion import payment
+from hospitals.checks import SERVING
 
 
 @register()
@@ -95,8 +98,22 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def refuse_to_start() -> None:
-    """For the web process, whose server runs no checks by itself. Raises ``ImproperlyConfigured`` in production."""
-    if settings.MODE == "production":
-        wrong = [message for message in run_checks() if message.is_serious()]
-        if wrong:
-            raise ImproperlyConfigured("\n".join(str(message) for message in wrong))
+    """For what serves and runs no checks by itself. Raises ``ImproperlyConfigured`` in production; may be called in a loop."""
+    if settings.MODE != "production":
+        return
+    # Uvicorn imports the application in its event loop, where Django asks no database.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        wrong = [message for message in beside.submit(_all_checks).result() if message.is_serious()]
+    if wrong:
+        raise ImproperlyConfigured("\n".join(str(message) for message in wrong))
+
+
+def _all_checks() -> list[CheckMessage]:
+    try:
+        serving = run_checks(tags=[SERVING], include_deployment_checks=True, databases=["default"])
+        return [*run_checks(), *serving]
+    finally:
+        connection = connections["default"]
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]  # a worker forks: its children must not share it

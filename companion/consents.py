@@ -58,7 +58,7 @@ def invite(*, resident_id: UUID, relation: str) -> Invited:
     own = people.own_card(resident)
     if not people.complete(own):
         raise NotNow("请先填好您自己的实名信息,家人才知道是谁在请求。", code="own_card_first")
-    limits.check(INVITED, str(resident_id))
+    limits.within(limits.count(INVITED, str(resident_id)))
     code = "".join(secrets.choice(_LETTERS) for _n in range(_CODE_LENGTH))
     row = Invitation.objects.create(
         resident=resident,
@@ -76,8 +76,7 @@ def _code_index(code: str) -> str:
 
 def _open(resident_id: UUID, code: str) -> Invitation:
     """Raises ``NotFound`` (``invitation_over``: unknown, used or too old; one answer for all three), ``TooManyRequests``."""
-    if limits.exhausted(WRONG_CODES, str(resident_id)):
-        limits.check(WRONG_CODES, str(resident_id))
+    limits.within(limits.standing(WRONG_CODES, str(resident_id)), least=1)
     row = (
         Invitation.objects.filter(
             code_index=_code_index(code[:40]), state=Invitation.State.OPEN, expires_at__gt=timezone.now()

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, logout
-from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect, JsonResponse
 from django.http.request import split_domain_port
 from django.urls import reverse
 
 from companion import second_factor
+from hospitals import problems
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,29 @@ class AdminHostMiddleware:
             if not path.startswith(settings.STATIC_URL) and there != path.startswith("/admin/"):
                 return HttpResponseNotFound()
         return self.get_response(request)
+
+
+class ProblemMiddleware:
+    """What is refused below /api/ before or beside a view (an unknown address, a method, a host, a fault) as RFC 9457."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        kind = response.headers.get("Content-Type", "")
+        if response.status_code < 400 or not request.path_info.startswith("/api/") or "json" in kind:
+            return response
+        told = JsonResponse(
+            problems.document(response.status_code),
+            status=response.status_code,
+            content_type=problems.MEDIA_TYPE,
+            json_dumps_params={"ensure_ascii": False},
+        )
+        for name, value in response.headers.items():
+            if name not in ("Content-Type", "Content-Length"):
+                told.headers.setdefault(name, value)
+        return told
 
 
 class RequestLogMiddleware:

@@ -4,19 +4,23 @@ With nothing configured the service runs embedded: SQLite, the redis-server insi
 unix socket, the espeak voice and the sandbox hospital. docs/operations.md lists every variable.
 """
 
+import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def env(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
+    return (
+        os.environ.get(name) or default
+    )  # set to nothing is not set: deploy/compose.yaml hands on what .env leaves out
 
 
 def env_bool(name: str, default: bool) -> bool:
@@ -25,6 +29,22 @@ def env_bool(name: str, default: bool) -> bool:
 
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+def env_json(name: str) -> dict[str, Any]:
+    """A JSON object: a backend's options, beside or in place of those given here."""
+    try:
+        given = json.loads(env(name, "{}"))
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(f"{name} is not a JSON object.")
+    return given
+
+
+def with_options(backends: dict[str, dict[str, Any]], given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The backends, each with the options that the environment gives under its name."""
+    return {name: entry | {"OPTIONS": entry["OPTIONS"] | dict(given.get(name, {}))} for name, entry in backends.items()}
 
 
 # Where the embedded kind keeps its database, its keys and its Redis socket.
@@ -87,6 +107,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "companion.middleware.SecurityHeadersMiddleware",
+    "companion.middleware.ProblemMiddleware",
     "companion.middleware.AdminHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -220,6 +241,7 @@ SPEECH_ENGINES: dict[str, dict[str, Any]] = {  # tried in this order by avatar.t
     },
     "espeak": {"BACKEND": "avatar.tts.espeak.EspeakEngine", "OPTIONS": {"voice": "cmn"}},
 }
+SPEECH_ENGINES = with_options(SPEECH_ENGINES, env_json("COMPANION_SPEECH_OPTIONS"))
 SPEECH_CHAIN = env_list("COMPANION_SPEECH_CHAIN", "espeak")
 IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
     "development": {"BACKEND": "companion.identity.development.DevelopmentIdentity", "OPTIONS": {}},
@@ -241,6 +263,7 @@ IDENTITY_BACKENDS: dict[str, dict[str, Any]] = {
         },
     },
 }
+IDENTITY_BACKENDS = with_options(IDENTITY_BACKENDS, env_json("COMPANION_IDENTITY_OPTIONS"))
 IDENTITY_ENABLED = env_list("COMPANION_IDENTITY", "development" if MODE == "demo" else "")
 PAYMENT_BACKENDS: dict[str, dict[str, Any]] = {
     "sandbox": {"BACKEND": "companion.payment.sandbox.SandboxPayment", "OPTIONS": {}},
@@ -265,15 +288,21 @@ if env("COMPANION_LLM_URL"):
             "json_mode": env("COMPANION_LLM_JSON", "schema"),  # schema | object | words: what the server knows
         },
     }
+LANGUAGE_MODELS = with_options(LANGUAGE_MODELS, {"default": env_json("COMPANION_LLM_OPTIONS")})
 LANGUAGE_MODEL_LIMITS = {  # tokens a hospital and a day, tokens of all hospitals and a day, answers at a time in a process
     "daily_tokens": int(env("COMPANION_LLM_DAILY_TOKENS", "200000")),
     "daily_tokens_altogether": int(env("COMPANION_LLM_DAILY_TOKENS_ALTOGETHER", "20000000")),
     "places": int(env("COMPANION_LLM_PLACES", "16")),
 }
-KEY_SERVICE: dict[str, Any] = {
-    "BACKEND": env("COMPANION_KEY_SERVICE", "hospitals.keys.file.FileKeyService"),
-    "OPTIONS": {"path": env("COMPANION_MASTER_KEY_FILE", str(DATA_DIR / "master.key"))},
-}
+KEY_FILE_SERVICE = "hospitals.keys.file.FileKeyService"
+KEY_SERVICE: dict[str, Any] = {"BACKEND": env("COMPANION_KEY_SERVICE", KEY_FILE_SERVICE), "OPTIONS": {}}
+if KEY_SERVICE["BACKEND"] == KEY_FILE_SERVICE:
+    # In production a missing file is a fault: a new key would open nothing that was written before.
+    KEY_SERVICE["OPTIONS"] = {
+        "path": env("COMPANION_MASTER_KEY_FILE", str(DATA_DIR / "master.key")),
+        "create": MODE != "production",
+    }
+KEY_SERVICE["OPTIONS"] |= env_json("COMPANION_KEY_SERVICE_OPTIONS")
 HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"

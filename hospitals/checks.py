@@ -1,13 +1,22 @@
-"""What would go wrong later, found at start: connectors that cannot be made, a database role that sees everything."""
+"""What would go wrong later, found at start: connectors that cannot be made, a database role that sees everything, no key.
 
+Checks tagged ``serving`` ask the database and the key service. They are made by what serves (web, workers, the HL7 v2 door)
+and by ``manage.py check --deploy --tag serving --database default``, never by ``migrate``, which the tables' owner runs.
+"""
+
+import os
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DatabaseError, connections
 
+from hospitals.exceptions import HospitalsError
+from hospitals.keys import key_service
 from hospitals.models.webhooks import Environment
 from hospitals.services import connecting
+
+SERVING = "serving"
 
 
 @register()
@@ -25,21 +34,26 @@ def webhook_allowance_can_be_read(app_configs: Any, **kwargs: Any) -> list[Check
         connecting.policy(Environment.SANDBOX)
     except ValueError as error:
         hint = "COMPANION_WEBHOOK_SANDBOX_NETWORKS is a list like 10.20.0.0/24,127.0.0.0/8; see docs/operations.md."
-        return [Error(f"The webhooks' allowance is wrong: {error}.", hint=hint, id="hospitals.E003")]
+        return [Error(f"The webhooks' allowance is wrong: {error}.", hint=hint, id="hospitals.E005")]
     return []
 
 
-@register(Tags.database)
+@register(SERVING, deploy=True)
 def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """A superuser, or a role with BYPASSRLS, passes row-level security: production does not start with one."""
+    """A superuser, or a role with BYPASSRLS, passes row-level security: production does not serve with one."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]
         if connection.vendor != "postgresql":
             continue
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
-            role, passes = cursor.fetchone()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT rolname, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+                role, passes = cursor.fetchone()
+        except DatabaseError:
+            hint = "See DATABASE_URL; without an answer nobody knows whether the role may pass row-level security."
+            found.append(Error("The database does not answer.", hint=hint, id="hospitals.E003"))
+            continue
         if passes:
             kind = Error if settings.MODE == "production" else Warning
             hint = "Use a role that is NOSUPERUSER NOBYPASSRLS and owns no table; see deploy/postgres-roles.sh."
@@ -47,3 +61,21 @@ def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: A
                 kind(f"The database role {role!r} bypasses row-level security.", hint=hint, id="hospitals.E002")
             )
     return found
+
+
+@register(SERVING, deploy=True)
+def keys_can_be_used(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The key service wraps a probe and gives it back."""
+    probe, context = os.urandom(32), b"check"
+    hint = "See COMPANION_KEY_SERVICE in docs/operations.md; manage.py new_master_key makes a key for the file."
+    try:
+        service = key_service()
+        master_id, wrapped = service.wrap(probe, context=context)
+        if service.unwrap(master_id, wrapped, context=context) == probe:
+            return []
+        why = "it gave back something else"
+    except HospitalsError as error:
+        why = f"{error.code}: {error.detail}"
+    except Exception as error:  # noqa: BLE001  (whatever a key service's own library raises)
+        why = type(error).__name__
+    return [Error(f"The key service does not work ({why}).", hint=hint, id="hospitals.E004")]

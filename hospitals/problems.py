@@ -3,14 +3,14 @@
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from hospitals.exceptions import HospitalsError, StorageUnavailable
+from hospitals.exceptions import HospitalsError, StorageUnavailable, TooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,27 @@ _WORDS = {
 }
 
 
+# For refusals that no view gave: an address that leads nowhere, a request that Django cannot read, a fault of ours.
+_CODES = {
+    status.HTTP_400_BAD_REQUEST: "bad_request",
+    status.HTTP_403_FORBIDDEN: "permission_denied",
+    status.HTTP_404_NOT_FOUND: "not_found",
+    status.HTTP_405_METHOD_NOT_ALLOWED: "method_not_allowed",
+    status.HTTP_413_REQUEST_ENTITY_TOO_LARGE: "too_large",
+    status.HTTP_500_INTERNAL_SERVER_ERROR: "server_error",
+}
+
+
+def document(
+    status_code: int, code: str = "", detail: str = "", *, retryable: bool = False, **extra: Any
+) -> dict[str, Any]:
+    """A problem document. ``extra`` are further members."""
+    code = code or _CODES.get(status_code, "refused")
+    detail = detail or _WORDS.get(status_code, "系统出了点问题,请稍后再试。")
+    body = {"type": URN + code, "title": detail, "status": status_code, "detail": detail, "code": code}
+    return {**body, "retryable": retryable, **extra}
+
+
 def problem(
     status_code: int,
     code: str,
@@ -41,21 +62,17 @@ def problem(
     headers: dict[str, str] | None = None,
     **extra: Any,
 ) -> Response:
-    """A problem answer. ``extra`` are further members of the document."""
-    detail = detail or _WORDS.get(status_code, "系统出了点问题,请稍后再试。")
-    body = {"type": URN + code, "title": detail, "status": status_code, "detail": detail, "code": code}
-    return Response(
-        {**body, "retryable": retryable, **extra},
-        status=status_code,
-        headers=headers,
-        content_type=MEDIA_TYPE,
-    )
+    """A problem answer."""
+    body = document(status_code, code, detail, retryable=retryable, **extra)
+    return Response(body, status=status_code, headers=headers, content_type=MEDIA_TYPE)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. None for what is our own fault: Django answers 500 and the log has the trace."""
     if isinstance(error, OperationalError | InterfaceError):
         error = StorageUnavailable(retry_after_s=RETRY_AFTER_S)
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     if isinstance(error, HospitalsError):
         set_rollback()
         if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
@@ -70,6 +87,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, SuspiciousOperation | BadRequest | UnreadablePostError):
+        error = exceptions.ParseError()
     if not isinstance(error, exceptions.APIException):
         return None
     set_rollback()

@@ -12,4 +12,6 @@
 | events | the signed door for hospitals' events |
 | schema | the OpenAPI document and the developers' page |
 | base | who calls, in whose scope, how often, and once |
+| answers | what is left of limits, what is deprecated: in every answer |
+| bodies | events and maps, described |
 """

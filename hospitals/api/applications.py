@@ -8,7 +8,8 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hospitals.api.base import HospitalView, caller_address
+from hospitals.api.answers import caller_address
+from hospitals.api.base import HospitalView
 from hospitals.api.schema import OpenView
 from hospitals.exceptions import Unauthenticated
 from hospitals.models import ApiClient, Hospital
@@ -89,6 +90,8 @@ def _claim(request: Request) -> str:
 class ApplicationsView(OpenView):
     """Apply to join. Open to everybody, a few times an hour from one address."""
 
+    limited = True
+
     @extend_schema(
         operation_id="application_create",
         tags=["onboarding"],
@@ -97,7 +100,7 @@ class ApplicationsView(OpenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        limits.check(limits.APPLICATIONS, caller_address(request))
+        self.hold(limits.APPLICATIONS, caller_address(request))
         given = ApplicationRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         facts = given.validated_data

@@ -10,12 +10,13 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from hospitals import tenancy
+from hospitals.api.answers import AnsweringView
 from hospitals.api.schema import HospitalSchema
 from hospitals.audit import Actor
 from hospitals.exceptions import InvalidInput, Unauthenticated
@@ -64,7 +65,7 @@ IF_MATCH = OpenApiParameter(
 )
 
 
-class HospitalView(APIView):
+class HospitalView(AnsweringView):
     """A view in the scope of the credential's hospital. ``needs``: the scope that each method asks for."""
 
     schema = HospitalSchema()
@@ -74,8 +75,9 @@ class HospitalView(APIView):
     once = True  # honours Idempotency-Key; False where an answer must not be kept (it shows a secret)
     whole_body = True  # False: a streamed body is recognised by its length and address alone
 
+    limited = True
+
     who: Credential
-    _standing: limits.Standing | None = None
     _key = ""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -87,7 +89,7 @@ class HospitalView(APIView):
         if not isinstance(request.auth, Credential):
             raise Unauthenticated
         self.who = request.auth
-        self._standing = limits.check(limits.CREDENTIAL, self.who.client_id)
+        self.hold(limits.CREDENTIAL, self.who.client_id)
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method in self.needs:
             access.require(self.who, self.needs[method])
@@ -98,11 +100,12 @@ class HospitalView(APIView):
         return Actor("hospital", self.who.client_id)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if request.method in ("GET", "HEAD") and response.status_code == status.HTTP_200_OK and "ETag" in response:
+            known = request.headers.get("If-None-Match", "")
+            if any(tag.strip().removeprefix("W/") in ("*", response["ETag"]) for tag in known.split(",")):
+                response = Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": response["ETag"]})
         response = super().finalize_response(request, response, *args, **kwargs)
         response.setdefault("Cache-Control", "private, no-store")
-        if self._standing:
-            for name, value in self._standing.headers().items():
-                response[name] = value
         if self._key and response.status_code >= 400:
             idempotency.finish(self.who, self._key, idempotency.Answer(response.status_code, {}, None))
         return response
@@ -130,8 +133,3 @@ class HospitalView(APIView):
         shown = json.loads(self.get_renderers()[0].render(answer.data)) if answer.data is not None else None
         idempotency.finish(self.who, key, idempotency.Answer(answer.status_code, kept, shown))
         return answer
-
-
-def caller_address(request: Request) -> str:
-    """Whom limits before any credential count: the address the connection came from."""
-    return str(request.META.get("REMOTE_ADDR", ""))

@@ -11,10 +11,11 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hospitals.api.base import caller_address
-from hospitals.api.schema import OpenView
+from hospitals.api.answers import caller_address
+from hospitals.api.bodies import EventBatchBody, EventBody
+from hospitals.api.schema import FaultSerializer, OpenView
 from hospitals.connectors.codec import BATCH_MAX_BYTES, BODY_MAX_BYTES
-from hospitals.exceptions import TooLarge, TooManyRequests, Unauthenticated
+from hospitals.exceptions import TooLarge, Unauthenticated
 from hospitals.services import batches, inbox, limits
 
 HOSPITAL_HEADER = "hospital-code"
@@ -37,11 +38,6 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
     return body
 
 
-class FaultSerializer(serializers.Serializer[Any]):
-    pointer = serializers.CharField()
-    code = serializers.CharField()
-
-
 class AnswerSerializer(serializers.Serializer[Any]):
     event_id = serializers.CharField(allow_blank=True)
     status = serializers.ChoiceField(choices=["accepted", "refused"])
@@ -62,48 +58,55 @@ _SIGNED = [
 T = TypeVar("T")
 
 
-def _signed(request: Request, max_bytes: int, take: Callable[..., T]) -> T:
-    """Let ``take`` have the message of the hospital that its header names; who signs wrongly is held back after a while."""
-    body = read_body(request._request, max_bytes)
-    caller = caller_address(request)
-    if limits.exhausted(limits.REFUSED_EVENTS, caller):
-        raise TooManyRequests(retry_after_s=limits.REFUSED_EVENTS.window_s)
-    try:
-        hospital = inbox.hospital_of(request.headers.get(HOSPITAL_HEADER, ""))
-        return take(hospital_id=hospital.id, body=body, headers=request.headers)
-    except Unauthenticated:
-        # who signs rightly is never held back here: a hospital's morning may be busy
-        limits.count(limits.REFUSED_EVENTS, caller)
-        raise
+class SignedView(OpenView):
+    """The signature is the credential: no token is needed here."""
+
+    def take(self, request: Request, max_bytes: int, accept: Callable[..., T]) -> T:
+        """Let ``accept`` have the message of the hospital that its header names; who signs wrongly is held back after a while."""
+        body = read_body(request._request, max_bytes)
+        caller = caller_address(request)
+        code = request.headers.get(HOSPITAL_HEADER, "")
+        counted = {limits.REFUSED_EVENTS: limits.named(caller, code), limits.REFUSED_EVENTS_ADDRESS: caller}
+        for limit, who in counted.items():
+            self.hold_if_used_up(limit, who)
+        try:
+            hospital = inbox.hospital_of(code)
+            return accept(hospital_id=hospital.id, body=body, headers=request.headers)
+        except Unauthenticated:
+            # who signs rightly is never held back here: a hospital's morning may be busy
+            self.standings = [limits.count(limit, who) for limit, who in counted.items()]
+            raise
 
 
-class EventsView(OpenView):
-    """Take one event in. The signature is the credential: no token is needed here."""
+class EventsView(SignedView):
+    """Take one event in."""
+
+    limited = True
 
     @extend_schema(
         operation_id="event_accept",
         tags=["events"],
-        request={"application/json": OpenApiTypes.OBJECT},
+        request=EventBody,
         responses={202: ReceiptSerializer},
         parameters=_SIGNED,
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        receipt = _signed(request, BODY_MAX_BYTES, inbox.accept)
+        receipt = self.take(request, BODY_MAX_BYTES, inbox.accept)
         return Response({"event_id": receipt.event_id, "status": receipt.status}, status=status.HTTP_202_ACCEPTED)
 
 
-class EventBatchView(OpenView):
+class EventBatchView(SignedView):
     """Take up to 200 events in by one signed message, as a queue board has them. Each is answered by itself."""
 
     @extend_schema(
         operation_id="event_batch_accept",
         tags=["events"],
-        request={"application/json": OpenApiTypes.OBJECT},
+        request=EventBatchBody,
         responses={202: AnswersSerializer},
         parameters=_SIGNED,
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        answers = _signed(request, BATCH_MAX_BYTES, batches.accept)
+        answers = self.take(request, BATCH_MAX_BYTES, batches.accept)
         return Response({"answers": [asdict(a) for a in answers]}, status=status.HTTP_202_ACCEPTED)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.bodies import MAP_SCHEMA
 from hospitals.api.directory import READ, WRITE
 from hospitals.models import Hospital, IndoorMap
 from hospitals.services import door_codes, feed, maps, profile, upsert
@@ -89,6 +90,7 @@ class ProfileView(HospitalView):
     """The hospital itself; its rules decide how booking, check-in and missed calls go."""
 
     needs = {"GET": READ, "PATCH": WRITE}
+    tagged = ("GET", "PATCH")
 
     @extend_schema(operation_id="hospital_read", tags=TAGS, responses=ProfileSerializer)
     def get(self, request: Request) -> Response:
@@ -121,6 +123,7 @@ class LexiconView(HospitalView):
     """How the hospital's own words are pronounced; replaced as a whole."""
 
     needs = {"GET": READ, "PUT": WRITE}
+    tagged = ("GET", "PUT")
 
     @extend_schema(operation_id="lexicon_read", tags=TAGS, responses=LexiconSerializer)
     def get(self, request: Request) -> Response:
@@ -153,8 +156,9 @@ class MapView(HospitalView):
     """The indoor map as GeoJSON; a map with faults is refused with all of them."""
 
     needs = {"GET": READ, "PUT": WRITE}
+    tagged = ("GET", "PUT")
 
-    @extend_schema(operation_id="map_read", tags=TAGS, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="map_read", tags=TAGS, responses={200: MAP_SCHEMA})
     def get(self, request: Request) -> Response:
         row = IndoorMap.objects.filter(hospital_id=self.who.hospital_id).first()
         told = row.geojson if row else {"type": "FeatureCollection", "features": []}
@@ -164,7 +168,7 @@ class MapView(HospitalView):
         operation_id="map_write",
         tags=TAGS,
         parameters=[IF_MATCH, IDEMPOTENCY_KEY],
-        request=OpenApiTypes.OBJECT,
+        request={"application/json": MAP_SCHEMA},
         responses=MapVersionSerializer,
     )
     def put(self, request: Request) -> Response:

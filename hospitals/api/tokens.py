@@ -1,5 +1,6 @@
 """OAuth2 client credentials (RFC 6749 §4.4): django-oauth-toolkit parses and answers; clients and tokens are ours, hashed."""
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,9 @@ from rest_framework import serializers, status
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from hospitals.api.base import caller_address
+from hospitals.api.answers import caller_address
+from hospitals.api.schema import OpenView
 from hospitals.models import ApiClient
 from hospitals.services import access, limits
 
@@ -83,11 +84,22 @@ class OAuthErrorSerializer(serializers.Serializer[Any]):
     error_description = serializers.CharField(required=False)
 
 
-class TokenView(OAuthLibMixin, APIView):
+def _client_id(request: Request) -> str:
+    """Whom this request says it is from, by HTTP Basic or in the form; nothing is checked yet."""
+    scheme, _space, pair = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(pair).decode().partition(":")[0]
+        except ValueError:
+            return ""
+    return str(request._request.POST.get("client_id", ""))
+
+
+class TokenView(OAuthLibMixin, OpenView):
     """A token for fifteen minutes. Errors are in the form of RFC 6749, as every OAuth2 library expects."""
 
-    permission_classes: list[Any] = []
     parser_classes = [FormParser]
+    limited = True
     oauthlib_backend_class = OAuthLibCore
 
     @classmethod
@@ -110,9 +122,10 @@ class TokenView(OAuthLibMixin, APIView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        limits.check(limits.TOKENS, caller_address(request))
+        self.hold(limits.TOKENS_ADDRESS, caller_address(request))
         if request.content_type.partition(";")[0] != FormParser.media_type:
             request.data  # noqa: B018  (raises the parser's refusal: 415)
+        self.hold(limits.TOKENS, limits.named(caller_address(request), _client_id(request)))
         _url, headers, body, code = self.create_token_response(request._request)
         answer = Response(json.loads(body) if body else None, status=code or status.HTTP_400_BAD_REQUEST)
         for name in ("Cache-Control", "Pragma", "WWW-Authenticate"):

@@ -116,7 +116,7 @@ class WebhookView(_WebhookView):
         responses={200: WebhookWrittenSerializer, 201: WebhookWrittenSerializer},
     )
     def put(self, request: Request, environment: str) -> Response:
-        limits.check(limits.OUTWARD, self.who.client_id)
+        self.hold(limits.OUTWARD, self.who.client_id)
         given = WebhookRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         written = webhooks.write(
@@ -167,7 +167,7 @@ class WebhookPingView(_WebhookView):
         responses={201: DeliverySerializer},
     )
     def post(self, request: Request, environment: str) -> Response:
-        limits.check(limits.OUTWARD, self.who.client_id)
+        self.hold(limits.OUTWARD, self.who.client_id)
 
         def work() -> Response:
             return Response(deliveries.shown(webhooks.ping(environment=environment)), status=status.HTTP_201_CREATED)
@@ -216,7 +216,7 @@ class DeliveryReplayView(HospitalView):
         responses={202: DeliverySerializer},
     )
     def post(self, request: Request, delivery_id: UUID) -> Response:
-        limits.check(limits.OUTWARD, self.who.client_id)
+        self.hold(limits.OUTWARD, self.who.client_id)
 
         def work() -> Response:
             row = redelivery.replay(hospital_id=self.who.hospital_id, delivery_id=delivery_id, actor=self.actor)

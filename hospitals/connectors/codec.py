@@ -50,9 +50,22 @@ DATA: dict[EventType, Any] = {
 }
 _KINDS = frozenset({"laboratory", "imaging", "procedure"})
 _INTERPRETATIONS = frozenset({"N", "H", "L", "HH", "LL", "A"})
+_ID_MAX = 80
+# What ``_faults`` checks beyond the types and a schema can say, by the class it checks (hospitals.connectors.event_schema).
+_ID = {"id": {"minLength": 1, "maxLength": _ID_MAX}}
+_NOT_NEGATIVE = {"minimum": 0}
+RULES: dict[str, dict[str, dict[str, Any]]] = {
+    "Reference": _ID,
+    "QueuePosition": dict.fromkeys(("ahead", "wait_low_min", "wait_high_min"), _NOT_NEGATIVE),
+    "Invoice": {**_ID, **dict.fromkeys(("total_fen", "insurance_fen", "self_pay_fen"), _NOT_NEGATIVE)},
+    "Examination": {**_ID, "kind": {"enum": sorted(_KINDS)}},
+    "Observation": {"interpretation": {"enum": sorted(_INTERPRETATIONS)}},
+    "DiagnosticReport": _ID,
+    "Prescription": {**_ID, "items": {"minItems": 1}},
+}
 
 
-class _Envelope(BaseModel):
+class Envelope(BaseModel):
     """What a hospital sends: POST /api/hospitals/v1/events/."""
 
     model_config = ConfigDict(extra="forbid")
@@ -106,7 +119,7 @@ def _json(body: bytes) -> Any:
 
 def _event(hospital_id: UUID, raw: Any) -> HospitalEvent:
     try:
-        envelope = _Envelope.model_validate(raw)
+        envelope = Envelope.model_validate(raw)
         data = parse_data(envelope.type, envelope.data)
     except ValidationError as error:
         raise BadEvent("事件的内容不符合规定。", errors=_places(error)) from error
@@ -185,7 +198,7 @@ def _faults(value: EventData) -> list[tuple[str, str]]:
     elif isinstance(value, Prescription) and not value.items:
         found.append(("/items", "empty"))
     if isinstance(value, Invoice | Examination | DiagnosticReport | Prescription | Reference) and not (
-        0 < len(value.id) <= 80
+        0 < len(value.id) <= _ID_MAX
     ):
         found.append(("/id", "length"))
     return found

@@ -7,9 +7,9 @@ from hospitals.keys.base import HeldKeyService, parse_masters
 
 
 class EnvironmentKeyService(HeldKeyService):
-    """``variable`` holds ``id:hex`` entries, newest first, separated by commas. ``path`` is not used."""
+    """``variable`` holds ``id:hex`` entries, newest first, separated by commas."""
 
-    def __init__(self, variable: str = "COMPANION_MASTER_KEYS", path: str = "") -> None:
+    def __init__(self, variable: str = "COMPANION_MASTER_KEYS") -> None:
         text = os.environ.get(variable, "")
         if not text:
             raise KeyServiceUnavailable(f"环境变量 {variable} 没有设置。")

@@ -1,4 +1,4 @@
-"""Master keys in a file readable by its owner only; generated on first use. For the demo and small installations."""
+"""Master keys in a file readable by its owner only; generated on first use where that is allowed. For the demo and small installations."""
 
 import os
 import secrets

@@ -1,6 +1,21 @@
 """Wrong settings are named before the first request."""
 
-from companion.checks import settings_make_sense
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from companion import celery
+from companion.checks import refuse_to_start, settings_make_sense
+from hospitals import checks
+from hospitals.keys.file import FileKeyService
+from tests.production import as_production
 
 
 def ids(settings) -> list[str]:
@@ -24,3 +39,79 @@ def test_unknown_backends_are_named(settings) -> None:
 def test_a_backend_that_cannot_be_imported_is_named(settings) -> None:
     settings.KEY_SERVICE = {"BACKEND": "nowhere.Service", "OPTIONS": {}}
     assert ids(settings) == ["companion.E005"]
+
+
+def production(settings: Any) -> None:
+    settings.MODE, settings.IDENTITY_ENABLED, settings.PUBLIC_URL = "production", ["alipay"], "https://her.example.org"
+
+
+class Passing:
+    """A PostgreSQL connection whose role passes row-level security."""
+
+    vendor = "postgresql"
+
+    def cursor(self) -> Any:
+        return nullcontext(SimpleNamespace(execute=lambda sql: None, fetchone=lambda: ("owner", True)))
+
+
+@pytest.fixture()
+def passing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    production(settings)
+    monkeypatch.setattr(checks, "connections", {"default": Passing()})
+
+
+async def test_the_web_process_asks_for_its_role_inside_its_event_loop(passing: None) -> None:
+    with pytest.raises(ImproperlyConfigured, match="'owner' bypasses row-level security"):
+        refuse_to_start()
+
+
+class Worker:
+    app = Celery("of this test")  # so that Celery's own receiver leaves this process as it is
+
+
+def test_a_worker_ends_with_the_check_s_words(passing: None) -> None:
+    with pytest.raises(SystemExit, match="bypasses row-level security"):
+        celery.worker_init.send(sender=Worker())
+
+
+def test_the_hl7_door_does_not_open(passing: None) -> None:
+    with pytest.raises(SystemCheckError, match="bypasses row-level security"):
+        call_command("mllp", "--plain", "--port", "0")
+
+
+@pytest.mark.django_db
+def test_the_owner_s_commands_are_not_asked_for_their_role(passing: None) -> None:
+    assert not [message for message in run_checks(databases=["default"]) if message.id == "hospitals.E002"]
+
+
+def test_in_order_everything_starts(settings: Any) -> None:
+    production(settings)
+    refuse_to_start()
+
+
+@pytest.mark.parametrize("backend", ["hospitals.keys.file.FileKeyService", "tests.companion.test_checks.Forgetful"])
+def test_a_key_service_that_does_not_work_is_named(settings: Any, tmp_path: Any, backend: str) -> None:
+    production(settings)
+    settings.KEY_SERVICE = {"BACKEND": backend, "OPTIONS": {"path": str(tmp_path / "none"), "create": False}}
+    with pytest.raises(ImproperlyConfigured, match="hospitals.E004"):
+        refuse_to_start()
+    assert not (tmp_path / "none").exists()
+
+
+class Forgetful(FileKeyService):
+    """Its library raises what nobody foresaw."""
+
+    def __init__(self, path: str, create: bool) -> None:
+        raise RuntimeError(path)
+
+
+def test_production_makes_no_master_key_and_the_environment_gives_backends_their_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COMPANION_MASTER_KEY_FILE", "/nowhere/master.key")
+    monkeypatch.setenv("COMPANION_SPEECH_OPTIONS", '{"espeak": {"voice": "yue"}}')
+    told = as_production("[settings.KEY_SERVICE['OPTIONS'], settings.SPEECH_ENGINES['espeak']['OPTIONS']]")
+    assert told == [{"path": "/nowhere/master.key", "create": False}, {"voice": "yue"}]
+    monkeypatch.setenv("COMPANION_KEY_SERVICE", "hospitals.keys.environment.EnvironmentKeyService")
+    monkeypatch.setenv("COMPANION_KEY_SERVICE_OPTIONS", '{"variable": "OUR_KEYS"}')
+    assert as_production("settings.KEY_SERVICE['OPTIONS']") == {"variable": "OUR_KEYS"}

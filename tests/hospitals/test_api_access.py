@@ -166,6 +166,25 @@ def test_every_answer_tells_what_is_left_and_the_limit_holds(monkeypatch: pytest
     assert problem(post("/credentials/rotate/", {"kind": "nonsense"}, **held), 400) == "invalid_input"
     answer = post("/credentials/rotate/", {"kind": "client"}, **held)
     assert problem(answer, 429) == "too_many_requests" and "Retry-After" in answer
+    assert answer["RateLimit-Policy"] == '"credential";q=1;w=3600' and answer["RateLimit"].startswith(
+        '"credential";r=0'
+    )
+
+
+def test_tokens_are_counted_by_client_so_that_a_neighbour_still_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _applied, credentials = join()
+    monkeypatch.setattr(limits, "TOKENS", limits.Limit("tokens", 2, 3600))
+    for _ in range(2):
+        assert token_answer(client_id="hc-sandbox-nobody", client_secret="x").status_code == 401
+    refused = token_answer(client_id="hc-sandbox-nobody", client_secret="x")
+    assert problem(refused, 429) == "too_many_requests"
+    assert '"tokens";r=0;t=' in refused["RateLimit"] and '"tokens-address";r=1197;t=' in refused["RateLimit"]
+    assert token(credentials)
+    pair = base64.b64encode(b"hc-sandbox-nobody:x").decode()
+    form = {"content_type": FORM, "headers": {"authorization": f"Basic {pair}"}}
+    assert Client().post(f"{V1}/token/", "grant_type=client_credentials", **form).status_code == 429
+    monkeypatch.setattr(limits, "TOKENS_ADDRESS", limits.Limit("tokens-address", 0, 60))
+    assert token_answer(client_id="hc-sandbox-another", client_secret="x").status_code == 429
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer hct_wrong"}, {"authorization": "Basic abc"}])

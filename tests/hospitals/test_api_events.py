@@ -80,9 +80,9 @@ def message(appointment_id: object, **changes: Any) -> bytes:
     return json.dumps(body | changes).encode()
 
 
-def send(body: bytes, code: str, secret: str, **headers: str) -> Any:
+def send(body: bytes, code: str, secret: str, *, remote: str = "127.0.0.1", **headers: str) -> Any:
     signed = push.sign(secret, "m-1", body) | {"hospital-code": code} | headers
-    return Client().post(DOOR, body, content_type="application/json", headers=signed)
+    return Client(REMOTE_ADDR=remote).post(DOOR, body, content_type="application/json", headers=signed)
 
 
 def code_of(answer: Any, status: int) -> str:
@@ -177,6 +177,31 @@ def test_whoever_signs_wrongly_again_and_again_is_held_back(monkeypatch: pytest.
     assert [send(body, row.code, push.new_secret()).status_code for _ in range(3)] == [401, 401, 429]
     cache.clear()
     assert send(body, row.code, secret).status_code == 202
+
+
+def test_a_neighbour_behind_the_same_address_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    row, secret = hospital()
+    other, others = hospital("hill")
+    cache.clear()
+    monkeypatch.setattr(limits, "REFUSED_EVENTS", limits.Limit("refused-events", 2, 3600))
+    body = message(appointment(row).id)
+    assert [send(body, other.code, secret).status_code for _ in range(3)] == [401, 401, 429]
+    assert send(body, other.code, others).status_code == 429
+    good = send(body, row.code, secret)
+    assert (good.status_code, good["RateLimit"].split(";t=")[0]) == (202, '"refused-events";r=2')
+
+
+def test_names_without_end_from_one_address_meet_the_address_s_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    row, secret = hospital()
+    cache.clear()
+    monkeypatch.setattr(limits, "REFUSED_EVENTS_ADDRESS", limits.Limit("refused-events-address", 3, 3600))
+    body = message(appointment(row).id)
+    tried = [send(body, f"nobody-{number}", secret) for number in range(4)]
+    assert [answer.status_code for answer in tried] == [401, 401, 401, 429]
+    assert '"refused-events-address";r=2;t=' in tried[0]["RateLimit"]
+    assert '"refused-events-address";r=0;t=' in tried[3]["RateLimit"]
+    assert '"refused-events-address";q=3;w=3600' in tried[3]["RateLimit-Policy"] and int(tried[3]["Retry-After"]) > 0
+    assert send(body, row.code, secret, remote="10.0.0.7").status_code == 202
 
 
 def test_reading_the_door_is_405() -> None:

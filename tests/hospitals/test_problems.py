@@ -1,5 +1,7 @@
 """A database that is away or full is a refusal that may be tried again, and never an error without a code."""
 
+from typing import Any
+
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
@@ -42,3 +44,62 @@ async def test_a_resident_is_told_that_she_may_try_again(fault: Exception) -> No
     with pytest.raises(Unavailable) as raised:
         await port.asking(full)
     assert (raised.value.status_code, raised.value.retryable) == (503, True)
+
+
+def told(answer: Any, status: int) -> str:
+    assert answer.status_code == status, answer.content
+    assert answer["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert set(body) >= {"type", "title", "status", "detail", "code", "retryable"} and body["status"] == status
+    assert body["type"] == f"urn:health-companion:problem:{body['code']}"
+    return body["code"]
+
+
+@pytest.mark.django_db
+class TestWhatNoViewRefused:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "/api/nowhere/",
+            "/api/hospitals/v1/nowhere/",
+            "/api/hospitals/v1/imports/not-a-uuid/",
+            "/api/hospitals/v1/applications/123/",
+            "/api/avatar/nobody/manifest.json",
+        ],
+    )
+    def test_an_address_that_leads_nowhere(self, client: Client, address: str) -> None:
+        assert told(client.get(address), 404) in ("not_found", "avatar_not_found")
+        assert "text/html" in client.get("/nowhere")["content-type"]
+
+    def test_a_method_and_a_media_type_that_are_not_taken(self, client: Client) -> None:
+        answer = client.post("/api/avatar/xiaolan/manifest.json")
+        assert told(answer, 405) == "method_not_allowed" and "GET" in answer["Allow"]
+        assert told(client.get("/api/session/"), 405) == "method_not_allowed"
+        assert told(client.post("/api/session/", "a=1", content_type="text/plain"), 415) == "unsupported_media_type"
+
+    def test_a_body_beyond_every_limit(self, client: Client, settings: Any) -> None:
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+        answer = client.post("/api/session/", b"{" + b" " * 200 + b"}", content_type="application/json")
+        assert told(answer, 413) == "too_large"
+        form = client.post("/api/hospitals/v1/token/", "a=" + "b" * 200, "application/x-www-form-urlencoded")
+        assert told(form, 413) == "too_large"
+
+    def test_a_request_that_cannot_be_read(self, client: Client) -> None:
+        assert told(client.get("/api/hospitals/v1/hospital/", headers={"host": "elsewhere.example"}), 400)
+        assert told(client.post("/api/session/", b"\xff{", content_type="application/json"), 400) == "parse_error"
+        fields = "&".join(f"f{number}=1" for number in range(1500))
+        form = client.post("/api/hospitals/v1/token/", fields, "application/x-www-form-urlencoded")
+        assert told(form, 400) == "parse_error"
+
+    def test_a_fault_of_ours_says_nothing_of_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("secret words")
+
+        monkeypatch.setattr("companion.signin.verify", broken)
+        client = Client(raise_request_exception=False)
+        answer = client.post("/api/session/ticket/", headers={"authorization": "Bearer x"})
+        assert told(answer, 500) == "server_error" and b"secret" not in answer.content
+
+    def test_a_resident_s_refusal_is_of_the_same_form(self, client: Client) -> None:
+        answer = client.post("/api/session/ticket/")
+        assert told(answer, 401) == "not_signed_in" and answer["WWW-Authenticate"] == "Bearer"

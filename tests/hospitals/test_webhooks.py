@@ -186,7 +186,7 @@ def test_what_the_operator_allows_holds_for_rehearsals_alone(river: Joined, peer
     assert endpoint(river, "live", peer.url.replace("http:", "https:")).json()["code"] == "private_address"
     assert webhook_allowance_can_be_read(None) == []
     settings.HOSPITALS_WEBHOOK_SANDBOX = {"networks": ["here"], "plain_hosts": []}
-    assert [message.id for message in webhook_allowance_can_be_read(None)] == ["hospitals.E003"]
+    assert [message.id for message in webhook_allowance_can_be_read(None)] == ["hospitals.E005"]
 
 
 def test_both_secrets_sign_while_one_is_changed_and_then_the_new_one_alone(

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 
+from hospitals.checks import SERVING
 from hospitals.connectors.hl7v2.listener import Listener
 from hospitals.services import hl7_door
 
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         parser.add_argument("--plain", action="store_true", help="不用 TLS,只用于专线内")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.check(tags=[SERVING], include_deployment_checks=True, databases=["default"])
         if not options["plain"] and not options["cert"]:
             raise CommandError("请给出 --cert 和 --key;确实在专线内且不用 TLS 时,请写明 --plain。")
         tls: ssl.SSLContext | None = None
