@@ -89,8 +89,8 @@ class ProblemMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         kind = response.headers.get("Content-Type", "")
-        if response.status_code < 400 or not request.path_info.startswith("/api/") or "json" in kind:
-            return response
+        if response.status_code < 400 or not request.path_info.startswith("/api/") or "text/html" not in kind:
+            return response  # a payment gateway wants one plain word
         told = JsonResponse(
             problems.document(response.status_code),
             status=response.status_code,

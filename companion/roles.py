@@ -9,7 +9,7 @@ ADMINISTRATOR, REVIEWER, DESK = "卫健委管理员", "质量评审", "客服"
 _HOSPITALS = (
     *("hospital", "onboardingstep", "hospitalapplication", "conformancerun", "importrun", "apiclient"),
     *("department", "practitioner", "schedule", "slot", "notice", "indoormap"),
-    *("inboxevent", "outboxcommand", "circuit", "auditevent"),
+    *("inboxevent", "outboxcommand", "webhookendpoint", "delivery", "circuit", "auditevent"),
 )
 # Role → app → codenames.
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -21,7 +21,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "hospitals": (
             *(f"view_{model}" for model in _HOSPITALS),
-            *("onboard_hospital", "replay_inboxevent", "replay_outboxcommand"),
+            *("onboard_hospital", "replay_inboxevent", "replay_outboxcommand", "replay_delivery"),
         ),
     },
     REVIEWER: {

@@ -26,7 +26,7 @@ from hospitals.services.limits import Limit
 
 log = structlog.get_logger(__name__)
 
-ISSUER = "Health Companion"  # letters that are one byte each, so that the QR code stays small
+ISSUER = "Companion"  # letters that are one byte each, so that the QR code stays small
 STEP_S, DIGITS, SECRET_BYTES = 30, 6, 20
 WRONG_CODES = Limit("staff-code", 5, 900)
 RECOVERY_CODES, RECOVERY_BYTES = 8, 15

@@ -23,6 +23,7 @@ from hospitals.models import (
     AuditEvent,
     Circuit,
     ConformanceRun,
+    Delivery,
     Hospital,
     HospitalApplication,
     ImportRun,
@@ -30,6 +31,7 @@ from hospitals.models import (
     IndoorMap,
     Notice,
     OutboxCommand,
+    WebhookEndpoint,
 )
 from tests.hospitals.appointments import an_appointment
 
@@ -65,6 +67,8 @@ def of_one_hospital() -> None:
         ConformanceRun.objects.create(connector="push")
         ImportRun.objects.create()
         OutboxCommand.objects.create(appointment=row, kind="book", idempotency_key="k")
+        WebhookEndpoint.objects.create(environment="live", url="https://hooks.example.org/", secret="whsec_x")
+        Delivery.objects.create(environment="live", kind="book", idempotency_key="k", number=1, duration_ms=1)
         InboxEvent.objects.create(event_id="e", type="queue.changed", appointment_key="x", sequence=1, body="{}")
     audit.record("appointment.book", hospital_id=hospital.id)
 

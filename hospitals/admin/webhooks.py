@@ -46,7 +46,13 @@ class DeliveryAdmin(AcrossHospitals, Province):
         BY_HOSPITAL,
         one_of("操作", "kind", [(k.value, k.value) for k in CommandKind]),
     )
-    search_fields = ("idempotency_key__exact", "hospital__code__exact", "hospital__name__icontains")
+    search_fields = (
+        "hospital__name__icontains",
+        "hospital__code__exact",
+        "=appointment_key",
+        "=idempotency_key",
+        "=code",
+    )
     date_hierarchy = "at"
     fields = (
         *("hospital", "environment", "kind", "appointment_key", "number", "at", "outcome", "http_status", "code"),

@@ -35,7 +35,8 @@ def replay(*, hospital_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
         if command.kind == "book" and command.appointment.state not in _HELD:
             raise WrongState("这个预约已经结束,不能重新送达。", code="appointment_ended")
         if command.state == State.GIVEN_UP:
-            outbox.replay(hospital_id, command.id, actor=actor)
+            if not outbox.replay(hospital_id, command.id, actor=actor):
+                raise WrongState("号已经退回,也告诉了居民,不能重新送达。", code="given_up_for_good")
         elif command.state == State.WAITING:
             # one that is due sooner may be under way now, and nobody else may send it meanwhile
             far = timezone.now() + timedelta(seconds=outbox.CLAIM_S)

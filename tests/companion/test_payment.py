@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +18,7 @@ from companion.models import PaymentOrder, Visit, VisitEvent
 from companion.payment.alipay import AlipayPayment
 from companion.payment.base import BadNotification, GatewayUnavailable, Order
 from hospitals import tenancy
+from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLine
 from hospitals.models import OutboxCommand
 from hospitals.services.settling import CommandAnswered
@@ -25,6 +27,7 @@ from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db
 E, State = EventType, PaymentOrder.State
+SHE = Actor("resident", str(UUID(int=7)))
 BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 3000, 2000)
 _PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -87,7 +90,7 @@ def payments(visit: Visit) -> list[tuple[str, str]]:
 
 class TestTheOrder:
     def test_it_is_signed_over_the_sorted_parameters_and_says_what_is_to_be_paid(self, billed: Visit) -> None:
-        opened = paying.begin(billed, BILL)
+        opened = paying.begin(billed, BILL, SHE)
         asked = dict(parse_qsl(urlsplit(opened.pay_at).query))
         signature = base64.b64decode(asked.pop("sign"))
         OURS.public_key().verify(signature, line(asked), padding.PKCS1v15(), hashes.SHA256())
@@ -97,13 +100,13 @@ class TestTheOrder:
         assert payments(billed) == [], "nothing is paid yet"
 
     def test_the_same_bill_is_the_same_order_so_its_money_is_taken_once(self, billed: Visit) -> None:
-        first, second = paying.begin(billed, BILL), paying.begin(billed, BILL)
+        first, second = paying.begin(billed, BILL, SHE), paying.begin(billed, BILL, SHE)
         assert first.pay_at and second.pay_at and PaymentOrder.objects.count() == 1
 
     def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
         settings.PAYMENT = ""
         with pytest.raises(NotNow) as caught:
-            paying.begin(billed, BILL)
+            paying.begin(billed, BILL, SHE)
         assert caught.value.code == "pay_at_window" and "窗口" in caught.value.detail
         assert not PaymentOrder.objects.exists()
 
@@ -112,7 +115,7 @@ class TestTheGatewaysWord:
     def test_paid_once_the_hospital_gets_the_gateway_s_trade_number_however_often_it_is_told(
         self, billed: Visit, client: Any
     ) -> None:
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         body = signed(told(billed))
         for _ in range(3):
             answer = client.post("/api/payment/alipay/", body, content_type="application/x-www-form-urlencoded")
@@ -135,7 +138,7 @@ class TestTheGatewaysWord:
     def test_what_is_not_our_order_is_refused_and_nothing_is_paid(
         self, billed: Visit, client: Any, change: dict[str, str]
     ) -> None:
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         answer = client.post(
             "/api/payment/alipay/", signed(told(billed, **change)), content_type="application/x-www-form-urlencoded"
         )
@@ -143,7 +146,7 @@ class TestTheGatewaysWord:
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.BEGUN
 
     def test_a_signature_that_is_not_the_gateway_s_or_for_something_else_is_refused(self, billed: Visit) -> None:
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         good = signed(told(billed))
         doubled = good + b"&total_amount=20.00"
         for body in (
@@ -159,7 +162,7 @@ class TestTheGatewaysWord:
         assert payments(billed) == []
 
     def test_one_that_waits_for_the_buyer_settles_nothing_and_a_closed_one_takes_no_money(self, billed: Visit) -> None:
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")))
         assert PaymentOrder.objects.get().state == State.BEGUN
         paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")))
@@ -167,7 +170,7 @@ class TestTheGatewaysWord:
 
     @pytest.mark.parametrize("meanwhile", [E.INVOICE_PAID, E.INVOICE_CANCELLED])
     def test_money_that_comes_late_goes_back(self, billed: Visit, meanwhile: EventType) -> None:
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         happened_meanwhile(billed, meanwhile)
         paying.on_notification("alipay", signed(told(billed)))
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
@@ -190,7 +193,7 @@ class TestRefunds:
     @pytest.fixture()
     def refused(self, billed: Visit) -> Visit:
         """Paid, and the hospital will not have it."""
-        paying.begin(billed, BILL)
+        paying.begin(billed, BILL, SHE)
         paying.on_notification("alipay", signed(told(billed)))
         with tenancy.scope(billed.hospital_id):
             row = OutboxCommand.objects.get(kind="pay")
@@ -221,7 +224,7 @@ class TestRefunds:
             assert paying.refund_due() == 1
             assert paying.refund_due() == 0, "once"
         assert PaymentOrder.objects.get().state == State.REFUNDED
-        paying.begin(refused, BILL)
+        paying.begin(refused, BILL, SHE)
         assert PaymentOrder.objects.count() == 2
 
     def test_it_waits_until_the_gateway_says_in_its_own_hand_that_it_is_done(

@@ -9,7 +9,7 @@ from django.utils import timezone
 from companion import conversation, dialogue, reminders, tasks, visits
 from companion.events import Say, ShowCard
 from companion.journey import Choice, Journey, OwnEvent, PrescriptionPart, Travel, VisitState
-from companion.models import Conversation, Patient, Reminder, Visit, VisitPrompt
+from companion.models import Conversation, FamilyLink, Patient, Reminder, Visit, VisitPrompt
 from companion.understanding.durations import minutes
 from hospitals.connectors.base import (
     EventType,
@@ -216,6 +216,9 @@ def test_a_family_members_reminder_says_whose_it_is(resident, visit, session, ha
     words(session)
     other = Patient.objects.create(
         keeper=resident, name="周国平", id_number="", phone="", birth_date="1958-01-01", sex="male"
+    )
+    FamilyLink.objects.create(
+        resident=resident, patient=other, relation="spouse", consented_at=timezone.now()
     )
     mine = Visit.objects.create(
         resident=resident,

@@ -51,6 +51,7 @@ OPEN = {
     ("POST", "/applications/{hospital_id}/credentials/"),
     ("POST", "/token/"),
     ("POST", "/events/"),
+    ("POST", "/events/batch/"),
 }
 
 

@@ -136,7 +136,7 @@ def test_what_is_ended_during_a_look_stays_ended(monkeypatch: pytest.MonkeyPatch
     found = conformance.start(hospital_id=ID, actor=OFFICER)
     sent: list[str] = []
 
-    def ends_it(run: ConformanceRun, due: conformance.Due, now_s: object) -> Answer:
+    def ends_it(run: ConformanceRun, due: conformance.Due, attempt: int, now_s: object) -> Answer:
         sent.append(due.name)
         conformance.abort(hospital_id=ID, run_id=run.id, actor=OFFICER)
         return Answer(True, "R", "", 0)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from hospitals import tenancy
 from hospitals.models import Appointment, AuditEvent, Delivery, OutboxCommand
 from hospitals.services import (
+    booking,
     deliveries,
     outbox,
     redelivery,
@@ -92,15 +93,30 @@ def test_what_waits_long_is_due_at_once_and_what_may_be_under_way_is_left(
 def test_what_was_given_up_is_taken_up_again(river: Joined, peer: WebhookPeer, everywhere: None) -> None:
     live(river, peer)
     river = river.as_live()
+    peer.moods = ["", "503"]
+    appointment = booked(river)
+    due_now(river)
+    booking.check_in(appointment_id=appointment)
+    due_now(river)
+    with tenancy.scope(river.hospital_id):
+        mine = OutboxCommand.objects.filter(kind="check_in")
+        mine.update(state="given_up")
+        assert replay(river, log(river)[0]).json()["command_state"] == "waiting"
+        outbox.sweep()
+        assert mine.get().state == "accepted"
+    assert AuditEvent.objects.filter(action="delivery.replay", actor=river.client_id).count() == 1
+
+
+def test_a_booking_that_was_given_up_is_over(river: Joined, peer: WebhookPeer, everywhere: None) -> None:
+    live(river, peer)
+    river = river.as_live()
     peer.moods = ["503"]
     booked(river)
     due_now(river)
     with tenancy.scope(river.hospital_id):
         OutboxCommand.objects.update(state="given_up")
-    assert replay(river, log(river)[0]).json()["command_state"] == "waiting"
-    outbox.sweep()
-    assert command(river).state == "accepted"
-    assert AuditEvent.objects.filter(action="delivery.replay", actor=river.client_id).count() == 1
+    assert replay(river, log(river)[0]).json()["code"] == "given_up_for_good"
+    assert command(river).state == "given_up"
 
 
 def test_what_cannot_be_replayed_is_said(river: Joined, peer: WebhookPeer, everywhere: None) -> None:

@@ -55,8 +55,8 @@ def test_no_length_makes_a_code_that_cannot_be_read(length: int) -> None:
 
 def test_it_stands_on_white() -> None:
     dark = qr.modules("https://health.example.org/?door=river.GATE")
-    assert not dark[: qr.QUIET].any() and not dark[:, -door_codes.QUIET :].any()
-    assert dark[qr.QUIET, door_codes.QUIET] and dark.shape[0] == dark.shape[1]
+    assert not dark[: qr.QUIET].any() and not dark[:, -qr.QUIET :].any()
+    assert dark[qr.QUIET, qr.QUIET] and dark.shape[0] == dark.shape[1]
 
 
 def test_what_is_too_long_is_refused_rather_than_printed() -> None:
