@@ -85,13 +85,13 @@ def sandbox_clock() -> None:
 @shared_task(ignore_result=True)
 def poll_hospitals() -> None:
     for hospital_id in polling.asked():
-        poll_hospital.delay(str(hospital_id))
+        poll_hospital.apply_async(args=(str(hospital_id),), expires=polling.BUSY_S)
 
 
 @shared_task(ignore_result=True)
 def refresh_offers() -> None:
     for hospital_id in polling.asked():
-        refresh_offer.delay(str(hospital_id))
+        refresh_offer.apply_async(args=(str(hospital_id),), expires=polling.BUSY_S)
 
 
 @shared_task(ignore_result=True)

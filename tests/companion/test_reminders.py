@@ -217,9 +217,7 @@ def test_a_family_members_reminder_says_whose_it_is(resident, visit, session, ha
     other = Patient.objects.create(
         keeper=resident, name="周国平", id_number="", phone="", birth_date="1958-01-01", sex="male"
     )
-    FamilyLink.objects.create(
-        resident=resident, patient=other, relation="spouse", consented_at=timezone.now()
-    )
+    FamilyLink.objects.create(resident=resident, patient=other, relation="spouse", consented_at=timezone.now())
     mine = Visit.objects.create(
         resident=resident,
         patient=other,

@@ -26,6 +26,7 @@ from hospitals.connectors.base import (
     Reference,
 )
 from hospitals.connectors.fhir import FhirConnector
+from hospitals.connectors.fhir.client import FhirClient
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.outgoing import Answer
 from tests.hospitals.fhir_server import START, FhirServer, Refusal
@@ -78,6 +79,29 @@ def test_reading_twice_tells_the_same_and_other_people_s_visits_stay_there(
     assert [e.type for e in first.events] == [E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN]
     later = hospital.poll(HOSPITAL, first.next_since)
     assert {e.event_id for e in later.events} <= {e.event_id for e in first.events}
+
+
+def test_what_changes_behind_a_slow_reading_is_told_by_the_next(
+    server: FhirServer, hospital: FhirConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encounter = arrived(server, hospital)
+    search = FhirClient.search
+
+    def slow(self: FhirClient, kind: str, *args: Any, **options: Any) -> Iterator[Any]:
+        yield from search(self, kind, *args, **options)
+        if kind == "Task":  # read already: now she is called, minutes pass, and something newer comes
+            server.task(encounter, "queue", "ready", ticket="70", ahead=0)
+            server._ticks += 30
+            bill(server)
+
+    monkeypatch.setattr(FhirClient, "search", slow)
+    first = hospital.poll(HOSPITAL, START)
+    monkeypatch.undo()
+    assert E.INVOICE_ISSUED in {e.type for e in first.events} and E.ENCOUNTER_CALLED not in {
+        e.type for e in first.events
+    }
+    second = hospital.poll(HOSPITAL, first.next_since)
+    assert E.ENCOUNTER_CALLED in {e.type for e in second.events}
 
 
 def test_the_queue_is_told_as_it_moves(server: FhirServer, hospital: FhirConnector) -> None:

@@ -98,8 +98,8 @@ def test_the_clock_asks_each_hospital_in_a_task_of_its_own(server: FhirServer, m
     row = an_appointment("one-fhir")
     delivered(row, CommandKind.BOOK)
     sent: list[str] = []
-    monkeypatch.setattr(tasks.poll_hospital, "delay", sent.append)
-    monkeypatch.setattr(tasks.refresh_offer, "delay", sent.append)
+    for task in (tasks.poll_hospital, tasks.refresh_offer):
+        monkeypatch.setattr(task, "apply_async", lambda args, expires: sent.extend(args))
     tasks.poll_hospitals()
     tasks.refresh_offers()
     assert sent == [str(row.hospital_id)] * 2

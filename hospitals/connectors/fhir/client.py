@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -53,13 +55,21 @@ class FhirClient:
         """``reference``: "Appointment/12". Raises ``Gone``, ``ConnectorUnavailable``, ``ConnectorRefused``."""
         return _stored(self._call("GET", f"{self._base}/{self._relative(reference)}"))
 
-    def search(self, kind: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Resource]:
-        """All matches over all pages; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``)."""
+    def search(
+        self, kind: str, params: Mapping[str, str | Sequence[str]], *, asked_at: list[datetime] | None = None
+    ) -> Iterator[Resource]:
+        """All matches over all pages; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``).
+
+        ``asked_at``: the server's own time of the first page is appended, where it tells it.
+        """
         url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)}, doseq=True)}"
         seen: set[str] = set()
         for _ in range(PAGES_MAX):
             seen.add(url)
-            bundle = _json(self._call("GET", url))
+            answer = self._call("GET", url)
+            if asked_at is not None and len(seen) == 1:
+                asked_at += _time_of(answer)
+            bundle = _json(answer)
             if bundle.get("resourceType") != "Bundle":
                 raise ConnectorUnavailable(code="bad_answer")
             for entry in _dicts(bundle.get("entry")):
@@ -148,6 +158,14 @@ def _checked(answer: Answer, *, writes: bool) -> Answer:
     if status >= 500:
         raise (OutcomeUnknown if writes else ConnectorUnavailable)
     raise ConnectorRefused(_words(answer), code=f"http_{status}")
+
+
+def _time_of(answer: Answer) -> list[datetime]:
+    """The server's ``Date``; nothing where it sends none that can be read."""
+    try:
+        return [parsedate_to_datetime(answer.headers.get("date", ""))]
+    except ValueError:
+        return []
 
 
 def _words(answer: Answer) -> str:

@@ -46,7 +46,8 @@ _SEARCHES = {
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What was read. ``next_since`` goes into the next poll; ``unusable`` counts resources that broke the contract."""
+    """What was read. ``next_since`` goes into the next poll: no later than the first search, by the server's own clock, for
+    what changed after a kind was searched is in none of the answers. ``unusable`` counts resources that broke the contract."""
 
     events: tuple[HospitalEvent, ...]
     next_since: datetime
@@ -139,6 +140,7 @@ class FhirConnector:
         """
         found: dict[str, HospitalEvent] = {}
         latest, unusable = since, 0
+        asked_at: list[datetime] = []
         reading = _Reading(self._client)
         try:
             with deadline(POLL_S):
@@ -148,7 +150,7 @@ class FhirConnector:
                         ours: f"{terms.APPOINTMENT}|",
                         "_sort": "_lastUpdated",
                     }
-                    for resource in self._client.search(kind, params):
+                    for resource in self._client.search(kind, params, asked_at=asked_at):
                         try:
                             latest = max(latest, events.changed_at(resource))
                             whole = reading.sheet(resource) if kind == "MedicationRequest" else resource
@@ -161,7 +163,7 @@ class FhirConnector:
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
-        return Poll(tuple(ordered), latest, unusable)
+        return Poll(tuple(ordered), min([latest, *asked_at]), unusable)
 
     def probe(self, now: datetime) -> Iterator[tuple[str, str]]:
         """Try whatever a visit needs that writes nothing: (step, "" or the fault's code), one after another."""
@@ -197,11 +199,11 @@ class FhirConnector:
         window = {"_lastUpdated": changed, "_sort": "_lastUpdated"}
         coming = [f"ge{start.isoformat(timespec='seconds')}", f"lt{until.isoformat(timespec='seconds')}"]
         reading = _Reading(self._client)
-        latest = since
+        latest, asked_at = since, list[datetime]()
         found: dict[str, Resource] = {}
         try:
             with deadline(POLL_S):
-                for schedule in self._client.search("Schedule", window):
+                for schedule in self._client.search("Schedule", window, asked_at=asked_at):
                     reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
                     latest = max(latest, events.changed_at(schedule))
                     own = {"schedule": f"Schedule/{schedule.get('id')}", "start": coming}
@@ -209,7 +211,7 @@ class FhirConnector:
                 for slot in self._client.search("Slot", {**window, "start": coming}):
                     latest = max(latest, events.changed_at(slot))
                     found[str(slot.get("id"))] = slot
-                return read_slots(found.values(), reading.read), latest
+                return read_slots(found.values(), reading.read), min([latest, *asked_at])
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
         except MALFORMED as error:
