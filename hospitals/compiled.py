@@ -51,12 +51,21 @@ def execute(sql: str, *params: Part | int) -> None:
         sent.execute(sql, [adapted(p) if isinstance(p, UUID) else p for p in params])
 
 
-def fetch(sql: str, *params: Part | int) -> list[tuple[Any, ...]]:
-    """The same for a statement that answers with rows."""
-    with cursor() as asked:
-        asked.execute(sql, [adapted(p) if isinstance(p, UUID) else p for p in params])
+def ask(sql: str, *params: Part | int) -> Any:
+    """The same for a statement that answers with rows; its cursor is for ``read``, within ``in_one_go`` after its end."""
+    asked = cursor()
+    asked.execute(sql, [adapted(p) if isinstance(p, UUID) else p for p in params])
+    return asked
+
+
+def read(asked: Any) -> list[tuple[Any, ...]]:
+    with asked:
         found: list[tuple[Any, ...]] = asked.fetchall()
         return found
+
+
+def fetch(sql: str, *params: Part | int) -> list[tuple[Any, ...]]:
+    return read(ask(sql, *params))
 
 
 class Compiled:
@@ -80,18 +89,27 @@ class Compiled:
             raise ValueError("a part does not stand in the query as it was given")
         return compiler, sql, list(params), places, compiler.get_converters([column for column, *_ in compiler.select])
 
-    def rows(self, **parts: Part) -> list[tuple[Any, ...]]:
-        """The rows for these parts. What each may see is still the database's row-level security to say."""
+    def ask(self, **parts: Part) -> Any:
+        """Ask for the rows of these parts; its cursor is for ``read``, within ``in_one_go`` after its end."""
         if self._ready is None:
             self._ready = self._compile(parts)
-        compiler, sql, params, places, converters = self._ready
+        _compiler, sql, params, places, _converters = self._ready
         sent = list(params)
         for at, name in places.items():
             sent[at] = adapted(parts[name])
-        with cursor(shared=self._shared) as asked:
-            asked.execute(sql, sent)
-            found = asked.fetchall()
+        asked = cursor(shared=self._shared)
+        asked.execute(sql, sent)
+        return asked
+
+    def read(self, asked: Any) -> list[tuple[Any, ...]]:
+        assert self._ready is not None
+        compiler, *_rest, converters = self._ready
+        found = read(asked)
         return [tuple(row) for row in compiler.apply_converters(found, converters)] if converters else found
+
+    def rows(self, **parts: Part) -> list[tuple[Any, ...]]:
+        """The rows for these parts. What each may see is still the database's row-level security to say."""
+        return self.read(self.ask(**parts))
 
 
 class CompiledInsert:
@@ -131,12 +149,20 @@ class CompiledInsert:
             for row in rows:
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
+    def ask_once(self, row: models.Model) -> Any:
+        """Put it in unless a row stands there that excludes it; its cursor is for ``is_new``. Raises ``WrongScope``."""
+        sql, values = self._prepared([row], once=True)
+        asked = cursor(shared=self._shared)
+        asked.execute(sql, values)
+        return asked
+
     def save_once(self, row: models.Model) -> bool:
         """False when a row stands there that excludes it. Raises ``WrongScope``."""
-        sql, values = self._prepared([row], once=True)
-        with cursor(shared=self._shared) as asked:
-            asked.execute(sql, values)
-            new = bool(asked.fetchall())
+        return self.is_new(row, self.ask_once(row))
+
+    @staticmethod
+    def is_new(row: models.Model, asked: Any) -> bool:
+        new = bool(read(asked))
         row._state.adding, row._state.db = not new, DEFAULT_DB_ALIAS
         return new
 
@@ -145,7 +171,7 @@ class CompiledUpdate:
     """Some columns of one row that is there, found by its key. Fields are prepared and sealed as ``save`` does it. No signals."""
 
     def __init__(self, model: type[models.Model], *names: str) -> None:
-        self._model, self._names, self._shared = model, names, not issubclass(model, tenancy.TenantModel)
+        self._model, self._names, self._shared = model, names, not tenancy.of_a_hospital(model)
         self._fields: list[models.Field[Any, Any]] = []
         self._sql = ""
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from hospitals import audit, tenancy, vault
+from hospitals import audit, compiled, tenancy, vault
 from hospitals.audit import Actor
 from hospitals.compiled import CompiledInsert, in_one_go
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
@@ -101,8 +101,7 @@ def wish(
     now = now or timezone.now()
     person = vault.blind_index("id_number", patient.id_number)
     with tenancy.service("a slot and who wants it"):
-        slot = rules.wanted(slot_id, subject)
-        before = rules.earlier(hospital_id=slot.hospital_id, person=person, subject=subject, key=idempotency_key)
+        slot, before = rules.look(slot_id, subject=subject, person=person, key=idempotency_key)
     made = Wish(slot, patient, subject, person, idempotency_key, now)
     if any(row.idempotency_key == idempotency_key for row in before):
         with tenancy.scope(slot.hospital_id):
@@ -135,11 +134,17 @@ def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
             hospital_id=slot.hospital_id,
             created_at=wish.now,
         )
-        if not _appointments.save_once(row):  # the same person or the same key, a moment ago
+        with in_one_go():
+            put = _appointments.ask_once(row)
+            sold = None if slot.hers else waiting.ask_for(slot.slot_id, row.id)
+        if not _appointments.is_new(row, put):  # the same person or the same key, a moment ago: then no place was taken
             if not Appointment.objects.filter(idempotency_key=wish.idempotency_key).exists():
                 raise AlreadyBooked
             return _answered(wish)
-        _take(slot, wish.subject, wish.now)
+        if sold is None:
+            _take_held(slot, wish.subject, wish.now)
+        elif not compiled.read(sold):
+            raise SlotTaken
         if slot.waits:
             waiting.satisfied(department_id=slot.department_id, subject=wish.subject)
         with in_one_go():
@@ -156,15 +161,14 @@ def _answered(wish: Wish) -> AppointmentInfo:
     return _info(same)
 
 
-def _take(slot: rules.Wanted, subject: UUID, now: datetime) -> None:
-    """The place that is held for her, or one on sale. Raises ``SlotTaken``, ``SlotClosed``."""
-    if slot.hers:
-        held = SlotHold.objects.filter(slot_id=slot.slot_id, subject=subject, state=SlotHold.State.HELD)
-        if held.filter(expires_at__gt=now).update(state=SlotHold.State.USED):
-            # A clinic that is being stopped waits for this lock, so that it finds the appointment.
-            if not Slot.objects.select_for_update(no_key=True).filter(id=slot.slot_id, stopped=False).exists():
-                raise SlotClosed
-            return
+def _take_held(slot: rules.Wanted, subject: UUID, now: datetime) -> None:
+    """The place that is held for her, or one on sale where the hold has run out. Raises ``SlotTaken``, ``SlotClosed``."""
+    held = SlotHold.objects.filter(slot_id=slot.slot_id, subject=subject, state=SlotHold.State.HELD)
+    if held.filter(expires_at__gt=now).update(state=SlotHold.State.USED):
+        # A clinic that is being stopped waits for this lock, so that it finds the appointment.
+        if not Slot.objects.select_for_update(no_key=True).filter(id=slot.slot_id, stopped=False).exists():
+            raise SlotClosed
+        return
     if not waiting.take(slot.slot_id):
         raise SlotTaken
 
@@ -273,8 +277,7 @@ def hold(*, slot_id: UUID, subject: UUID, now: datetime | None = None) -> dateti
     """
     now = now or timezone.now()
     with tenancy.service("a slot to hold"):
-        slot = rules.wanted(slot_id, subject)
-        before = rules.earlier(hospital_id=slot.hospital_id, subject=subject)
+        slot, before = rules.look(slot_id, subject=subject)
     with tenancy.scope(slot.hospital_id), transaction.atomic():
         mine = list(SlotHold.objects.filter(subject=subject, state=SlotHold.State.HELD))
         for row in mine:

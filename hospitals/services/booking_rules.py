@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from hospitals.compiled import Compiled
+from hospitals.compiled import Compiled, in_one_go
 from hospitals.exceptions import AlreadyBooked, BookingBarred, NotFound, SlotClosed
 from hospitals.models import Appointment, Hospital, Slot, SlotHold
 from hospitals.services import waiting
@@ -118,28 +118,29 @@ def _slot(slot: UUID, subject: UUID) -> "QuerySet[Slot, Any]":
     )
 
 
-def _earlier(hospital: UUID, person: str, subject: UUID, key: str) -> "QuerySet[Appointment, Any]":
+def _earlier(slot: UUID, person: str, subject: UUID, key: str) -> "QuerySet[Appointment, Any]":
     who = Q(id_number_index=person) | Q(subject=subject) | Q(idempotency_key=key)
-    slot = [f"slot__{n}" for n in ("practitioner_id", "department_id", "start", "schedule__day", "schedule__period")]
+    of_slot = [f"slot__{n}" for n in ("practitioner_id", "department_id", "start", "schedule__day", "schedule__period")]
+    hospital = Subquery(Slot.objects.filter(id=slot).values("hospital_id"))
     rows = Appointment.objects.filter(who, hospital_id=hospital).order_by("-created_at")
-    return rows.values_list("idempotency_key", "state", *slot)[:REMEMBERED]
+    return rows.values_list("idempotency_key", "state", *of_slot)[:REMEMBERED]
 
 
 _slots, _appointments = Compiled(_slot), Compiled(_earlier)
 
 
-def wanted(slot_id: UUID, subject: UUID) -> Wanted:
-    """In a scope that reads over all hospitals: whose it is stands in it. Raises ``NotFound``."""
-    rows = _slots.rows(slot=slot_id, subject=subject)
-    if not rows:
+def look(slot_id: UUID, *, subject: UUID, person: str = "", key: str = "") -> tuple[Wanted, list[Earlier]]:
+    """The slot, and this person's appointments with its hospital: by her number or her card, and the one of this key.
+
+    In a scope that reads over all hospitals: whose the slot is stands in it. Raises ``NotFound``.
+    """
+    with in_one_go():
+        slots = _slots.ask(slot=slot_id, subject=subject)
+        appointments = _appointments.ask(slot=slot_id, person=person, subject=subject, key=key)
+    found, before = _slots.read(slots), _appointments.read(appointments)
+    if not found:
         raise NotFound("没有找到这个号。")
-    return Wanted(*rows[0])
-
-
-def earlier(*, hospital_id: UUID, person: str = "", subject: UUID, key: str = "") -> list[Earlier]:
-    """This person's appointments with this hospital, by her number or her card, and the one of this key."""
-    rows = _appointments.rows(hospital=hospital_id, person=person, subject=subject, key=key)
-    return [Earlier(*row) for row in rows]
+    return Wanted(*found[0]), [Earlier(*row) for row in before]
 
 
 def check_open(slot: Wanted, now: datetime) -> None:

@@ -94,6 +94,12 @@ class TestTakingAPlace:
         assert clinic.balance(slot) == (1, 0, 0)
 
 
+def sees_no_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one was not committed when she looked."""
+    look = booking.rules.look
+    monkeypatch.setattr(booking.rules, "look", lambda slot_id, **who: (look(slot_id, **who)[0], []))
+
+
 class TestOnePlaceAPersonAndHalfDay:
     def test_the_same_doctor_s_half_day_is_not_booked_twice(self, clinic: Clinic) -> None:
         half_day, subject = clinic.schedule(), uuid4()
@@ -144,9 +150,7 @@ class TestOnePlaceAPersonAndHalfDay:
         half_day, subject = clinic.schedule(), uuid4()
         clinic.book(clinic.slot(of=half_day), subject)
         slot = clinic.slot(of=half_day, start=MORNING + timedelta(hours=1))
-        monkeypatch.setattr(
-            booking.rules, "earlier", lambda **who: []
-        )  # the other one was not committed when she looked
+        sees_no_earlier_one(monkeypatch)
         with pytest.raises(AlreadyBooked):
             clinic.book(slot, subject)
         assert clinic.balance(slot) == (1, 0, 0)
@@ -156,7 +160,7 @@ class TestOnePlaceAPersonAndHalfDay:
     ) -> None:
         slot, subject = clinic.slot(capacity=2), uuid4()
         first = clinic.book(slot, subject, key="k")
-        monkeypatch.setattr(booking.rules, "earlier", lambda **who: [])
+        sees_no_earlier_one(monkeypatch)
         assert clinic.book(slot, subject, key="k") == first
         assert clinic.balance(slot) == (1, 0, 1)
 
