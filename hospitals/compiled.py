@@ -32,13 +32,18 @@ def adapted(part: Part) -> Part:
     return part if native else part.hex  # type: ignore[union-attr]
 
 
+def in_flight() -> bool:
+    """Whether statements go now without waiting for answers: none of the ORM's may."""
+    return connection.vendor == "postgresql" and bool(connection.connection.info.pipeline_status)
+
+
 @contextmanager
 def in_one_go() -> Iterator[None]:
     """Writes inside go to PostgreSQL without waiting for each other's answer; what one of them raises comes at the latest
     at the end. Only for statements of this module: the ORM's would not learn how many rows they touched."""
-    if (
-        connection.vendor != "postgresql" or connection.connection.info.pipeline_status
-    ):  # inside another: its end is ours
+    if connection.vendor == "postgresql":
+        connection.ensure_connection()
+    if connection.vendor != "postgresql" or in_flight():  # inside another: its end is ours
         yield
         return
     with connection.wrap_database_errors, connection.connection.pipeline():
@@ -149,16 +154,19 @@ class CompiledInsert:
             for row in rows:
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
-    def ask_once(self, row: models.Model) -> Any:
-        """Put it in unless a row stands there that excludes it; its cursor is for ``is_new``. Raises ``WrongScope``."""
-        sql, values = self._prepared([row], once=True)
+    def prepared_once(self, row: models.Model) -> tuple[str, list[Any]]:
+        """For ``ask_once``; before ``in_one_go``, since sealing may have to make a key. Raises ``WrongScope``."""
+        return self._prepared([row], once=True)
+
+    def ask_once(self, prepared: tuple[str, list[Any]]) -> Any:
+        """Put it in unless a row stands there that excludes it; its cursor is for ``is_new``."""
         asked = cursor(shared=self._shared)
-        asked.execute(sql, values)
+        asked.execute(*prepared)
         return asked
 
     def save_once(self, row: models.Model) -> bool:
         """False when a row stands there that excludes it. Raises ``WrongScope``."""
-        return self.is_new(row, self.ask_once(row))
+        return self.is_new(row, self.ask_once(self.prepared_once(row)))
 
     @staticmethod
     def is_new(row: models.Model, asked: Any) -> bool:

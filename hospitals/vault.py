@@ -24,7 +24,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from hospitals import ciphers
+from hospitals import ciphers, compiled
 from hospitals.compiled import Compiled
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 from hospitals.keys import key_service
@@ -144,6 +144,8 @@ def _remember(row: "DataKey", key: OpenKey, *, current: bool) -> None:
 
 def new_key(kind: str, owner_id: str, version: int, cipher: str = "") -> OpenKey:
     """Make and store a key; another process's key of the same version stands when it was quicker."""
+    if compiled.in_flight():  # a race would be noticed too late to be mended
+        raise RuntimeError("a key is made before its rows are sent in one go")
     cipher = cipher or settings.HOSPITALS_CIPHER
     secret = ciphers.generate(cipher)
     master_id, wrapped = key_service().wrap(secret, context=_context(kind, owner_id, version))

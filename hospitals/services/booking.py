@@ -134,8 +134,9 @@ def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
             hospital_id=slot.hospital_id,
             created_at=wish.now,
         )
+        prepared = _appointments.prepared_once(row)
         with in_one_go():
-            put = _appointments.ask_once(row)
+            put = _appointments.ask_once(prepared)
             sold = None if slot.hers else waiting.ask_for(slot.slot_id, row.id)
         if not _appointments.is_new(row, put):  # the same person or the same key, a moment ago: then no place was taken
             if not Appointment.objects.filter(idempotency_key=wish.idempotency_key).exists():
