@@ -320,7 +320,9 @@ def _whole_way(web: Web, pages: Pages, rows: list[dict[str, str]], secrets: list
         worker = subprocess.Popen([sys.executable, "-m", *WORKER], cwd=ROOT, env=web.env, stdout=log, stderr=log)
     try:
         boards = [
-            Board(door.port, rows, secrets, list(range(n, BATCHES_A_SECOND * EVENTS_S, 4)))  # four lines, kept open
+            Board(
+                door.port, rows, secrets, list(range(n + 1, BATCHES_A_SECOND * EVENTS_S + 1, 4))
+            )  # four lines, kept open
             for n in range(4)
         ]
         first = Board(door.port, rows, secrets, [0])  # all has been started and opened once
@@ -346,7 +348,6 @@ def _whole_way(web: Web, pages: Pages, rows: list[dict[str, str]], secrets: list
             seen[frame["visit"]] = max(seen.get(frame["visit"], 0), nth + 1)
             times.append(1000 * (at - sent[frame["visit"]][nth]))
         count = sum(map(len, sent.values()))
-        # message 0 of the round repeats the first one's events, which changes nothing
         lost = sum(len(at) - seen.get(visit, 0) for visit, at in sent.items() if visit not in known)
         times.sort()
         rate = count / EVENTS_S

@@ -5,6 +5,7 @@ Permissions come by role (companion.roles); names of residents are shown masked,
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -15,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from companion import admin_quality, incidents, quality
 from companion.admin_second_factor import SecondFactorPages
@@ -161,8 +163,21 @@ class TurnAdmin(OnRecord, ReadOnly, Province):
         return turn.reviewed_at is not None
 
 
+class IncidentForm(forms.ModelForm):
+    note = forms.CharField(label="备注", max_length=2000, required=False, widget=UnfoldAdminTextareaWidget())
+
+    class Meta:
+        model = Incident
+        fields = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {**self.initial, "note": self.instance.note}
+
+
 @admin.register(Incident)
 class IncidentAdmin(Province):
+    form = IncidentForm
     ordering = ("-created_at", "id")
     date_hierarchy = "created_at"
     list_display = ("created_at", "kind", "codes_line", "state", "handled_by")
@@ -187,6 +202,9 @@ class IncidentAdmin(Province):
     @display(description="处理", label={"待处理": "danger", "已处理": "success"})
     def state(self, incident: Incident) -> str:
         return "已处理" if incident.handled_at else "待处理"
+
+    def save_model(self, request: HttpRequest, obj: Incident, form: Any, change: bool) -> None:
+        incidents.write_note(obj, form.cleaned_data["note"], actor=Actor("commission", request.user.get_username()))
 
     @action(description="标为已处理", permissions=["handle"])
     def mark_handled(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:

@@ -104,6 +104,7 @@ class CompanionConsumer(OpenPage):
         self.claims = claims
         if self.no_hello is not None:
             self.no_hello.cancel()
+            self.no_hello = None
         self.worn = str(message.get("avatar") or self.worn)
         self.known_patches = array("I", (k for k in known if isinstance(k, int) and 0 <= k <= 0xFFFFFFFF))
         showing = reopening.shown(claims, message) if message.get("quietly") is True else None

@@ -21,6 +21,14 @@ def handle(rows: QuerySet[Incident], *, actor: Actor) -> int:
 
 
 @transaction.atomic
+def write_note(row: Incident, note: str, *, actor: Actor) -> None:
+    """What staff want to keep about it, in place of what was there."""
+    row.note = note or None
+    row.save(update_fields=["note"])
+    audit.record("incident.note", actor=actor, entity="incident", entity_id=row.id)
+
+
+@transaction.atomic
 def answer(rows: QuerySet[HumanRequest], *, actor: Actor) -> int:
     """Mark those that nobody has answered. Returns how many."""
     mine = list(rows.filter(answered_at=None).values_list("id", flat=True))

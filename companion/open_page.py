@@ -32,6 +32,10 @@ CLOSE_ELSEWHERE = 4410
 CLOSE_TOO_MANY_PAGES = 4411
 
 
+def _unless_done(task: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
+    return None if task is None or task.done() else task
+
+
 class OpenPage(BoundedSocket):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,6 +133,10 @@ class OpenPage(BoundedSocket):
         if self.pumping is not None:
             self.pumping.cancel()
         self.session = self.feed = self.pumping = self.turn = None
+        # what has ended would be kept ten thousand times
+        self.looking = _unless_done(self.looking)
+        self.refreshing = _unless_done(self.refreshing)
+        self.prompting = _unless_done(self.prompting)
 
     # --- speaking ------------------------------------------------------------------------------------------
     async def emit(self, event: Event) -> None:

@@ -12,7 +12,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
-from companion.models import Conversation, Patient, Resident, Turn, TurnReview, Visit, VisitEvent
+from companion.models import Conversation, Incident, Patient, Resident, Turn, TurnReview, Visit, VisitEvent
 from companion.observability import LOGGING
 from hospitals.services import onboarding
 
@@ -49,6 +49,7 @@ def stored(transactional_db: None) -> None:
         understood={"complaint": CANARIES["symptom"]},
     )
     TurnReview.objects.create(turn=turn, resident_id=resident.id, because="random", note=CANARIES["note"])
+    Incident.objects.create(kind="complaint", conversation=talk, note=CANARIES["note"])
     now = timezone.now()
     visit = Visit.objects.create(
         resident=resident,

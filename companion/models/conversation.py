@@ -81,7 +81,7 @@ class Incident(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     handled_at = models.DateTimeField(null=True, blank=True)
     handled_by = models.CharField(max_length=150, blank=True)
-    note = models.TextField(blank=True)
+    note = EncryptedTextField(owner=("incident", "id"), null=True)  # staff's; it may well speak of somebody
 
     class Meta:
         indexes = [

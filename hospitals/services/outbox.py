@@ -206,9 +206,11 @@ def _end(row: OutboxCommand, state: str, reason: str, *, reference: str = "", he
 
     now = timezone.now()
     row.sent_at = row.sent_at or (now if heard else None)
+    # A hospital's own words may speak of her: they go to her, and are not kept here.
+    kept = {State.ACCEPTED: "", State.REFUSED: "refused"}.get(State(state), reason[:200])
     mine = OutboxCommand.objects.filter(id=row.id, state=State.WAITING)
     if not mine.update(
-        state=state, attempts=row.attempts + 1, sent_at=row.sent_at, done_at=now, reason=reason[:200]
+        state=state, attempts=row.attempts + 1, sent_at=row.sent_at, done_at=now, reason=kept
     ):  # another worker was quicker
         return
     if state == State.ACCEPTED and reference:

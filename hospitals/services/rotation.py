@@ -23,7 +23,7 @@ from hospitals.models import DataKey
 
 BATCH = 200
 GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
-OWNERS = ("hospital", "resident", "staff")
+OWNERS = ("hospital", "resident", "staff", "incident")
 
 
 @dataclass(frozen=True, slots=True)

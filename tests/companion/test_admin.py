@@ -109,6 +109,15 @@ def test_an_incident_that_is_handled_says_by_whom_in_the_log_too(commission: Cli
     assert row.handled_by == AuditEvent.objects.get(action="incident.handle").actor == "commission"
 
 
+def test_a_note_on_an_incident_is_kept_sealed_and_on_record(commission: Client) -> None:
+    row = Incident.objects.create(kind="complaint")
+    change = reverse("admin:companion_incident_change", args=[row.pk])
+    commission.post(change, {"note": "家属来电,已答复"})
+    assert "家属来电,已答复" in commission.get(change).content.decode()
+    assert "家属来电".encode() not in bytes(Incident.objects.values_list("note", flat=True).get())
+    assert AuditEvent.objects.get(action="incident.note").entity_id == str(row.pk)
+
+
 # --- the first page -------------------------------------------------------------------------------------------
 
 
