@@ -120,6 +120,8 @@ def _record(news: Sequence[_News]) -> list[_News]:
         stored[n.visit.id].append(row)
         added.append(row)
         fresh.append(n)
+    if not fresh:
+        return []
     VisitEvent.objects.bulk_create(added)
     changed = {n.visit.id: n.visit for n in fresh}
     stand = [(visit, journey.fold(happened(row) for row in stored[visit_id])) for visit_id, visit in changed.items()]

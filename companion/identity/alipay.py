@@ -22,8 +22,17 @@ from companion.identity.base import Identity
 NODE = b'"alipay_system_oauth_token_response":'
 
 
-def _now() -> datetime:
+def gateway_now() -> datetime:
     return datetime.now(ZoneInfo("Asia/Shanghai"))
+
+
+def rsa_keys(private_key: str, gateway_public_key: str) -> tuple[rsa.RSAPrivateKey, rsa.RSAPublicKey]:
+    """The application's own key and the gateway's, from PEM. Raises ``ValueError``."""
+    private = serialization.load_pem_private_key(private_key.encode(), password=None)
+    public = serialization.load_pem_public_key(gateway_public_key.encode())
+    if not isinstance(private, rsa.RSAPrivateKey) or not isinstance(public, rsa.RSAPublicKey):
+        raise ValueError("Alipay keys must be RSA keys in PEM")
+    return private, public
 
 
 class AlipayIdentity:
@@ -35,17 +44,13 @@ class AlipayIdentity:
         gateway_public_key: str,
         gateway_url: str,
         timeout_s: float = 5.0,
-        now: Callable[[], datetime] = _now,
+        now: Callable[[], datetime] = gateway_now,
     ) -> None:
         self.app_id = app_id
         self.gateway_url = gateway_url
         self.timeout_s = timeout_s
         self.now = now
-        private = serialization.load_pem_private_key(private_key.encode(), password=None)
-        public = serialization.load_pem_public_key(gateway_public_key.encode())
-        if not isinstance(private, rsa.RSAPrivateKey) or not isinstance(public, rsa.RSAPublicKey):
-            raise ValueError("Alipay keys must be RSA keys in PEM")
-        self._private, self._public = private, public
+        self._private, self._public = rsa_keys(private_key, gateway_public_key)
 
     async def exchange(self, code: str) -> Identity:
         parameters = {

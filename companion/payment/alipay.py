@@ -10,23 +10,18 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from urllib.parse import parse_qsl, urlencode
-from zoneinfo import ZoneInfo
 
 import httpx
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
-from companion.identity.alipay import raw_node
+from companion.identity.alipay import gateway_now, raw_node, rsa_keys
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
 
 REFUND_NODE = b'"alipay_trade_refund_response":'
 _PAID, _CLOSED = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"}), "TRADE_CLOSED"
 TITLE_MAX = 60
-
-
-def _now() -> datetime:
-    return datetime.now(ZoneInfo("Asia/Shanghai"))
 
 
 def yuan(fen: int) -> str:
@@ -58,15 +53,11 @@ class AlipayPayment:
         notify_url: str,
         return_url: str,
         timeout_s: float = 5.0,
-        now: Callable[[], datetime] = _now,
+        now: Callable[[], datetime] = gateway_now,
     ) -> None:
         self.app_id, self.gateway_url, self.timeout_s, self.now = app_id, gateway_url, timeout_s, now
         self.notify_url, self.return_url = notify_url, return_url
-        private = serialization.load_pem_private_key(private_key.encode(), password=None)
-        public = serialization.load_pem_public_key(gateway_public_key.encode())
-        if not isinstance(private, rsa.RSAPrivateKey) or not isinstance(public, rsa.RSAPublicKey):
-            raise ValueError("Alipay keys must be RSA keys in PEM")
-        self._private, self._public = private, public
+        self._private, self._public = rsa_keys(private_key, gateway_public_key)
 
     def begin(self, order: Order) -> Opened:
         """The order string is the whole of it: nothing is asked of the gateway before she opens it."""
