@@ -68,6 +68,12 @@ class Outgoing:
     ends: Pending | None = None
 
 
+def _cancelled() -> bool:
+    """Whether this task is to end. Asked here: a frame that held its own task would be in a cycle with its cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Feed:
     """``async with Feed(session) as feed: async for message in feed: await send(message)``.
 
@@ -182,7 +188,7 @@ class Feed:
                 if self._next in self._pending:
                     self._pending[self._next].looked_at = True  # there is nothing to be had where it would be read
             self._watch()
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if _cancelled():
                 # Before Python 3.12 wait_for, by which redis-py writes, may lose a cancellation that meets its result:
                 # the feed of a closed socket would then wait for ever.
                 raise asyncio.CancelledError

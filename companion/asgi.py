@@ -13,8 +13,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "companion.settings")
 django_application = get_asgi_application()
 
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  (after Django's set-up)
-from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402
+from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402  (after Django's set-up)
 from django.conf import settings  # noqa: E402
 from django.http.request import split_domain_port  # noqa: E402
 from django.urls import path  # noqa: E402
@@ -28,27 +27,22 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(700, 10, 100)
 
-sockets = URLRouter(
-    [
-        path(
-            "ws/companion/",
-            OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
-        ),
-        path("ws/mini/", CompanionConsumer.as_asgi(needs_ticket=True)),
-    ]
-)
+SOCKETS = {
+    "/ws/companion/": OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
+    "/ws/mini/": CompanionConsumer.as_asgi(needs_ticket=True),
+}
+NO_SOCKET = WebsocketDenier.as_asgi()
 
 
-async def not_on_the_admin_host(scope: Any, receive: Any, send: Any) -> None:
-    """Sockets are residents'."""
+def _socket(scope: Any) -> Any:
+    """Whose socket this path is; sockets are residents', so on the admin's host there is none."""
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    there = bool(settings.ADMIN_HOST) and split_domain_port(host)[0] == settings.ADMIN_HOST
-    await (WebsocketDenier() if there else sockets)(scope, receive, send)
+    if settings.ADMIN_HOST and split_domain_port(host)[0] == settings.ADMIN_HOST:
+        return NO_SOCKET
+    return SOCKETS.get(scope["path"], NO_SOCKET)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": not_on_the_admin_host,
-    }
-)
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """What is chosen here is chosen without routers of Channels': each would keep a frame and a scope for every open page."""
+    chosen = _socket(scope) if scope["type"] == "websocket" else django_application
+    await chosen(scope, receive, send)

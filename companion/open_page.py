@@ -132,7 +132,7 @@ class OpenPage(BoundedSocket):
         self.known_patches = array("I", sorted(self.feed.known_patches()))
         if self.pumping is not None:
             self.pumping.cancel()
-        self.session = self.feed = self.pumping = self.turn = None
+        self.session = self.feed = self.pumping = self.turn = self.dozing = None
         # what has ended would be kept ten thousand times
         self.looking = _unless_done(self.looking)
         self.refreshing = _unless_done(self.refreshing)

@@ -42,11 +42,14 @@ def test_its_files_come_along(client: Client, own_host: None) -> None:
     assert client.get("/static/admin/js/core.js", headers=THERE).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/ws/companion/", "/ws/mini/"])
-async def test_no_socket_opens_there(own_host: None, path: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [(b"Admin.example", "/ws/companion/"), (b"Admin.example", "/ws/mini/"), (b"testserver", "/ws/nowhere/")],
+)
+async def test_no_socket_opens_there(own_host: None, host: bytes, path: str) -> None:
     from companion.asgi import application
 
-    scope = {"type": "websocket", "path": path, "headers": [(b"host", b"Admin.example")], "subprotocols": []}
+    scope = {"type": "websocket", "path": path, "headers": [(b"host", host)], "subprotocols": []}
     socket = ApplicationCommunicator(application, scope)
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output())["type"] == "websocket.close"
