@@ -17,10 +17,11 @@ import django  # noqa: E402
 django.setup()
 
 from companion import signin  # noqa: E402
+from companion.asking import asking  # noqa: E402
+from companion.desks.visit import VisitDesk  # noqa: E402
 from companion.exceptions import CompanionError  # noqa: E402
 from companion.models import FamilyLink  # noqa: E402
-from companion.port import VisitDesk, asking  # noqa: E402
-from companion.visit_port import VisitView  # noqa: E402
+from companion.ports.booking import VisitView  # noqa: E402
 
 
 def _in_one_hop(token: str, patient: UUID, slot: str, key: str) -> VisitView:

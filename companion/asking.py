@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
 from companion.background import in_thread
 from companion.exceptions import CompanionError, Unavailable
-from companion.visit_port import SlotTaken
+from companion.ports.booking import SlotTaken
 from hospitals import exceptions as hospital_errors
-from hospitals.audit import Actor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,18 +26,3 @@ async def asking(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
         raised = CompanionError(error.detail, code=error.code)
         raised.status_code, raised.retryable = error.status_code, error.retryable
         raise raised from error
-
-
-class Desk:
-    """For whom a port works: one resident, one patient, one conversation; ``sign_in``: of the page that asks."""
-
-    def __init__(self, resident_id: UUID, patient_id: UUID, conversation_id: UUID, sign_in: UUID | None = None) -> None:
-        self.resident_id = resident_id
-        self.patient_id = patient_id
-        self.conversation_id = conversation_id
-        self.sign_in = sign_in
-
-    @property
-    def actor(self) -> Actor:
-        """The resident, as the audit log knows her."""
-        return Actor("resident", str(self.resident_id))

@@ -9,8 +9,9 @@ from functools import partial
 from django.db import transaction
 from django.utils import timezone
 
-from companion import journey, reminders, visits
+from companion import reminders, visits
 from companion.journey import OwnEvent
+from companion.journey.folding import fold
 from companion.models import Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals.compiled import CompiledInsert, in_one_go
@@ -36,7 +37,7 @@ def begin(visit: Visit) -> None:
         )
         for number, kind in enumerate((OwnEvent.TRIAGED, OwnEvent.BOOKED))
     ]
-    stands = journey.fold(visits.happened(row) for row in events)
+    stands = fold(visits.happened(row) for row in events)
     visit.state = stands.state.value
     said = [
         VisitPrompt(

@@ -18,11 +18,13 @@ from companion.events import Ask, Event, Say
 from companion.exceptions import CompanionError
 from companion.fluency import Allowed, Fluency
 from companion.memory import DialogueMemory
+from companion.ports.booking import HospitalView
+from companion.ports.people import PatientView, PersonView, ResidentView
+from companion.ports.visit import VisitPort
 from companion.skills import emergency, family, people, registry, talk
 from companion.skills.scene import Scene
 from companion.understanding import UNKNOWN, Context, Person, Understanding, Wish, normalise, understand
 from companion.understanding.intents import kind_of
-from companion.visit_port import HospitalView, PatientView, PersonView, ResidentView, VisitPort
 
 __all__ = ["DialogueMemory", "PatientView", "ResidentView", "Turn", "reply"]
 

@@ -19,13 +19,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar.renderers import installed
-from companion import cards, conversation, journey, pace, people, prompts, reminders, visits
+from companion import acting, cards, conversation, journey, pace, people, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
+from companion.desks.visit import VisitDesk
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
 from companion.exceptions import NotAllowed, NotFound
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
-from companion.port import VisitDesk
 from hospitals.services import directory, waiting
 
 REMEMBERED_TURNS = 50
@@ -101,7 +101,7 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
 
 def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     """Whom this conversation is about; herself again when a family member's consent has ended meanwhile."""
-    if row.patient_id is None or not visits.acts_for(resident.id, row.patient_id):
+    if row.patient_id is None or not acting.acts_for(resident.id, row.patient_id):
         own = people.own_card(resident)
         Conversation.objects.filter(id=row.id).update(patient=own)
         return own, FamilyLink.Relation.SELF.label
@@ -152,7 +152,7 @@ def _load(session: Session) -> _Loaded:
     row = Conversation.objects.select_related("resident").get(id=session.id)
     ended = ""
     try:
-        patient = visits.may_act_for(session.resident_id, session.patient_id)
+        patient = acting.may_act_for(session.resident_id, session.patient_id)
     except NotAllowed:  # ended while the page was open
         ended, patient = session.patient_name, people.own_card(row.resident)
         _turn_to(session, patient, FamilyLink.Relation.SELF.label)
@@ -258,7 +258,7 @@ def set_rate(session: Session, rate: float) -> Session:
 def adjusted(session: Session, event: Event) -> Session:
     """The session after the conversation changed whom it is about or how fast it speaks."""
     if isinstance(event, SwitchPatient):
-        patient = visits.may_act_for(session.resident_id, event.patient_id)
+        patient = acting.may_act_for(session.resident_id, event.patient_id)
         link = FamilyLink.objects.get(resident_id=session.resident_id, patient=patient)
         _turn_to(session, patient, str(link.get_relation_display()))
     if isinstance(event, Adjust) and event.setting == "rate":
@@ -278,7 +278,7 @@ def rate_turn(session: Session, number: int, value: int) -> None:
 def visit_frame(resident_id: UUID, patient_id: UUID, visit_id: UUID) -> dict[str, Any] | None:
     """What the page refreshes when a visit changed; None when it is about somebody else's visit than the one shown."""
     visit = Visit.objects.select_related("patient").filter(id=visit_id, resident_id=resident_id).first()
-    if visit is None or visit.patient_id != patient_id or not visits.acts_for(resident_id, patient_id):
+    if visit is None or visit.patient_id != patient_id or not acting.acts_for(resident_id, patient_id):
         return None
     return visits.shown(visit)
 
@@ -301,7 +301,7 @@ def due_prompts(session: Session) -> list[Event]:
 
     @cache
     def hers(patient_id: UUID) -> bool:
-        return visits.acts_for(session.resident_id, patient_id)
+        return acting.acts_for(session.resident_id, patient_id)
 
     def allowed(row: VisitPrompt) -> bool:
         if not hers(row.visit.patient_id):
@@ -360,7 +360,7 @@ def _label(session: Session) -> list[Event]:
 
 def _offered_places(session: Session) -> list[Event]:
     """The places that the waiting list holds for whom this conversation is about, each told of once."""
-    if not visits.acts_for(session.resident_id, session.patient_id):
+    if not acting.acts_for(session.resident_id, session.patient_id):
         return []
     said: list[Event] = []
     for offer in waiting.claim_offers(subject=session.patient_id):

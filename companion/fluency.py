@@ -35,9 +35,9 @@ from companion.llm.base import (
 from companion.llm.faithful import covered, unfaithful, ungrounded
 from companion.llm.gateway import Gateway
 from companion.llm.masking import Mask
+from companion.ports.people import PersonView
 from companion.understanding import UNKNOWN, Context, Understanding, Wish, understand
 from companion.understanding.names import DEPARTMENTS, find_practitioner
-from companion.visit_port import PersonView
 
 log = structlog.get_logger(__name__)
 

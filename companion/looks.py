@@ -5,8 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from companion import people
+from companion.acting import acts_for
 from companion.models import FamilyLink
-from companion.visits import acts_for
 from hospitals import audit
 from hospitals.models import AuditEvent, Hospital
 

@@ -2,7 +2,7 @@
 
 An adult keeps her own card in her own account. A minor's card is kept by a parent or guardian who declared to be one; that
 ends on the day the minor comes of age. Everything is on the audit log under the resident's UUID. Functions are synchronous
-and atomic; async callers go through companion.port.
+and atomic; async callers go through companion.desks.
 """
 
 from collections.abc import Mapping

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from companion import cards, reminders
 from companion.events import Ask, Event, Option, Say
-from companion.journey import AT_THE_DOOR, Journey, NextStep, VisitState, next_step
+from companion.journey import AT_THE_DOOR, Journey, VisitState
+from companion.journey.next_step import NextStep, next_step
 from companion.models import Patient, Resident, Visit
 from companion.wording import NEXT, PROMPTS
 from hospitals.connectors.base import QueuePosition

@@ -17,7 +17,7 @@ import structlog
 from django.utils import timezone
 from redis import RedisError
 
-from companion import fanout, visits
+from companion import acting, fanout, visits
 from companion.background import in_thread
 from companion.dialogue import RESUME_WITHIN, SEEN_AGAIN_AFTER
 from companion.models import Conversation, ResidentSession
@@ -71,14 +71,14 @@ def unchanged(asked: Sequence[Shown]) -> list[bool]:
             id__in=[a.conversation_id for a in asked], turns_count__gt=0, last_seen_at__gt=now - RESUME_WITHIN
         ).values_list("id", "resident_id", "patient_id", "last_seen_at")
     }
-    acting = visits.acting(residents, patients)
+    allowed = acting.pairs(residents, patients)
     standing = visits.standing(patients)
     to_say = visits.with_prompts(residents)
     offered = waiting.offered(patients)
     answers = [
         (a.claims.session_id, a.claims.resident_id) in signed_in
         and (a.conversation_id, a.claims.resident_id, a.patient_id) in talks
-        and (a.claims.resident_id, a.patient_id) in acting
+        and (a.claims.resident_id, a.patient_id) in allowed
         and standing.get(a.patient_id, (None, 0)) == (a.visit_id, a.number)
         and a.claims.resident_id not in to_say
         and a.patient_id not in offered

@@ -2,7 +2,7 @@
 
 Every write ends in ``_record``: the event goes into VisitEvent under a key that makes it once, the whole visit is
 folded by companion.journey, and after the commit whoever is connected hears ``visit.changed``. Functions are
-synchronous and atomic; async callers go through companion.port.
+synchronous and atomic; async callers go through companion.desks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,19 +14,21 @@ from uuid import UUID
 
 import structlog
 from django.core.exceptions import ValidationError
-from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Count, Q
+from django.db import transaction
+from django.db.models import Count
 from django.utils import timezone
 from pydantic import TypeAdapter
 from redis import RedisError
 
-from companion import cards, fanout, journey, prompts, reminders
+from companion import acting, cards, fanout, journey, prompts, reminders
 from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnData, OwnEvent, Refusal, Travel, VisitState
+from companion.journey.folding import fold
+from companion.journey.next_step import next_step
 from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals import vault
-from hospitals.compiled import Compiled, CompiledUpdate, in_one_go
+from hospitals.compiled import CompiledUpdate, in_one_go
 from hospitals.connectors import codec
 from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
 from hospitals.services.waiting import PlaceOffered
@@ -48,13 +50,6 @@ _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
 _ADAPTERS = {kind: TypeAdapter(data) for kind, data in _DATA.items()}
 
 
-_PATIENT = [field.attname for field in Patient._meta.concrete_fields]
-_consents = Compiled(  # whatever is asked about somebody begins with it
-    lambda resident, patient: FamilyLink.objects.filter(resident=resident, patient=patient).values_list(
-        *("relation", "consented_at", "expires_at", "withdrawn_at"), *(f"patient__{name}" for name in _PATIENT)
-    ),
-    shared=True,
-)
 _BY_REMINDER = frozenset({"leave_home", "fasting", "follow_up_due", "medicine_due"})
 
 
@@ -72,7 +67,7 @@ def happened(row: VisitEvent) -> Happened:
 
 
 def journey_of(visit: Visit) -> Journey:
-    return journey.fold(happened(row) for row in visit.events.all())
+    return fold(happened(row) for row in visit.events.all())
 
 
 def locked(visit_id: UUID | str) -> Visit:
@@ -124,11 +119,11 @@ def _record(news: Sequence[_News]) -> list[_News]:
         return []
     VisitEvent.objects.bulk_create(added)
     changed = {n.visit.id: n.visit for n in fresh}
-    stand = [(visit, journey.fold(happened(row) for row in stored[visit_id])) for visit_id, visit in changed.items()]
+    stand = [(visit, fold(happened(row) for row in stored[visit_id])) for visit_id, visit in changed.items()]
     to_say = _project(stand)
     told: list[tuple[UUID, dict[str, Any]]] = []
     # a consent may have run out since it was booked
-    acts = acting({visit.resident_id for visit, _now in stand}, {visit.patient_id for visit, _now in stand})
+    acts = acting.pairs({visit.resident_id for visit, _now in stand}, {visit.patient_id for visit, _now in stand})
     for visit, now in stand:
         if (visit.resident_id, visit.patient_id) not in acts:
             continue
@@ -148,14 +143,14 @@ def frame(visit: Visit, now: Journey, number: int) -> dict[str, Any]:
         "number": number,
         "state": now.state.value,
         "card": asdict(card) if card else None,
-        "next": prompts.options_frame(journey.next_step(now)),
+        "next": prompts.options_frame(next_step(now)),
     }
 
 
 def shown(visit: Visit) -> dict[str, Any]:
     """The frame of a visit as it stands."""
     events = [happened(row) for row in visit.events.all()]
-    return frame(visit, journey.fold(events), len(events))
+    return frame(visit, fold(events), len(events))
 
 
 _standing = CompiledUpdate(Visit, "state", "queue_as_of", "place", "room_code", "changed_at")
@@ -266,7 +261,7 @@ def on_hospital_events(events: Sequence[HospitalEvent]) -> None:
 def on_place_offered(offer: PlaceOffered) -> None:
     """The waiting list reached a patient: the open pages of everybody who may act for her look what there is to say."""
     for link in FamilyLink.objects.filter(patient_id=offer.subject):
-        if acts_for(link.resident_id, offer.subject):
+        if acting.acts_for(link.resident_id, offer.subject):
             notify(link.resident_id, offer.entry_id)
     log.info("place_offered", hospital=str(offer.hospital_id))
 
@@ -301,49 +296,11 @@ def hand_over(patient: Patient, *, from_resident: UUID) -> None:
 # --- reading ----------------------------------------------------------------------------------------------
 
 
-def acts_for(resident_id: UUID, patient_id: UUID | str) -> bool:
-    """Whether ``may_act_for`` would give the patient."""
-    try:
-        may_act_for(resident_id, patient_id)
-    except NotAllowed:
-        return False
-    return True
-
-
-def acting(residents: Iterable[UUID], patients: Iterable[UUID]) -> set[tuple[UUID, UUID]]:
-    """Of many at once the pairs (resident, patient) for which ``acts_for`` is true."""
-    holds = Q(withdrawn_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-    links = FamilyLink.objects.filter(holds, resident_id__in=residents, patient_id__in=patients)
-    agreed = links.exclude(~Q(relation=FamilyLink.Relation.SELF), consented_at=None)
-    return set(agreed.values_list("resident_id", "patient_id"))
-
-
-def may_act_for(resident_id: UUID, patient_id: UUID | str) -> Patient:
-    """The patient, if the resident is she or has consent that still holds. Raises ``NotAllowed``."""
-    found = _consents.rows(resident=resident_id, patient=_uuid(patient_id))
-    if not found:
-        raise NotAllowed
-    relation, consented_at, expires_at, withdrawn_at, *patient = found[0]
-    if withdrawn_at or (expires_at and expires_at <= timezone.now()):
-        raise NotAllowed
-    if relation != FamilyLink.Relation.SELF and not consented_at:
-        raise NotAllowed
-    return Patient.from_db(DEFAULT_DB_ALIAS, _PATIENT, patient)
-
-
-def _uuid(value: UUID | str) -> UUID:
-    """Raises ``NotAllowed``: nobody acts for somebody who cannot be."""
-    try:
-        return value if isinstance(value, UUID) else UUID(value)
-    except ValueError as error:
-        raise NotAllowed from error
-
-
 def visit_for(resident_id: UUID, visit_id: UUID | str) -> Visit:
     """One visit of hers or of somebody she acts for. Raises ``NotFound``."""
     try:
         visit = Visit.objects.select_related("patient").get(id=visit_id)
-        may_act_for(resident_id, visit.patient_id)
+        acting.may_act_for(resident_id, visit.patient_id)
     except (Visit.DoesNotExist, NotAllowed, ValidationError) as error:
         raise NotFound from error
     return visit

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import time
 
 from hospitals.map_features import Point
-from hospitals.wayfinding import Crossing, Leg, Path, Plan, said, shortest
+from hospitals.map_graph import Plan, said
+from hospitals.wayfinding import Crossing, Leg, Path, shortest
 
 TURN_DEGREES = 35.0
 NEAR_M = 7.0  # a landmark is seen from the corner at this distance

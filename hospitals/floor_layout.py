@@ -1,6 +1,6 @@
 """A short description of buildings becomes an indoor map: rooms in two rows along a corridor, doors, lifts, ways outdoors.
 
-For demo hospitals and for small hospitals that have no plan to upload; the result is the GeoJSON that hospitals.wayfinding
+For demo hospitals and for small hospitals that have no plan to upload; the result is the GeoJSON that hospitals.map_graph
 reads. A building is ``columns`` equal columns wide; each row lists what stands there, ``span`` columns wide.
 """
 

@@ -1,7 +1,7 @@
 """The features of an indoor map, each checked by itself: docs/maps.md tells every kind, property and fault.
 
 Pure: no Django, no I/O. A feature that is not right is left out and told as a ``Fault``; the others are read, so that an
-engineer hears of everything at once. hospitals.wayfinding joins what is right into a plan.
+engineer hears of everything at once. hospitals.map_graph joins what is right into a plan.
 """
 
 import math

@@ -17,7 +17,7 @@ import yaml
 from django.db import transaction
 from django.utils import timezone
 
-from hospitals import floor_layout, tenancy, wayfinding
+from hospitals import floor_layout, map_graph, tenancy
 from hospitals.connectors import push
 from hospitals.connectors.sandbox import scripts
 from hospitals.connectors.sandbox.models import SandboxClinic, SandboxSystem
@@ -216,7 +216,7 @@ def _map(row: Hospital, description: Mapping[str, Any]) -> None:
 
 def _rooms(description: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Room code → its name and place (7号楼1楼B区)."""
-    plan = wayfinding.read(floor_layout.geojson(description))
+    plan = map_graph.read(floor_layout.geojson(description))
     return {
         code: {
             "room_code": code,

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
+from companion.ports.booking import OfferQuery, SlotTaken, VisitView, Window
 from companion.skills import phrases
 from companion.skills.scene import Contract, Scene
 from companion.understanding import When
-from companion.visit_port import OfferQuery, SlotTaken, VisitView, Window, as_card
 
 CONTRACT = Contract(
     name="appointments",

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from companion.events import Event, Option, Say, ShowCard
 from companion.exceptions import CompanionError
+from companion.ports import as_card
+from companion.ports.booking import OfferQuery, SlotOffer, SlotTaken, VisitView, Window
 from companion.skills import family, phrases, waiting_list
 from companion.skills.scene import Contract, Scene
 from companion.understanding import When
-from companion.visit_port import OfferQuery, SlotOffer, SlotTaken, VisitView, Window, as_card
 
 CONTRACT = Contract(
     name="book",

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
 from companion.skills import phrases
 from companion.skills.scene import Contract, Scene
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="check_in",

@@ -10,9 +10,9 @@ from typing import Any
 
 from companion import safety
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
 from companion.safety import RedFlag
 from companion.skills.scene import START, Contract, Scene
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="emergency",

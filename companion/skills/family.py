@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from companion.events import Event, Option, Say, ShowCard, SwitchPatient
-from companion.people_port import AgentView, CardView
+from companion.ports import as_card
+from companion.ports.people import AgentView, CardView, PersonView
 from companion.skills.people import people_card
 from companion.skills.scene import Contract, Scene
 from companion.understanding import Person
-from companion.visit_port import PersonView, as_card
 
 CONTRACT = Contract(
     name="family",

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import date
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
 from companion.skills import phrases
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="follow_up",

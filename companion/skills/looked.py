@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Say, ShowCard
+from companion.ports import as_card
 from companion.skills.scene import Contract, Scene
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="looked",

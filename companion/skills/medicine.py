@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 from companion import knowledge
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
+from companion.ports.encounter import MedicinesView, MedicineView
 from companion.skills.health import answer_from_knowledge
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import MedicinesView, MedicineView, as_card
 
 CONTRACT = Contract(
     name="medicine",

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Say
+from companion.ports.booking import HospitalNews, VisitView
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import HospitalNews, VisitView
 
 CONTRACT = Contract(
     name="news",

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
+from companion.ports.booking import VisitView
+from companion.ports.encounter import InvoiceView
 from companion.skills import phrases
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import InvoiceView, VisitView, as_card
 
 CONTRACT = Contract(
     name="pay",

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.ports import as_card
+from companion.ports.people import PersonView
 from companion.skills.scene import Contract, Scene
 from companion.understanding import Person
-from companion.visit_port import PersonView, as_card
 
 CONTRACT = Contract(
     name="people",

@@ -2,7 +2,8 @@
 
 from datetime import date, datetime, time
 
-from companion.visit_port import InvoiceView, QueueView, SlotOffer, VisitView
+from companion.ports.booking import SlotOffer, VisitView
+from companion.ports.encounter import InvoiceView, QueueView
 
 _WEEKDAYS = "一二三四五六日"
 

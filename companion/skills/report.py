@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Say, ShowCard
+from companion.ports import as_card
+from companion.ports.encounter import ReportLineView, ReportView
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import ReportLineView, ReportView, as_card
 
 CONTRACT = Contract(
     name="report",

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
 from companion.exceptions import CompanionError
+from companion.ports import as_card
+from companion.ports.booking import VisitView
+from companion.ports.wayfinding import RouteView
 from companion.skills.scene import Contract, Scene, no_visit
-from companion.visit_port import RouteView, VisitView, as_card
 
 CONTRACT = Contract(
     name="route",

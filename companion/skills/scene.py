@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 from companion.events import Ask, Event, Option, Say, ShowCard, SwitchPatient
 from companion.memory import DialogueMemory
+from companion.ports.booking import VisitView
+from companion.ports.people import PatientView, PersonView, ResidentView
+from companion.ports.visit import VisitPort
 from companion.understanding import Person, Understanding, Wish
-from companion.visit_port import PatientView, PersonView, ResidentView, VisitPort, VisitView
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ import re
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Say, ShowCard
+from companion.ports import as_card
 from companion.skills import phrases
 from companion.skills.scene import Contract, Scene
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="signed_in",

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from companion.events import Event, Option, Say, ShowCard
-from companion.people_port import InLineView
+from companion.ports import as_card
+from companion.ports.people import InLineView
 from companion.skills.scene import Contract, Scene
 from companion.understanding import When
-from companion.visit_port import as_card
 
 CONTRACT = Contract(
     name="waiting_list",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from companion.ports.booking import HospitalView
 from companion.understanding.sounds import Lexicon
-from companion.visit_port import HospitalView
 
 _DATA = Path(__file__).parent.parent / "data" / "dialogue"
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from companion import knowledge, triage
+from companion.ports.booking import HospitalView
 from companion.understanding import examples
 from companion.understanding.intents import CONNECTIVES, FILLERS, RULES, STRONG, SYMPTOMS, Scored, kind_of, scores
 from companion.understanding.names import DEPARTMENTS, find_practitioner, hospital_index
@@ -18,7 +19,6 @@ from companion.understanding.numerals import number
 from companion.understanding.people import Person, find_person
 from companion.understanding.sounds import Lexicon
 from companion.understanding.times import When, find_when
-from companion.visit_port import HospitalView
 
 _DATA = Path(__file__).parent.parent / "data" / "dialogue"
 UNKNOWN = "unknown"

@@ -242,7 +242,7 @@ class Slot(models.Model):
 
 
 class IndoorMap(models.Model):
-    """A hospital's indoor map as GeoJSON (hospitals.wayfinding tells its properties); ``version`` grows with each upload."""
+    """A hospital's indoor map as GeoJSON (docs/maps.md tells its properties); ``version`` grows with each upload."""
 
     hospital = models.OneToOneField(Hospital, on_delete=models.CASCADE, related_name="indoor_map", primary_key=True)
     version = models.PositiveIntegerField(default=1)

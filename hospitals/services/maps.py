@@ -11,11 +11,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from hospitals import directions, wayfinding
+from hospitals import directions, map_graph, wayfinding
 from hospitals.directions import Route, RouteStep
 from hospitals.exceptions import InvalidInput, UnknownPlace
+from hospitals.map_graph import Place, Plan
 from hospitals.models import Hospital, IndoorMap
-from hospitals.wayfinding import Place, Plan
 
 __all__ = [
     "PlaceInfo",
@@ -84,7 +84,7 @@ def _plan(hospital_id: UUID) -> Plan:
         if kept is not None and kept[0] == version:
             _plans.move_to_end(hospital_id)
             return kept[1]
-    plan = wayfinding.read(IndoorMap.objects.get(hospital_id=hospital_id).geojson)
+    plan = map_graph.read(IndoorMap.objects.get(hospital_id=hospital_id).geojson)
     with _lock:
         _plans[hospital_id] = (version, plan)
         while len(_plans) > KEPT_PLANS:
@@ -203,7 +203,7 @@ def drawings(*, hospital_id: UUID, way: Route) -> Iterator[dict[str, Any]]:
 @transaction.atomic
 def upload(*, hospital_id: UUID, geojson: Mapping[str, Any]) -> int:
     """Check a map and put it in place of the old one; returns its version. Raises ``InvalidInput`` with every fault."""
-    found = wayfinding.faults(wayfinding.read(geojson))
+    found = map_graph.faults(map_graph.read(geojson))
     if found:
         more = f",下面是前 {FAULTS_TOLD} 处" if len(found) > FAULTS_TOLD else ""
         raise InvalidInput(

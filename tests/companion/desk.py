@@ -6,34 +6,34 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from companion.exceptions import CompanionError, NotFound, NotNow
-from companion.people_port import AgentView, AskedView, CardView, InLineView, InvitationView, LineView, SignInView
-from companion.reminders import times_of_day
-from companion.visit_port import (
-    EmergencyPlaceView,
+from companion.ports.booking import HospitalNews, HospitalView, OfferQuery, SlotOffer, SlotTaken, VisitView
+from companion.ports.encounter import (
     ExaminationView,
     FollowUpView,
-    HospitalNews,
-    HospitalView,
-    HumanView,
     InvoiceLineView,
     InvoiceView,
     JourneyStepView,
-    LookView,
     MedicinesView,
     MedicineView,
     NextView,
-    OfferQuery,
-    PersonView,
-    PlaceView,
     QueueView,
     ReportLineView,
     ReportView,
-    RouteStepView,
-    RouteView,
-    SlotOffer,
-    SlotTaken,
-    VisitView,
 )
+from companion.ports.help import EmergencyPlaceView, HumanView
+from companion.ports.people import (
+    AgentView,
+    AskedView,
+    CardView,
+    InLineView,
+    InvitationView,
+    LineView,
+    LookView,
+    PersonView,
+    SignInView,
+)
+from companion.ports.wayfinding import PlaceView, RouteStepView, RouteView
+from companion.reminders import times_of_day
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=ZONE)  # a Tuesday

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from companion import consents, dialogue, signin, visits
+from companion import acting, consents, dialogue, signin, visits
 from companion.events import Say
 from companion.exceptions import NotAllowed
 from companion.journey import OwnEvent
@@ -51,7 +51,7 @@ def agree(daughter: Person, mother: Person) -> int:
 
 
 def may(daughter: Person, mother: Person) -> bool:
-    return visits.acts_for(daughter.resident_id, mother.patient.id)
+    return acting.acts_for(daughter.resident_id, mother.patient.id)
 
 
 def test_she_sees_who_asks_for_what_and_agrees_for_a_year(daughter: Person, mother: Person) -> None:
@@ -188,7 +188,7 @@ def test_consent_matrix(
     assert bool(said) is allowed
     if not allowed:
         with pytest.raises(NotAllowed):
-            visits.may_act_for(daughter.resident_id, mother.patient.id)
+            acting.may_act_for(daughter.resident_id, mother.patient.id)
 
 
 def booked(daughter: Person, mother: Person) -> Visit:

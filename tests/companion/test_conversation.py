@@ -2,7 +2,8 @@
 
 import pytest
 
-from companion.visit_port import LookView, SlotTaken
+from companion.ports.booking import SlotTaken
+from companion.ports.people import LookView
 from tests.companion.desk import NOW, Desk, World
 from tests.companion.talking import Talk
 

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from companion.people_port import AgentView, AskedView, SignInView
-from companion.visit_port import PersonView
+from companion.ports.people import AgentView, AskedView, PersonView, SignInView
 from tests.companion.desk import NOW, World
 from tests.companion.talking import Talk
 

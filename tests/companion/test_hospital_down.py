@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from companion import dialogue, fanout, port
+from companion import dialogue, fanout
 from companion.background import in_thread
+from companion.desks.visit import VisitDesk
 from companion.events import Event, Say, ShowCard
 from companion.models import FamilyLink, Incident, Patient, Resident, Visit
 from hospitals import tenancy
@@ -130,14 +131,14 @@ async def test_a_hospital_that_answers_within_a_moment_is_heard_as_booked_at_onc
         def heard(self, message: dict[str, Any] | None) -> None: ...
         def make_room(self) -> None: ...
 
-    book_now = port.VisitDesk.book_now
+    book_now = VisitDesk.book_now
 
     def and_the_hospital_answers(*args: Any) -> Any:
         made = book_now(*args)
         hers.goes_on()
         return made
 
-    monkeypatch.setattr(port.VisitDesk, "book_now", and_the_hospital_answers)
+    monkeypatch.setattr(VisitDesk, "book_now", and_the_hospital_answers)
     page = Page()
     await fanout.fanout().join(hers.session.resident_id, page)
     booked = await hers.taps(kind="book", slot_id=str(hers.slot.id))

@@ -1,110 +1,13 @@
-"""The visit's fold: order, repetition and loss of events cannot change where it stands; every transition has its words."""
-
-from dataclasses import replace
-from datetime import UTC, date, datetime
+"""The visit's states and events: every transition and every open state has its words."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from companion import journey
-from companion.journey import Happened, OwnEvent, VisitState, fold, next_step
+from companion.journey import OwnEvent, VisitState
 from companion.wording import NEXT, PROMPTS
 from hospitals.connectors.base import (
-    DiagnosticReport,
     EventType,
-    Examination,
-    FollowUp,
-    Invoice,
-    InvoiceLine,
-    MedicationRequest,
-    MissedCall,
-    Observation,
-    Prescription,
-    QueuePosition,
-    Reason,
-    Reference,
 )
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-E = EventType
-
-
-def position(ahead: int, now: str = "66") -> QueuePosition:
-    return QueuePosition("70", ahead, now, "7-1-B-01", "眼科检查一区", "7号楼1楼B区", NOON)
-
-
-BILL = Invoice("i1", "检查费", (InvoiceLine("眼压", 5000),), 5000, 3000, 2000)
-EXAM = Examination("e1", "眼压检查", "procedure", "7-1-B-02", "检查二室", "7号楼1楼B区", invoice_id="i1")
-REPORT = DiagnosticReport("r1", "眼压报告", NOON, (Observation("IOP", "眼压", "15", "mmHg", 10, 21),), "", "e1")
-DRUGS = Prescription("p1", (MedicationRequest("m1", "玻璃酸钠滴眼液", "每次1滴"),), "7-1-A-09", "7号楼1楼药房")
-
-
-def hospital(*events: tuple) -> list[Happened]:
-    """The events in the hospital's order, numbered from 1."""
-    return [
-        Happened(f"h{n}", event[0], n, event[1] if len(event) > 1 else None) for n, event in enumerate(events, start=1)
-    ]
-
-
-OWN = [Happened("own.triaged", OwnEvent.TRIAGED, 0), Happened("own.booked", OwnEvent.BOOKED, 1)]
-WHOLE_VISIT = OWN + hospital(
-    (E.APPOINTMENT_BOOKED,),
-    (E.ENCOUNTER_CHECKED_IN, position(4)),
-    (E.QUEUE_CHANGED, position(3, "67")),
-    (E.QUEUE_CHANGED, position(2, "68")),
-    (E.ENCOUNTER_CALLED, position(0, "70")),
-    (E.ENCOUNTER_STARTED,),
-    (E.INVOICE_ISSUED, BILL),
-    (E.EXAMINATION_ORDERED, EXAM),
-    (E.ENCOUNTER_FINISHED,),
-    (E.INVOICE_PAID, Reference("i1")),
-    (E.EXAMINATION_COMPLETED, Reference("e1")),
-    (E.REPORT_ISSUED, REPORT),
-    (E.PRESCRIPTION_ISSUED, DRUGS),
-    (E.PRESCRIPTION_DISPENSED, Reference("p1")),
-    (E.FOLLOW_UP_PLANNED, FollowUp(date(2026, 12, 8), "眼科")),
-    (E.VISIT_CLOSED,),
-)
-
-
-def test_the_whole_visit_passes_its_states_in_order() -> None:
-    states = [state for _key, state in fold(WHOLE_VISIT).history]
-    assert states == [
-        VisitState.BOOKED,
-        VisitState.CHECKED_IN,
-        VisitState.WAITING,
-        VisitState.CALLED,
-        VisitState.IN_CONSULTATION,
-        VisitState.CONSULTED,
-        VisitState.CLOSED,
-    ]
-    assert fold(WHOLE_VISIT).state is VisitState.FOLLOW_UP
-
-
-def test_parts_run_in_parallel_with_states_of_their_own() -> None:
-    seen = fold(WHOLE_VISIT)
-    assert [p.state for p in seen.payments] == ["paid"]
-    assert [p.state for p in seen.examinations] == ["reported"]
-    assert [p.state for p in seen.prescriptions] == ["dispensed"]
-
-
-@given(st.permutations(WHOLE_VISIT), st.lists(st.sampled_from(WHOLE_VISIT), max_size=8))
-def test_any_order_and_any_repetition_end_in_the_same_journey(order: list, again: list) -> None:
-    assert fold([*order, *again]) == fold(WHOLE_VISIT)
-
-
-@given(st.sets(st.integers(0, len(WHOLE_VISIT) - 1)), st.randoms(use_true_random=False))
-def test_dropped_events_that_are_sent_again_heal_the_journey(dropped: set, random) -> None:
-    arrived = [event for n, event in enumerate(WHOLE_VISIT) if n not in dropped]
-    random.shuffle(arrived)
-    fold(arrived)  # whatever is missing, it folds
-    assert fold(arrived + [WHOLE_VISIT[n] for n in dropped]) == fold(WHOLE_VISIT)
-
-
-@given(st.integers(1, len(WHOLE_VISIT)))
-def test_no_prefix_of_a_visit_is_without_a_next_step(length: int) -> None:
-    assert next_step(fold(WHOLE_VISIT[:length])).name in NEXT
 
 
 @pytest.mark.parametrize("kind", [*EventType, *OwnEvent])
@@ -118,62 +21,3 @@ def test_every_event_has_a_transition_with_words(kind) -> None:
 @pytest.mark.parametrize("state", sorted([*journey.BEFORE_CHECK_IN, *journey.AT_THE_DOOR, VisitState.IN_CONSULTATION]))
 def test_every_open_state_says_what_to_do_next(state: VisitState) -> None:
     assert NEXT[state.value].say.startswith("下一步")
-
-
-def test_two_ahead_is_said_once_however_often_the_number_comes() -> None:
-    events = OWN + hospital(
-        (E.ENCOUNTER_CHECKED_IN, position(4)), (E.QUEUE_CHANGED, position(2)), (E.QUEUE_CHANGED, position(1))
-    )
-    assert [p.name for p in fold(events).prompts if p.name == "two_ahead"] == ["two_ahead"]
-
-
-def test_a_late_queue_number_does_not_undo_the_call() -> None:
-    events = OWN + hospital(
-        (E.ENCOUNTER_CHECKED_IN, position(4)), (E.ENCOUNTER_CALLED, position(0)), (E.QUEUE_CHANGED, position(0))
-    )
-    assert fold(events).state is VisitState.CALLED
-
-
-def test_a_prompt_that_is_no_longer_true_is_not_said() -> None:
-    """She was called while her phone was off: on return she hears where things stand now."""
-    names = [p.name for p in fold(WHOLE_VISIT).prompts]
-    assert "called" not in names and "two_ahead" not in names and "invoice_issued" not in names
-    assert "closed" in names
-
-
-def test_a_passed_number_comes_back_and_is_called_again() -> None:
-    events = OWN + hospital(
-        (E.ENCOUNTER_CHECKED_IN, position(1)),
-        (E.ENCOUNTER_CALLED, position(0)),
-        (E.ENCOUNTER_MISSED, MissedCall("请到诊室门口重新报到,隔3位再叫您。", 3)),
-        (E.QUEUE_CHANGED, position(2)),
-        (E.ENCOUNTER_CALLED, replace(position(0), now_serving="70")),
-    )
-    seen = fold(events)
-    assert seen.state is VisitState.CALLED
-    assert [p.name for p in seen.prompts].count("called") == 1
-
-
-def test_cancelled_by_her_stays_cancelled_when_the_hospital_confirms_the_booking_late() -> None:
-    events = [*OWN, Happened("own.cancelled", OwnEvent.CANCELLED, 2, Reason("")), *hospital((E.APPOINTMENT_BOOKED,))]
-    seen = fold(events)
-    assert seen.state is VisitState.CANCELLED
-    assert seen.ignored == ("h1",)
-
-
-def test_a_stopped_clinic_ends_the_visit_with_its_reason() -> None:
-    seen = fold(
-        [*OWN, *hospital((E.APPOINTMENT_BOOKED,), (E.SCHEDULE_STOPPED, Reason("医生临时手术", "明天上午补诊")))]
-    )
-    assert seen.state is VisitState.STOPPED and seen.reason == Reason("医生临时手术", "明天上午补诊")
-    assert next_step(seen).name == "book_again"
-
-
-def test_a_paid_bill_is_not_asked_for_again_when_it_is_issued_late() -> None:
-    paid_first = [*OWN, *hospital((E.ENCOUNTER_FINISHED,), (E.INVOICE_ISSUED, BILL), (E.INVOICE_PAID, Reference("i1")))]
-    assert fold(reversed(paid_first)).unpaid == ()
-
-
-def test_bills_come_before_the_examination_they_pay_for() -> None:
-    seen = fold([*OWN, *hospital((E.ENCOUNTER_FINISHED,), (E.EXAMINATION_ORDERED, EXAM), (E.INVOICE_ISSUED, BILL))])
-    assert next_step(seen) == journey.NextStep("pay", "i1")

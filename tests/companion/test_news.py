@@ -1,6 +1,6 @@
 """What a hospital tells everybody reaches her: its notices and its hours, in its own words, and nothing made up."""
 
-from companion.visit_port import HospitalNews
+from companion.ports.booking import HospitalNews
 from tests.companion.talking import Talk
 
 NEWS = HospitalNews(

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from companion import looks as looked
 from companion import signin
+from companion.desks.visit import VisitDesk
 from companion.identity.base import Identity
 from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, TurnReview, Visit
-from companion.port import VisitDesk
 from hospitals import audit, vault
 from hospitals.audit import Actor
 from hospitals.connectors.base import DiagnosticReport, EventType, MedicationRequest, Observation, Prescription

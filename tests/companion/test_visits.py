@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 
 from companion import visits
-from companion.exceptions import NotAllowed, NotFound
+from companion.exceptions import NotFound
 from companion.journey import OwnEvent
-from companion.models import FamilyLink, Incident, Patient, Reminder, Resident, Visit, VisitPrompt
+from companion.models import Incident, Patient, Reminder, Resident, Visit, VisitPrompt
 from hospitals.connectors.base import (
     DiagnosticReport,
     EventType,
@@ -89,23 +89,6 @@ def test_a_critical_value_goes_to_the_clinicians_channel(visit, happens) -> None
     happens(E.REPORT_ISSUED, DiagnosticReport("r1", "电解质", timezone.now(), (line,)))
     incident = Incident.objects.get()
     assert incident.kind == "critical_value" and incident.codes == ["report:r1"]
-
-
-def test_only_family_with_consent_may_act(resident, patient) -> None:
-    stranger = Resident(name="周敏")
-    stranger.save()
-    with pytest.raises(NotAllowed):
-        visits.may_act_for(stranger.id, patient.id)
-    link = FamilyLink.objects.create(resident=stranger, patient=patient, relation="mother")
-    with pytest.raises(NotAllowed):  # asked for, not yet consented
-        visits.may_act_for(stranger.id, patient.id)
-    link.consented_at = timezone.now()
-    link.save()
-    assert visits.may_act_for(stranger.id, patient.id) == patient
-    link.withdrawn_at = timezone.now()
-    link.save()
-    with pytest.raises(NotAllowed):
-        visits.may_act_for(stranger.id, patient.id)
 
 
 def test_somebody_elses_visit_is_not_found(visit) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from companion import prompts, visits
-from companion.journey import next_step
+from companion.journey.next_step import next_step
 from companion.wording import NEXT, PROMPTS
 from hospitals.connectors.base import (
     DiagnosticReport,

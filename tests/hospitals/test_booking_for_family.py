@@ -8,10 +8,10 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from companion import dialogue
+from companion.desks.visit import VisitDesk
 from companion.events import Ask, Say
 from companion.exceptions import CompanionError, NotAllowed, NotFound
 from companion.models import FamilyLink, Patient, Reminder, Resident, Visit, VisitPrompt
-from companion.port import VisitDesk
 from hospitals.models import Slot
 from hospitals.services import booking, waiting
 from tests.hospitals.clinics import Clinic, a_clinic

@@ -16,8 +16,8 @@ from hospitals import qr
 from hospitals.api import facts
 from hospitals.exceptions import InvalidInput, UnknownPlace
 from hospitals.services import door_codes, maps
+from tests.hospitals.drawn_maps import example, feature
 from tests.hospitals.joining import Joined, joined
-from tests.hospitals.test_wayfinding import example, feature
 
 CODES = ["GATE", "E-S", "E-W", "D-1-101", "D-1-201"]
 

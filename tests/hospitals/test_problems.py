@@ -6,7 +6,7 @@ import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 
-from companion import port
+from companion.asking import asking
 from companion.exceptions import Unavailable
 from hospitals.connectors import push
 from hospitals.services import inbox
@@ -42,7 +42,7 @@ async def test_a_resident_is_told_that_she_may_try_again(fault: Exception) -> No
         raise fault
 
     with pytest.raises(Unavailable) as raised:
-        await port.asking(full)
+        await asking(full)
     assert (raised.value.status_code, raised.value.retryable) == (503, True)
 
 

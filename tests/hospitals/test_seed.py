@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from hospitals import seed, tenancy, wayfinding
+from hospitals import map_graph, seed, tenancy
 from hospitals.models import Department, Hospital, HospitalCredential, IndoorMap, Practitioner, SandboxClinic, Slot
 from hospitals.services import directory, maps
 
@@ -59,8 +59,8 @@ class TestProvince:
 
     def test_every_map_is_without_fault(self) -> None:
         for row in IndoorMap.objects.all():
-            plan = wayfinding.read(row.geojson)
-            assert wayfinding.faults(plan) == [], row.hospital_id
+            plan = map_graph.read(row.geojson)
+            assert map_graph.faults(plan) == [], row.hospital_id
             rooms = set(Department.objects.filter(hospital_id=row.hospital_id).values_list("room_code", flat=True))
             assert rooms <= set(plan.rooms)
 

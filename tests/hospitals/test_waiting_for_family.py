@@ -9,10 +9,10 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from companion import people
+from companion.desks.visit import VisitDesk
 from companion.exceptions import CompanionError, NotAllowed, NotFound
 from companion.models import FamilyLink
-from companion.port import VisitDesk
-from companion.visit_port import as_card
+from companion.ports import as_card
 from hospitals import tenancy
 from hospitals.models import AuditEvent, Slot
 from hospitals.services import waiting

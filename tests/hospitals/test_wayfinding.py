@@ -1,257 +1,29 @@
-"""The indoor map: each fault by itself, what is closed, lifts and roofs, and that no way is quicker than the one found."""
+"""The way through a hospital: lifts and roofs, what is closed, and that no way is quicker than the one found."""
 
 import copy
-import json
 import math
 import random
-import re
 import time as clock
-from collections.abc import Callable, Iterator
 from datetime import time
 from itertools import pairwise
-from pathlib import Path as File
 from typing import Any
 
 import networkx
 import pytest
-from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hospitals import directions, floor_layout, wayfinding
-from hospitals.exceptions import InvalidInput, NoRoute, UnknownPlace
-from hospitals.map_features import FAULTS, KINDS
-from hospitals.services import maps
-from tests.hospitals.joining import Joined, joined
-
-DOCS = File(__file__).resolve().parents[2] / "docs"
-PAGES = ("maps.md", "maps.zh.md")
-Map = dict[str, Any]
-
-
-def example(page: str = PAGES[0]) -> Map:
-    """The map that the page shows, to the letter."""
-    found = re.findall(r'```json\n(\{"type".*?)```', (DOCS / page).read_text(encoding="utf-8"), re.S)
-    assert len(found) == 1
-    read: Map = json.loads(found[0])
-    return read
-
-
-def index_of(drawn: Map, **wanted: Any) -> int:
-    return next(n for n, f in enumerate(drawn["features"]) if wanted.items() <= f["properties"].items())
-
-
-def changed(drawn: Map, which: dict[str, Any], **properties: Any) -> int:
-    index = index_of(drawn, **which)
-    drawn["features"][index]["properties"] |= properties
-    return index
-
-
-def feature(kind: str, coordinates: Any, **properties: Any) -> Map:
-    geometry = {"type": KINDS[kind].geometry, "coordinates": coordinates}
-    return {"type": "Feature", "properties": {"kind": kind, **properties}, "geometry": geometry}
-
-
-def faults_of(drawn: Map) -> list[dict[str, str]]:
-    return [fault.told() for fault in wayfinding.faults(wayfinding.read(drawn))]
-
-
-LIFT_1 = {"kind": "lift", "floor": 1}
-EYES = {"kind": "room", "code": "1-201"}
-SQUARE = [[[0, 0], [9, 0], [9, 9], [0, 0]]]
-
-
-# (what is done to the example, the code that tells it, where: the part of the feature it points to)
-def no_geometry(drawn: Map) -> int:
-    drawn["features"][3] = {"type": "Feature", "properties": {"kind": "floor"}}
-    return 3
-
-
-def geometry(index: int, **changes: Any) -> Callable[[Map], int]:
-    def do(drawn: Map) -> int:
-        drawn["features"][index]["geometry"] |= changes
-        return index
-
-    return do
-
-
-def change(which: dict[str, Any], **properties: Any) -> Callable[[Map], int]:
-    return lambda drawn: changed(drawn, which, **properties)
-
-
-def add(*args: Any, **properties: Any) -> Callable[[Map], int]:
-    def do(drawn: Map) -> int:
-        drawn["features"].append(feature(*args, **properties))
-        return len(drawn["features"]) - 1
-
-    return do
-
-
-def replace(index: int, item: Any) -> Callable[[Map], int]:
-    def do(drawn: Map) -> int:
-        drawn["features"][index] = item
-        return index
-
-    return do
-
-
-LEVEL = {"building": "1", "floor": 1}
-SHAPES: list[tuple[Callable[[Map], int], str, str]] = [
-    (replace(9, "a room"), "not_a_feature", ""),
-    (replace(9, {"type": "Feature", "properties": None}), "not_a_feature", ""),
-    (change({"kind": "landmark"}, kind="fountain"), "unknown_kind", "/properties/kind"),
-    (change({"kind": "landmark"}, kind=["landmark"]), "unknown_kind", "/properties/kind"),
-    (change({"kind": "landmark"}, kind=None), "missing_property", "/properties/kind"),
-    (change({"kind": "landmark"}, name=None), "missing_property", "/properties/name"),
-    (change({"kind": "landmark"}, name=" "), "bad_value", "/properties/name"),
-    (change({"kind": "landmark"}, name="钟" * 61), "bad_value", "/properties/name"),
-    (change({"kind": "landmark"}, floor="1"), "bad_value", "/properties/floor"),
-    (change({"kind": "landmark"}, floor=True), "bad_value", "/properties/floor"),
-    (change({"kind": "way", "name": "连廊"}, covered="yes"), "bad_value", "/properties/covered"),
-    (add("escalator", [20, 5], id="R2", name="梯", direction="left", **LEVEL), "bad_value", "/properties/direction"),
-    (add("gate", [20, 40], code="正门", name="正门"), "bad_value", "/properties/code"),
-    (geometry(0, type="LineString"), "bad_geometry", "/geometry"),
-    (geometry(0, coordinates=["20", "40"]), "bad_geometry", "/geometry"),
-    (geometry(0, coordinates=[20, float("nan")]), "bad_geometry", "/geometry"),
-    (geometry(0, coordinates=[20]), "bad_geometry", "/geometry"),
-    (geometry(0, coordinates=None), "bad_geometry", "/geometry"),
-    (add("way", [[103.8301, 36.0611], [103.8302, 36.0612]]), "bad_geometry", "/geometry"),
-    (add("way", [[1, 1]]), "bad_geometry", "/geometry"),
-    (add("floor", [[[0, 0], [9, 0], [0, 0]]], building="1", building_name="楼", floor=3, floor_name="3楼"), "bad_geometry", "/geometry"),
-    *(
-        (change({"kind": "gate"}, closed=closed), "bad_time", "/properties/closed")
-        for closed in (
-            [["22:00Z", "06:00"]],
-            [["22:00+08:00", "06:00"]],
-            [["22:00", "6:00"]],
-            [["22:00:00", "06:00"]],
-            [["22:00", "25:00"]],
-            [["22:00"]],
-            ["22:00", "06:00"],
-            "22:00-06:00",
-            [["08:00", "08:00"]],
-            [["24:00", "06:00"]],
-            [[22, 6]],
-        )
-    ),
-    (change(EYES, closed=[["22:00", "06:00"]]), "not_for_kind", "/properties/closed"),
-    (change({"kind": "landmark"}, closed=[["22:00", "06:00"]]), "not_for_kind", "/properties/closed"),
-    (change(LIFT_1, direction="up"), "not_for_kind", "/properties/direction"),
-]  # fmt: skip
-PLACES: list[tuple[Callable[[Map], int], str, str]] = [
-    (add("gate", [0, 40], code="GATE", name="侧门"), "duplicate_code", "/properties/code"),
-    (add("gate", [0, 40], code="1-201", name="侧门"), "duplicate_code", "/properties/code"),
-    (add("door", [20, 5], code="D-1-101", room="1-101", **LEVEL), "duplicate_code", "/properties/code"),
-    (add("floor", SQUARE, building_name="门诊楼", floor_name="1楼", **LEVEL), "duplicate_floor", ""),
-    (add("lift", [10, 5], id="L1", name="1号电梯", **LEVEL), "duplicate_stop", ""),
-    (add("way", [[20, 40], [20, 20]], covered=True), "duplicate_way", "/geometry"),
-    (add("landmark", [20, 5], name="鱼缸", building="9", floor=1), "unknown_floor", "/properties/floor"),
-    (add("landmark", [20, 5], name="鱼缸", building="1", floor=3), "unknown_floor", "/properties/floor"),
-    (add("door", [20, 5], code="D-9", room="9", **LEVEL), "door_without_room", "/properties/room"),
-    (add("door", [20, 5], code="D-9", room="1-201", **LEVEL), "door_elsewhere", "/properties/floor"),
-    (add("room", SQUARE, code="1-109", name="库房", **LEVEL), "room_without_door", ""),
-    (add("door", [21, 6], code="D-9", room="1-101", **LEVEL), "not_on_a_way", "/geometry"),
-    (add("gate", [21, 6], code="GATE-2", name="侧门"), "not_on_a_way", "/geometry"),
-    (add("lift", [21, 6], id="L2", name="2号电梯", **LEVEL), "not_on_a_way", "/geometry"),
-    (add("entrance", [38, 5], code="E-E", name="东门", **LEVEL), "leads_nowhere", "/geometry"),
-    (add("stairs", [20, 5], id="S2", name="西楼梯", **LEVEL), "serves_one_floor", ""),
-    (change({"kind": "escalator", "floor": 2}, direction="both"), "mixed_direction", "/properties/direction"),
-]
-
-
-class TestFaults:
-    @pytest.mark.parametrize("page", PAGES)
-    def test_the_pages_example_has_none(self, page: str) -> None:
-        assert faults_of(example(page)) == []
-        assert example(page) == example()
-
-    @pytest.mark.parametrize(("spoil", "code", "part"), SHAPES + PLACES)
-    def test_each_is_told_with_the_feature_that_has_it(self, spoil: Callable[[Map], int], code: str, part: str) -> None:
-        drawn = example()
-        index = spoil(drawn)
-        told = {(fault["pointer"], fault["code"]) for fault in faults_of(drawn)}
-        if code == "mixed_direction":  # told once, with the first of its points
-            index = index_of(drawn, kind="escalator")
-        assert (f"/features/{index}{part}", code) in told
-
-    @pytest.mark.parametrize(("spoil", "code", "_part"), PLACES)
-    def test_what_is_wrong_once_is_told_once(self, spoil: Callable[[Map], int], code: str, _part: str) -> None:
-        drawn = example()
-        spoil(drawn)
-        assert [fault["code"] for fault in faults_of(drawn)] == [code]
-
-    def test_a_map_that_nobody_can_enter(self) -> None:
-        drawn = example()
-        drawn["features"] = [f for f in drawn["features"] if f["properties"]["kind"] not in ("gate", "entrance")]
-        assert [(f["pointer"], f["code"]) for f in faults_of(drawn)] == [("/features", "no_entrance")]
-
-    def test_ways_that_cross_without_a_common_point_lead_nowhere(self) -> None:
-        drawn = example()
-        index = index_of(drawn, kind="way", floor=2)
-        drawn["features"][index]["geometry"]["coordinates"] = [[20, 5], [30, 5], [38, 5]]
-        drawn["features"].append(feature("way", [[10, 9], [10, 5], [10, 1]], building="1", floor=2))
-        told = faults_of(drawn)
-        assert [(f["id"], f["code"]) for f in told] == [("D-1-201", "unreachable")]
-        assert told[0]["pointer"] == f"/features/{index_of(drawn, code='D-1-201')}"
-
-    def test_a_floor_that_only_stairs_lead_to(self) -> None:
-        drawn = example()
-        drawn["features"] = [f for f in drawn["features"] if f["properties"]["kind"] != "lift"]
-        assert [(f["id"], f["code"]) for f in faults_of(drawn)] == [("D-1-201", "unreachable_by_lift")]
-
-    def test_all_are_told_at_once_in_words(self) -> None:
-        drawn = example()
-        spoilt = [
-            change(EYES, name=None)(drawn),
-            change(LIFT_1, closed="night")(drawn),
-            geometry(0, type="Nowhere")(drawn),
-        ]
-        told = faults_of(drawn)
-        assert {f"/features/{n}" for n in spoilt} <= {"/".join(f["pointer"].split("/")[:3]) for f in told}
-        assert all(fault["detail"] == FAULTS[fault["code"]] for fault in told)
-
-    def test_every_fault_there_is_has_been_seen_here_and_stands_in_the_pages(self) -> None:
-        seen = {code for _spoil, code, _part in SHAPES + PLACES} | {"no_entrance", "unreachable", "unreachable_by_lift"}
-        assert seen == set(FAULTS)
-        for page in PAGES:
-            text = (DOCS / page).read_text(encoding="utf-8")
-            assert set(re.findall(r"^\| `([a-z_]+)` \|", text.split("bad_time", 1)[1], re.M)) == set(FAULTS)
-
-    def test_the_pages_name_every_kind_with_its_properties(self) -> None:
-        for page in PAGES:
-            text = (DOCS / page).read_text(encoding="utf-8")
-            for kind, shape in KINDS.items():
-                row = next(line for line in text.splitlines() if line.startswith("| `") and f"`{kind}`" in line)
-                if kind not in ("lift", "stairs", "escalator"):
-                    assert set(re.findall(r"`([a-z_]+)`", row)) == {kind, *shape.required, *shape.optional}
-
-    @pytest.mark.parametrize("drawn", [{}, {"features": None}, {"features": {}}, []])
-    def test_what_is_no_collection_at_all(self, drawn: Any) -> None:
-        with pytest.raises(InvalidInput) as caught:
-            wayfinding.read(drawn)
-        assert caught.value.code == "bad_map"
-
-    def test_what_drawing_programs_add_does_no_harm(self) -> None:
-        drawn = example()
-        for item in drawn["features"]:
-            item["id"] = 7
-            item["properties"] |= {"fid": 7, "closed": item["properties"].get("closed"), "note": None}
-            if item["properties"].get("building"):
-                item["properties"]["building"] = 1
-        assert faults_of(drawn) == []
-
-    @settings(max_examples=80, deadline=None)
-    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["type", "properties", "geometry", "coordinates", "kind", "floor", "closed", "building"]), inner), max_leaves=12))  # fmt: skip
-    def test_anything_at_all_is_told_and_nothing_breaks(self, junk: Any) -> None:
-        assert faults_of({"features": [junk, {"properties": junk, "geometry": junk}]})
+from hospitals import directions, floor_layout, map_graph, wayfinding
+from hospitals.exceptions import NoRoute, UnknownPlace
+from tests.hospitals.drawn_maps import Map, changed, example, feature, index_of
 
 
 @pytest.fixture
-def plan() -> wayfinding.Plan:
-    return wayfinding.read(example())
+def plan() -> map_graph.Plan:
+    return map_graph.read(example())
 
 
-def walk(plan: wayfinding.Plan, start: str, goal: str, **how: Any) -> directions.Route:
+def walk(plan: map_graph.Plan, start: str, goal: str, **how: Any) -> directions.Route:
     return directions.route(plan, start, goal, **how)
 
 
@@ -263,7 +35,7 @@ NIGHT, DAY = time(22, 30), time(10, 0)
 
 
 class TestTheWay:
-    def test_it_turns_at_what_one_sees(self, plan: wayfinding.Plan) -> None:
+    def test_it_turns_at_what_one_sees(self, plan: map_graph.Plan) -> None:
         way = walk(plan, "D-1-201", "GATE")
         assert "到大钟左转" in words(way)
         split = walk(plan, "GATE", "1-201", lift_only=True)
@@ -272,9 +44,9 @@ class TestTheWay:
     def test_a_landmark_on_another_floor_is_not_seen(self) -> None:
         drawn = example()
         changed(drawn, {"kind": "landmark"}, floor=2)
-        assert "大钟" not in words(walk(wayfinding.read(drawn), "D-1-201", "GATE"))
+        assert "大钟" not in words(walk(map_graph.read(drawn), "D-1-201", "GATE"))
 
-    def test_an_escalator_goes_one_way(self, plan: wayfinding.Plan) -> None:
+    def test_an_escalator_goes_one_way(self, plan: map_graph.Plan) -> None:
         assert "坐自动扶梯到2楼" in words(walk(plan, "GATE", "1-201"))
         assert "扶梯" not in words(walk(plan, "1-201", "GATE"))
 
@@ -283,7 +55,7 @@ class TestTheWay:
             drawn = example()
             for floor in (1, 2):
                 changed(drawn, {"kind": "escalator", "floor": floor}, direction=direction)
-            plan = wayfinding.read(drawn)
+            plan = map_graph.read(drawn)
             assert ("自动扶梯" in words(walk(plan, "GATE", "1-201"))) is up
             assert ("自动扶梯" in words(walk(plan, "1-201", "GATE"))) is down
 
@@ -292,17 +64,17 @@ class TestTheWay:
         for item in drawn["features"]:
             if item["properties"]["kind"] == "stairs":
                 item["geometry"]["coordinates"] = [30, 5]
-        plan = wayfinding.read(drawn)
-        assert wayfinding.faults(plan) == []
+        plan = map_graph.read(drawn)
+        assert map_graph.faults(plan) == []
         assert "1号电梯" in words(walk(plan, "1-201", "1-101", lift_only=True))
         assert "东楼梯" in words(walk(plan, "1-201", "1-101", at=NIGHT))
 
-    def test_by_lift_only_there_are_no_stairs(self, plan: wayfinding.Plan) -> None:
+    def test_by_lift_only_there_are_no_stairs(self, plan: map_graph.Plan) -> None:
         way = walk(plan, "GATE", "1-201", lift_only=True)
         assert "1号电梯" in words(way) and "扶梯" not in words(way)
         assert way.total_m > walk(plan, "GATE", "1-201").total_m
 
-    def test_out_of_the_rain_it_goes_under_the_roof(self, plan: wayfinding.Plan) -> None:
+    def test_out_of_the_rain_it_goes_under_the_roof(self, plan: map_graph.Plan) -> None:
         plain, dry = walk(plan, "GATE", "1-201"), walk(plan, "GATE", "1-201", covered=True)
         assert (plain.uncovered_m, dry.uncovered_m) == (20.0, 0.0)
         assert dry.total_m > plain.total_m and "西门" in words(dry)
@@ -310,19 +82,19 @@ class TestTheWay:
     def test_a_roof_is_not_worth_any_detour(self) -> None:
         drawn = example()
         drawn["features"][index_of(drawn, name="连廊")]["geometry"]["coordinates"] = [[20, 40], [0, 400], [0, 5]]
-        assert walk(wayfinding.read(drawn), "GATE", "1-201", covered=True).uncovered_m == 20.0
+        assert walk(map_graph.read(drawn), "GATE", "1-201", covered=True).uncovered_m == 20.0
 
-    def test_it_begins_at_the_door_whose_code_was_scanned(self, plan: wayfinding.Plan) -> None:
+    def test_it_begins_at_the_door_whose_code_was_scanned(self, plan: map_graph.Plan) -> None:
         way = walk(plan, "D-1-101", "1-201")
         assert way.start_name == "药房" and way.steps[0].text.startswith("从药房出来")
         assert words(walk(plan, "D-1-101", "1-101")) == "您已经在药房了。"
 
-    def test_nobody_is_sent_through_a_door_only_to_begin_or_end_in_it(self, plan: wayfinding.Plan) -> None:
+    def test_nobody_is_sent_through_a_door_only_to_begin_or_end_in_it(self, plan: map_graph.Plan) -> None:
         out = walk(plan, "E-S", "GATE")
         assert len(out.steps) == 1 and out.steps[0].text.startswith("从南门出来")
         assert words(walk(plan, "GATE", "E-S")) == "从正门进来,直行约20米,南门就在前面,到了。"
 
-    def test_places_nobody_knows(self, plan: wayfinding.Plan) -> None:
+    def test_places_nobody_knows(self, plan: map_graph.Plan) -> None:
         with pytest.raises(UnknownPlace):
             walk(plan, "GATE", "nowhere")
 
@@ -335,8 +107,8 @@ class TestTheWay:
                     if name in item["properties"]:
                         item["properties"][name] = f"2.{item['properties'][name]}"
                 drawn["features"].append(item)
-        plan = wayfinding.read(drawn)
-        assert wayfinding.faults(plan) == []
+        plan = map_graph.read(drawn)
+        assert map_graph.faults(plan) == []
         assert not any(a[0] and b[0] and a[0] != b[0] for a, b, _key in plan.graph.edges)
 
     def test_stairs_go_on_through_a_floor_where_they_do_not_stop_and_below_ground(self) -> None:
@@ -347,16 +119,16 @@ class TestTheWay:
             if item["properties"].get("floor") == 2:
                 item["properties"]["floor"] = -1
         drawn["features"] = [f for f in drawn["features"] if f["properties"]["kind"] != "escalator"]
-        plan = wayfinding.read(drawn)
-        assert wayfinding.faults(plan) == []
-        one_floor = wayfinding.LIFT_WAIT_S + wayfinding.LIFT_FLOOR_S
+        plan = map_graph.read(drawn)
+        assert map_graph.faults(plan) == []
+        one_floor = map_graph.LIFT_WAIT_S + map_graph.LIFT_FLOOR_S
         lift = next(e for _a, _b, e in plan.graph.edges(data=True) if e["kind"] == "lift")
         stairs = {e["s"] for _a, _b, e in plan.graph.edges(data=True) if e["kind"] == "stairs"}
-        assert lift["s"] == one_floor and stairs == set(wayfinding.STAIRS_FLOOR_S.values())
+        assert lift["s"] == one_floor and stairs == set(map_graph.STAIRS_FLOOR_S.values())
 
 
 class TestClosed:
-    def test_it_is_gone_round_and_told(self, plan: wayfinding.Plan) -> None:
+    def test_it_is_gone_round_and_told(self, plan: map_graph.Plan) -> None:
         way = walk(plan, "1-201", "1-101", at=NIGHT)
         assert way.notice == "1号电梯22:00后停运,改走东楼梯。" and "走东楼梯到1楼" in words(way)
         assert walk(plan, "1-201", "1-101", at=DAY).notice == ""
@@ -367,7 +139,7 @@ class TestClosed:
             drawn["features"].append(feature("lift", [10, 5], id="L2", name="2号电梯", building="1", floor=floor))
             changed(drawn, {"id": "L1", "floor": floor}, closed=None)
             changed(drawn, {"id": "L2", "floor": floor}, closed=[["22:00", "06:00"]])
-        way = walk(wayfinding.read(drawn), "GATE", "1-201", lift_only=True, at=NIGHT)
+        way = walk(map_graph.read(drawn), "GATE", "1-201", lift_only=True, at=NIGHT)
         assert way.notice == "2号电梯22:00后停运,改走1号电梯。"
 
     @pytest.mark.parametrize(
@@ -389,13 +161,13 @@ class TestClosed:
         drawn = example()
         for floor in (1, 2):
             changed(drawn, {"kind": "lift", "floor": floor}, closed=closed)
-        notice = walk(wayfinding.read(drawn), "1-201", "1-101", at=at).notice
+        notice = walk(map_graph.read(drawn), "1-201", "1-101", at=at).notice
         assert notice == (f"{said},改走东楼梯。" if said else "")
 
     def test_a_lift_that_does_not_stop_at_one_floor(self) -> None:
         drawn = example()
         changed(drawn, {"kind": "lift", "floor": 2}, closed=None)
-        assert "东楼梯" in words(walk(wayfinding.read(drawn), "1-201", "1-101", at=NIGHT))
+        assert "东楼梯" in words(walk(map_graph.read(drawn), "1-201", "1-101", at=NIGHT))
 
     @pytest.mark.parametrize(
         ("which", "route", "said"),
@@ -415,7 +187,7 @@ class TestClosed:
                 item["properties"]["closed"] = [["20:00", "05:00"]]
         if which["kind"] == "stairs":
             which, said = {}, said.split("、")[0]  # only the lift is on the quickest way; no way is left
-        plan = wayfinding.read(drawn)
+        plan = map_graph.read(drawn)
         assert walk(plan, *route, at=DAY).notice == ""
         try:
             told = walk(plan, *route, at=NIGHT).notice
@@ -425,12 +197,12 @@ class TestClosed:
         else:
             assert told == said
 
-    def test_all_that_is_in_the_way_is_named(self, plan: wayfinding.Plan) -> None:
+    def test_all_that_is_in_the_way_is_named(self, plan: map_graph.Plan) -> None:
         with pytest.raises(NoRoute) as caught:
             walk(plan, "1-201", "GATE", at=time(23, 30))
         assert caught.value.detail.startswith("1号电梯22:00后停运、正门23:00后关闭,")
 
-    def test_for_a_wheelchair_stairs_are_no_other_way(self, plan: wayfinding.Plan) -> None:
+    def test_for_a_wheelchair_stairs_are_no_other_way(self, plan: map_graph.Plan) -> None:
         with pytest.raises(NoRoute, match="no_route"):
             walk(plan, "1-201", "1-101", at=NIGHT, lift_only=True)
 
@@ -453,8 +225,8 @@ class TestClosed:
                 "outdoors": {"gates": [], "ways": [{"points": [[-9, 6], [0, 6]]}]},
             }
         )
-        plan = wayfinding.read(drawn)
-        assert wayfinding.faults(plan) == []
+        plan = map_graph.read(drawn)
+        assert map_graph.faults(plan) == []
         with pytest.raises(NoRoute):
             walk(plan, "A1", "A2", at=NIGHT)
 
@@ -519,7 +291,7 @@ def test_no_way_is_quicker(size: int, floors: int, seed: int, lift_only: bool, c
     for a, b, edge in oracle.edges(data=True):
         if (edge["lift"] or not lift_only) and not (edge["closed"] and at == time(23, 0)):
             usable.add_edge(a, b, cost=edge["s"] + (3 * edge["wet"] if covered else 0), s=edge["s"])
-    plan = wayfinding.read(drawn)
+    plan = map_graph.read(drawn)
     on_the_way = {code for code, place in plan.places.items() if place.kind in ("room", "gate")}
     for goal in sorted(on_the_way - {"G"}):
         try:
@@ -529,7 +301,7 @@ def test_no_way_is_quicker(size: int, floors: int, seed: int, lift_only: bool, c
                 wayfinding.shortest(plan, "G", goal, lift_only=lift_only, covered=covered, at=at)
             continue
         path = wayfinding.shortest(plan, "G", goal, lift_only=lift_only, covered=covered, at=at)
-        cost = path.seconds + (3 * path.uncovered_m / wayfinding.WALK_M_PER_S if covered else 0)
+        cost = path.seconds + (3 * path.uncovered_m / map_graph.WALK_M_PER_S if covered else 0)
         assert math.isclose(cost, best, abs_tol=0.5)
         for leg in path.legs:  # one can really walk it
             assert all(abs(a[0] - b[0]) + abs(a[1] - b[1]) == 10 for a, b in pairwise(leg.points))
@@ -537,7 +309,7 @@ def test_no_way_is_quicker(size: int, floors: int, seed: int, lift_only: bool, c
 
 def test_two_thousand_nodes_take_milliseconds() -> None:
     drawn, _oracle = grid(45, 1, 7)
-    plan = wayfinding.read(drawn)
+    plan = map_graph.read(drawn)
     assert len(plan.graph) > 1900
     goals = [code for code, place in plan.places.items() if place.kind == "room"]
     spent = []
@@ -546,57 +318,3 @@ def test_two_thousand_nodes_take_milliseconds() -> None:
         wayfinding.shortest(plan, "G", goal, covered=True)
         spent.append(clock.perf_counter() - began)
     assert min(spent) < 0.05  # a few milliseconds; the limit is for a busy machine
-
-
-# --- through the API ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def river(db: None) -> Iterator[Joined]:
-    yield joined()
-
-
-class TestUpload:
-    @pytest.mark.parametrize("page", PAGES)
-    def test_the_pages_example_is_taken_as_it_stands(self, river: Joined, page: str) -> None:
-        assert river.put("/directory/map/", example(page)).json() == {"version": 1}
-        way = maps.route(hospital_id=river.hospital_id, start="E-S", goal="1-101")
-        assert way.goal_name == "药房"
-        assert [d["floor"] for d in maps.drawings(hospital_id=river.hospital_id, way=way)] == ["1楼"]
-
-    def test_a_refused_map_leaves_the_one_before(self, river: Joined) -> None:
-        river.put("/directory/map/", example())
-        worse = example()
-        index = changed(worse, LIFT_1, closed=[["22:00Z", "06:00Z"]])
-        answer = river.put("/directory/map/", worse)
-        told = answer.json()
-        assert (answer.status_code, told["code"]) == (400, "bad_map")
-        first = told["errors"][0]
-        assert first["pointer"] == f"/features/{index}/properties/closed" and first["id"] == "L1"
-        assert (first["code"], first["detail"]) == ("bad_time", FAULTS["bad_time"])
-        assert river.get("/directory/map/").json() == example()
-
-    def test_many_faults_are_counted_and_the_first_fifty_told(self, river: Joined) -> None:
-        told = river.put("/directory/map/", {"type": "FeatureCollection", "features": [{}] * 70}).json()
-        assert (told["faults"], len(told["errors"])) == (71, 50)
-        assert "71" in told["detail"]
-
-    def test_a_map_is_read_once_a_version(self, river: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
-        river.put("/directory/map/", example())
-        times: list[int] = []
-        read = wayfinding.read
-        monkeypatch.setattr(wayfinding, "read", lambda drawn: times.append(1) or read(drawn))
-        for _again in range(3):
-            maps.route(hospital_id=river.hospital_id, start="E-S", goal="1-101")
-        assert len(times) == 1
-        river.put("/directory/map/", example())
-        maps.route(hospital_id=river.hospital_id, start="E-S", goal="1-101")
-        assert len(times) == 3  # once to check it, once to use it
-
-    def test_a_gate_that_is_closed_is_no_place_to_begin(self, river: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
-        river.put("/directory/map/", example())
-        night = timezone.make_aware(timezone.datetime(2026, 11, 24, 23, 30))
-        monkeypatch.setattr(maps.timezone, "localtime", lambda: night)
-        assert [p.code for p in maps.entrances(hospital_id=river.hospital_id)] == ["E-S", "E-W"]
-        monkeypatch.setattr(maps.timezone, "localtime", lambda: night.replace(hour=12))
-        assert [p.code for p in maps.entrances(hospital_id=river.hospital_id)] == ["GATE", "E-S", "E-W"]

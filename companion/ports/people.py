@@ -1,12 +1,42 @@
-"""The rest of what a skill may ask of the world: who may act for whom, where she is signed in, the waiting list.
-
-``companion.visit_port.VisitPort`` is made of these as well; the same rules hold for values and errors.
-"""
+"""Who takes part: residents and patients, who may act for whom and looked at what, sign-ins, and the waiting list."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentView:
+    """Who is signed in."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientView:
+    """Whom the conversation is about. ``relation`` in words (本人, 爱人, ...); ``sex`` "male" | "female" | ""."""
+
+    id: str
+    name: str
+    relation: str = "本人"
+    age_years: int | None = None
+    sex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """Somebody the resident may act for (consent holds). ``relation`` in words: 本人, 爱人, 父亲, ..."""
+
+    patient_id: str
+    name: str
+    relation: str
+    current: bool = False
+    age_years: int | None = None
+    sex: str = ""
+    mine: bool = True  # the card is kept in this account
+    consent_id: int | None = None  # of an adult who agreed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +122,21 @@ class InLineView:
     offered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LookView:
+    """Somebody looked at her data or changed them. ``who`` and ``what`` in words; accounts and people are not named."""
+
+    at: datetime
+    by: str  # resident | family | unknown | hospital | commission | service
+    who: str
+    what: str
+    why: str = ""
+
+
 class PeoplePort(Protocol):
     """Cards, consent and sign-ins of one resident, and the waiting list of one patient."""
+
+    async def people(self) -> tuple[PersonView, ...]: ...
 
     async def card(self) -> CardView:
         """The real-name card of the patient."""
@@ -119,6 +162,10 @@ class PeoplePort(Protocol):
 
     async def renew_consent(self, consent_id: int) -> datetime | None:
         """Until when it holds now."""
+        ...
+
+    async def looks(self) -> tuple[LookView, ...]:
+        """Newest first: who looked at her data, and at those of the people she acts for."""
         ...
 
     async def sign_ins(self) -> tuple[SignInView, ...]: ...

@@ -1,4 +1,4 @@
-"""``companion.people_port.PeoplePort`` on the real world: cards and consent here, the waiting list in hospitals."""
+"""``companion.ports.people.PeoplePort`` on the real world: cards and consent here, the waiting list in hospitals."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -9,12 +9,23 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from companion import consents, people, signin, visits
-from companion.asking import Desk, asking
+from companion import acting, cards, consents, looks, people, signin
+from companion.asking import asking
+from companion.desks.desk import Desk
 from companion.exceptions import CompanionError, NotFound
 from companion.models import FamilyLink
 from companion.people import Agent
-from companion.people_port import AgentView, AskedView, CardView, InLineView, InvitationView, LineView, SignInView
+from companion.ports.people import (
+    AgentView,
+    AskedView,
+    CardView,
+    InLineView,
+    InvitationView,
+    LineView,
+    LookView,
+    PersonView,
+    SignInView,
+)
 from hospitals import audit
 from hospitals.services import booking, waiting
 from hospitals.services.waiting import InLine
@@ -37,9 +48,39 @@ def _agent(agent: Agent) -> AgentView:
 class PeopleDesk(Desk):
     """One resident's people, sign-ins and places in a line."""
 
+    async def people(self) -> tuple[PersonView, ...]:
+        def work() -> tuple[PersonView, ...]:
+            links = FamilyLink.objects.filter(resident_id=self.resident_id, withdrawn_at=None).select_related("patient")
+            now = timezone.now()
+            return tuple(
+                PersonView(
+                    patient_id=str(link.patient_id),
+                    name=link.patient.name,
+                    relation=str(link.get_relation_display()),
+                    current=link.patient_id == self.patient_id,
+                    age_years=cards.age_of(link.patient),
+                    sex=link.patient.sex,
+                    mine=link.patient.keeper_id == self.resident_id,
+                    consent_id=None if link.patient.keeper_id == self.resident_id else link.id,
+                )
+                for link in links.order_by("id")
+                if link.consented_at and (link.expires_at is None or link.expires_at > now)
+            )
+
+        return await asking(work)
+
+    async def looks(self) -> tuple[LookView, ...]:
+        def work() -> tuple[LookView, ...]:
+            return tuple(
+                LookView(look.at, look.by, looks.who(look), looks.what(look), look.why)
+                for look in looks.about_her(self.resident_id)
+            )
+
+        return await asking(work)
+
     async def card(self) -> CardView:
         def work() -> CardView:
-            patient = visits.may_act_for(self.resident_id, self.patient_id)
+            patient = acting.may_act_for(self.resident_id, self.patient_id)
             found = next(card for card in people.of(self.resident_id).cards if card.patient_id == patient.id)
             return CardView(
                 patient_id=str(patient.id),
@@ -153,7 +194,7 @@ class PeopleDesk(Desk):
 
     async def wait(self, line: Mapping[str, Any]) -> InLineView:
         def work() -> InLineView:
-            visits.may_act_for(self.resident_id, self.patient_id)
+            acting.may_act_for(self.resident_id, self.patient_id)
             try:
                 first, last = (date.fromisoformat(str(line[name])) for name in ("first_day", "last_day"))
             except (KeyError, ValueError) as error:
@@ -175,14 +216,14 @@ class PeopleDesk(Desk):
 
     async def waiting(self) -> tuple[InLineView, ...]:
         def work() -> tuple[InLineView, ...]:
-            visits.may_act_for(self.resident_id, self.patient_id)
+            acting.may_act_for(self.resident_id, self.patient_id)
             return tuple(_in_line(row) for row in waiting.waiting_for(subject=self.patient_id))
 
         return await asking(work)
 
     async def leave_line(self, entry_id: str) -> None:
         def work() -> None:
-            visits.may_act_for(self.resident_id, self.patient_id)
+            acting.may_act_for(self.resident_id, self.patient_id)
             rows = waiting.waiting_for(subject=self.patient_id)
             row = next((row for row in rows if str(row.entry_id) == entry_id), None)
             if row is None:
@@ -205,7 +246,7 @@ class PeopleDesk(Desk):
 
     async def hold(self, slot_id: str) -> datetime | None:
         def work() -> datetime:
-            visits.may_act_for(self.resident_id, self.patient_id)
+            acting.may_act_for(self.resident_id, self.patient_id)
             return timezone.localtime(booking.hold(slot_id=_uuid(slot_id), subject=self.patient_id))
 
         try:
