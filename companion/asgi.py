@@ -16,7 +16,6 @@ django_application = get_asgi_application()
 from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402  (after Django's set-up)
 from django.conf import settings  # noqa: E402
 from django.http.request import split_domain_port  # noqa: E402
-from django.urls import path  # noqa: E402
 
 from companion.checks import refuse_to_start  # noqa: E402
 from companion.consumers import CompanionConsumer  # noqa: E402

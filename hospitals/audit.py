@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -70,9 +71,14 @@ _first, _next = CompiledInsert(AuditChain), CompiledInsert(AuditEvent)
 _MOVE_END = f"UPDATE {AuditChain._meta.db_table} SET length = %s, head = %s WHERE key = %s"
 
 
-def _locked(key: str) -> tuple[int, str]:
+def ask_for_end(hospital_id: UUID) -> Any:
+    """Lock the chain with statements that go in one go; for ``record``'s ``end``."""
+    return _ends.ask(key=str(hospital_id))
+
+
+def _locked(key: str, asked: Any = None) -> tuple[int, str]:
     """The chain's length and last digest; nobody else appends until the transaction has ended."""
-    found = _ends.rows(key=key)
+    found = _ends.rows(key=key) if asked is None else _ends.read(asked)
     if not found:
         _first.save_once(AuditChain(key=key, length=0, head=GENESIS))  # or another process begins it now
         found = _ends.rows(key=key)
@@ -89,10 +95,11 @@ def record(
     entity_id: object = "",
     subject: UUID | None = None,
     why: str = "",
+    end: Any = None,
 ) -> None:
     """Append one event to the hospital's chain, or to the commission's when it concerns no single hospital."""
     chain = str(hospital_id) if hospital_id else COMMISSION
-    length, head = _locked(chain)
+    length, head = _locked(chain, end)
     row = AuditEvent(
         chain_id=chain,
         number=length + 1,

@@ -19,6 +19,7 @@ from companion.models import Patient, Visit, VisitPrompt
 from companion.ports.booking import HospitalNews, HospitalView, OfferQuery, SlotOffer, VisitView
 from hospitals.connectors.base import PatientCard, Reason
 from hospitals.services import booking, directory, waiting
+from hospitals.services.booking import AppointmentInfo
 
 P = ParamSpec("P")
 
@@ -143,26 +144,18 @@ class BookingDesk(Desk):
         wish = booking.wish(
             slot_id=wanted, patient=_card(patient), subject=patient.id, idempotency_key=f"{self.resident_id}:{key}"
         )
+        begun: list[Visit] = []
+
+        def begin(made: AppointmentInfo) -> None:
+            assert made.place is not None
+            begun.append(_visit_of(made, made.place, self.resident_id, patient))
+            booked.begin(begun[0])
+
         with transaction.atomic():
-            made = booking.book(wish, actor=self.actor)
-            slot = made.place
-            if slot is None:  # asked again with the same key
-                return visit_view(visits.visit_for(self.resident_id, made.appointment_id))
-            visit = Visit(
-                id=made.appointment_id,
-                resident_id=self.resident_id,
-                patient=patient,
-                hospital_id=slot.hospital_id,
-                hospital_name=slot.hospital,
-                department=slot.department,
-                practitioner=slot.practitioner,
-                place=slot.place,
-                room_code=slot.room_code,
-                start=slot.start,
-                fee_fen=slot.fee_fen,
-            )
-            booked.begin(visit)
-        return visit_view(visit, awaits="book")
+            made = booking.book(wish, actor=self.actor, along=begin)
+        if not begun:  # asked again with the same key
+            return visit_view(visits.visit_for(self.resident_id, made.appointment_id))
+        return visit_view(begun[0], awaits="book")
 
     async def cancel(self, *, visit_id: str, reason: str, key: str) -> VisitView:
         def work() -> VisitView:
@@ -194,4 +187,20 @@ def _card(patient: Patient) -> PatientCard:
         phone=patient.phone,
         birth_date=date.fromisoformat(patient.birth_date),
         sex=patient.sex or "unknown",
+    )
+
+
+def _visit_of(made: AppointmentInfo, place: directory.SlotOffer, resident_id: UUID, patient: Patient) -> Visit:
+    return Visit(
+        id=made.appointment_id,
+        resident_id=resident_id,
+        patient=patient,
+        hospital_id=place.hospital_id,
+        hospital_name=place.hospital,
+        department=place.department,
+        practitioner=place.practitioner,
+        place=place.place,
+        room_code=place.room_code,
+        start=place.start,
+        fee_fen=place.fee_fen,
     )

@@ -4,6 +4,7 @@ No place is sold twice: it is taken by one conditional UPDATE, whose row count i
 again with the same key and answers the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -114,10 +115,13 @@ def wish(
 
 
 @transaction.atomic(savepoint=False)
-def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
+def book(
+    wish: Wish, *, actor: Actor = RESIDENT, along: Callable[[AppointmentInfo], None] | None = None
+) -> AppointmentInfo:
     """Take the place; the hospital hears of it at once and confirms by an event.
 
-    What it raises takes the caller's transaction back as well: ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``,
+    ``along`` writes what else belongs to the deed, by hospitals.compiled alone; it is not called when this key was answered before.
+    What is raised takes the caller's transaction back as well: ``SlotTaken``, ``SlotClosed``, ``AlreadyBooked``,
     ``IdempotencyConflict``.
     """
     if wish.answered is not None:
@@ -134,24 +138,27 @@ def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
             hospital_id=slot.hospital_id,
             created_at=wish.now,
         )
-        prepared = _appointments.prepared_once(row)
-        with in_one_go():
-            put = _appointments.ask_once(prepared)
-            sold = None if slot.hers else waiting.ask_for(slot.slot_id, row.id)
-        if not _appointments.is_new(row, put):  # the same person or the same key, a moment ago: then no place was taken
+        if not _appointments.save_once(row):  # the same person or the same key, a moment ago
             if not Appointment.objects.filter(idempotency_key=wish.idempotency_key).exists():
                 raise AlreadyBooked
             return _answered(wish)
+        made = AppointmentInfo(row.id, row.hospital_id, slot.slot_id, slot.start, row.state, ("book",), slot.offer())
+        sold = end = None
+        with in_one_go():
+            outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
+            if along is not None:
+                along(made)
+            # Everybody after this half day, or in this hospital, waits for whoever holds these two until its commit: last.
+            if not slot.hers:
+                sold, end = waiting.ask_for(slot.slot_id), audit.ask_for_end(slot.hospital_id)
         if sold is None:
             _take_held(slot, wish.subject, wish.now)
         elif not compiled.read(sold):
             raise SlotTaken
         if slot.waits:
             waiting.satisfied(department_id=slot.department_id, subject=wish.subject)
-        with in_one_go():
-            outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")
-            _audit(row, "appointment.book", actor)
-        return AppointmentInfo(row.id, row.hospital_id, slot.slot_id, slot.start, row.state, ("book",), slot.offer())
+        _audit(row, "appointment.book", actor, end)
+        return made
 
 
 def _answered(wish: Wish) -> AppointmentInfo:
@@ -262,10 +269,9 @@ def pay(
         return _info(row, command)
 
 
-def _audit(row: Appointment, action: str, actor: Actor) -> None:
-    audit.record(
-        action, actor=actor, hospital_id=row.hospital_id, entity="appointment", entity_id=row.id, subject=row.subject
-    )
+def _audit(row: Appointment, action: str, actor: Actor, end: Any = None) -> None:
+    about: dict[str, Any] = {"entity": "appointment", "entity_id": row.id, "subject": row.subject}
+    audit.record(action, actor=actor, hospital_id=row.hospital_id, end=end, **about)
 
 
 # --- holds --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from django.utils.module_loading import import_string
 from hospitals import compiled, tenancy
 from hospitals.dispatch import after_commit
 from hospitals.exceptions import AlreadyBooked, InvalidInput, NotFound
-from hospitals.models import Appointment, Department, Hospital, Slot, SlotHold, WaitingEntry
+from hospitals.models import Department, Hospital, Slot, SlotHold, WaitingEntry
 from hospitals.services import places
 
 log = structlog.get_logger(__name__)
@@ -28,9 +28,6 @@ log = structlog.get_logger(__name__)
 State = WaitingEntry.State
 IN_LINE = (State.WAITING, State.OFFERED)
 _TAKE = f"UPDATE {Slot._meta.db_table} SET free = free - 1 WHERE id = %s AND free > 0 AND NOT stopped RETURNING 1"
-_TAKE_FOR = _TAKE.replace(
-    " RETURNING", f" AND EXISTS (SELECT 1 FROM {Appointment._meta.db_table} WHERE id = %s) RETURNING"
-)
 _TRIED = 50
 NIGHT, MORNING = time(22), time(7)  # nobody is expected to look between them
 _TOLD_AT_ONCE = 200
@@ -226,9 +223,9 @@ def take(slot_id: UUID) -> bool:
     return bool(compiled.fetch(_TAKE, slot_id))
 
 
-def ask_for(slot_id: UUID, appointment_id: UUID) -> Any:
-    """The same for an appointment that was put in just before, unless that came to nothing; for ``compiled.read``."""
-    return compiled.ask(_TAKE_FOR, slot_id, appointment_id)
+def ask_for(slot_id: UUID) -> Any:
+    """The same among statements that go in one go; for ``compiled.read``."""
+    return compiled.ask(_TAKE, slot_id)
 
 
 def release(hold_id: UUID, *, now: datetime) -> bool:
