@@ -6,6 +6,7 @@ of it are skipped and say so.
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from tests.node import NODE, major
 HERE = Path(__file__).parent / "medplum"
 NODE_MIN = 20
 PAGE = 3
+JSON = "application/fhir+json"
 Resource = dict[str, Any]
 
 
@@ -37,32 +39,37 @@ needs_medplum = pytest.mark.skipif(bool(_missing()), reason=_missing())
 class MedplumPeer:
     """``base`` is the service root. ``write`` and ``get`` are the hospital's own people's, signed in apart from the connector."""
 
-    def __init__(self, *, client_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | None = None) -> None:
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [NODE or "node", "server.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout
+        self.origin = str(json.loads(self._process.stdout.readline())["origin"])
+        self.base, self.token_url = f"{self.origin}/fhir", f"{self.origin}/token"
+        self._desk = httpx.Client(base_url=self.base, trust_env=False)
+
+    def begin(self, client_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey | None = None) -> None:
+        """Empty, and open to everybody or to whoever signs with this key."""
         desk = uuid4().hex
+        known = client_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) if client_key else None
         told = {
-            "clientKey": client_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-            if client_key
-            else None,
+            "clientKey": known and known.decode(),
             "algorithm": "ES384" if isinstance(client_key, ec.EllipticCurvePublicKey) else "RS384",
             "clientId": "companion",
             "keyId": "k1",
             "page": PAGE,
             "desk": desk,
         }
-        self._process = subprocess.Popen(
-            [NODE or "node", "server.mjs"], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(told) + "\n")
-        self._process.stdin.flush()
-        self.origin = str(json.loads(self._process.stdout.readline())["origin"])
-        self.base, self.token_url = f"{self.origin}/fhir", f"{self.origin}/token"
-        headers = {"authorization": f"Bearer {desk}", "content-type": "application/fhir+json"}
-        self._desk = httpx.Client(base_url=self.base, headers=headers, trust_env=False)
+        self._desk.post(f"{self.origin}/begin", json=told).raise_for_status()
+        self._desk.headers = httpx.Headers({"authorization": f"Bearer {desk}", "content-type": JSON})
 
     def close(self) -> None:
         self._desk.close()
         self._process.communicate(timeout=10)  # its standard input ends, and so does it
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def put(self, resource: Resource) -> Resource:
         """Written by the hospital; the resource as it is now. Fails on what is not valid R4."""
@@ -84,4 +91,4 @@ class MedplumPeer:
 
     def end_tokens(self) -> None:
         """Whoever had signed in has to do so once more."""
-        self._desk.post(f"{self.origin}/tokens-end")
+        self._desk.post(f"{self.origin}/end-tokens")

@@ -430,7 +430,7 @@ def test_whatever_a_server_sends_one_spoiled_resource_spoils_no_other(
 
 
 def test_a_search_that_the_server_refuses_is_a_failed_poll(server: FhirServer, hospital: FhirConnector) -> None:
-    server.unsupported = "encounter.appointment.identifier"
+    server.unsupported = "encounter:Encounter.appointment.identifier"
     with pytest.raises(ConnectorUnavailable) as error:
         hospital.poll(HOSPITAL, START)
     assert error.value.code == "http_400"

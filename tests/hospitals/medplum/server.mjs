@@ -2,11 +2,11 @@
 // HL7's own definitions, search parameters and required codes. Here is only what its makers leave to a host: HTTP and its
 // headers, pages, chains of more than one step (the repository follows one), and SMART backend services, checked by jose.
 //
-// One line of JSON comes in: {clientKey (PEM, or null: nobody signs in), algorithm, clientId, keyId, page, desk}; one goes out:
-// {"origin": "http://127.0.0.1:PORT"}. `desk` is the token of the hospital's own people. It ends when stdin does.
+// It prints one line, {"origin": "http://127.0.0.1:PORT"}, and ends when its standard input does. POST /begin empties it and sets
+// {clientKey (PEM, or null: nobody signs in), algorithm, clientId, keyId, page, desk}; `desk` is the token of the hospital's own
+// people. POST /end-tokens makes whoever has signed in do so again.
 
 import { createServer } from 'node:http';
-import { createInterface } from 'node:readline';
 import { importSPKI, jwtVerify } from 'jose';
 
 // Medplum's client, which nothing here uses, wants this name to be there when it is loaded; Node has it from 22 on.
@@ -27,8 +27,8 @@ for (const kind of ['types', 'resources']) {
 indexSearchParameterBundle(readJson('fhir/r4/search-parameters.json'));
 const terms = new Map(readJson('fhir/r4/valuesets.json').entry.map(({ resource }) => [resource.url, resource]));
 
-const options = JSON.parse(await new Promise((given) => createInterface(process.stdin).once('line', given)));
-const key = options.clientKey && (await importSPKI(options.clientKey, options.algorithm));
+let options;
+let key;
 const router = new FhirRouter();
 const repository = new MemoryRepository();
 const tokens = new Set();
@@ -46,6 +46,13 @@ function codesOf(url) {
 
 function flat(concepts) {
   return concepts.flatMap(({ code, concept }) => [code, ...flat(concept ?? [])]);
+}
+
+async function begin(given) {
+  options = given;
+  key = given.clientKey && (await importSPKI(given.clientKey, given.algorithm));
+  repository.clear();
+  tokens.clear();
 }
 
 function check(resource) {
@@ -175,8 +182,8 @@ async function reply(request, response) {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     return;
   }
-  if (url.pathname === '/tokens-end') { // for the tests: what was given is good no longer
-    tokens.clear();
+  if (url.pathname === '/begin' || url.pathname === '/end-tokens') {
+    await (url.pathname === '/begin' ? begin(JSON.parse(text)) : tokens.clear());
     response.writeHead(204).end();
     return;
   }
