@@ -9,7 +9,6 @@ import base64
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,37 +18,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from fhir.resources.R4B import get_fhir_model_class
-from pydantic import ValidationError
 
-Resource = dict[str, Any]
+from tests.hospitals.fhir_rules import Refusal, Resource, checked, references
+
 JSON = "application/fhir+json"
 PAGE = 3
 START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
-# Required bindings whose list the models cut short.
-BINDINGS = {
-    ("Encounter", "status"): "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown",
-    (
-        "Task",
-        "status",
-    ): "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
-    "entered-in-error",
-    ("DiagnosticReport", "status"): "registered partial preliminary final amended corrected appended cancelled "
-    "entered-in-error unknown",
-    ("Observation", "status"): "registered preliminary final amended corrected cancelled entered-in-error unknown",
-}
 SEVERAL_TYPES = {("DiagnosticReport", "encounter")}  # where R4's parameter names an EpisodeOfCare too
 APPOINTMENT, TASK = "urn:health-companion:appointment", "urn:health-companion:task"
-
-
-class Refusal(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        issue = {"severity": "error", "code": code, "details": {"text": text}}
-        self.outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
 def _parsed(body: bytes) -> Any:
@@ -57,38 +33,6 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError as error:
         raise Refusal(400, "structure", "no JSON") from error
-
-
-def checked(resource: Any) -> Resource:
-    """The resource if it is valid R4; ``Refusal`` (422) if it is not."""
-    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-        raise Refusal(400, "structure", "no resource")
-    kind = resource["resourceType"]
-    try:
-        model = get_fhir_model_class(kind)
-        model.model_validate(resource)
-    except (KeyError, ValidationError, ValueError) as error:
-        raise Refusal(422, "invalid", f"{kind}: {str(error)[:300]}") from error
-    for name, field in model.model_fields.items():
-        extra = field.json_schema_extra or {}
-        allowed = BINDINGS.get((kind, name), "").split() or extra.get("enum_values") or []
-        value = resource.get(field.alias or name)
-        if allowed and value is not None and value not in allowed:
-            raise Refusal(422, "code-invalid", f"{kind}.{name}")
-        if extra.get("element_required") and value is None:
-            raise Refusal(422, "required", f"{kind}.{name}")
-    return resource
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 class FhirServer:

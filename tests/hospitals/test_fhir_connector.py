@@ -13,7 +13,8 @@ from hospitals.connectors.base import (
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing
-from tests.hospitals.fhir_server import FhirServer, Refusal, checked
+from tests.hospitals.fhir_rules import Refusal, checked
+from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command, quick
 
 

@@ -29,7 +29,8 @@ from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.client import FhirClient
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.outgoing import Answer
-from tests.hospitals.fhir_server import START, FhirServer, Refusal
+from tests.hospitals.fhir_rules import Refusal
+from tests.hospitals.fhir_server import START, FhirServer
 from tests.hospitals.fhir_visit import (
     BOOK,
     CARD,
