@@ -4,6 +4,7 @@ The hospital's PAY command carries the gateway's trade number. Money that came f
 at the window, withdrawn, refused by the hospital) goes back.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -55,11 +56,11 @@ def begin(visit: Visit, bill: Invoice, actor: Actor) -> Opened:
 
 
 @transaction.atomic
-def on_notification(engine: str, body: bytes) -> None:
+def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> None:
     """The gateway tells what became of an order; again changes nothing. Raises ``BadNotification``."""
     if engine not in settings.PAYMENT_BACKENDS:
         raise BadNotification(code="unknown_engine")
-    settled = payment.backend(engine).verify(body)
+    settled = payment.backend(engine).verify(body, headers)
     if settled is None:
         return
     row = _named(engine, settled)

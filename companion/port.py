@@ -44,7 +44,7 @@ from companion.visit_port import (
     VisitView,
 )
 from companion.wording import NEXT
-from hospitals import audit
+from hospitals import audit, qr
 from hospitals.connectors.base import PatientCard, Reason, Reference
 from hospitals.services import booking, directory, maps, waiting
 
@@ -308,7 +308,10 @@ class VisitDesk(PeopleDesk):
                     )
                     sent.update(said_at=timezone.now())
             made = cards.invoices(visits.journey_of(visit), invoice_id)["invoices"][0]
-            return _views(InvoiceView, [made | {"pay_at": opened.pay_at}])[0]
+            return _views(
+                InvoiceView,
+                [made | {"pay_at": opened.pay_at, "pay_code": qr.picture(opened.scan) if opened.scan else ""}],
+            )[0]
 
         return await asking(work)
 

@@ -6,7 +6,7 @@ Signed RSA2 (SHA256withRSA) over the sorted parameters. A notification is verifi
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from urllib.parse import parse_qsl, urlencode
@@ -70,7 +70,7 @@ class AlipayPayment:
         more = {"notify_url": self.notify_url, "return_url": self.return_url}
         return Opened(pay_at=f"{self.gateway_url}?{urlencode(self._signed('alipay.trade.wap.pay', content, more))}")
 
-    def verify(self, body: bytes) -> Settled | None:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
             told = dict(pairs)

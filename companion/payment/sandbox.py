@@ -1,5 +1,7 @@
 """The demo's engine: every order is paid at once, with invented money."""
 
+from collections.abc import Mapping
+
 from companion.payment.base import BadNotification, Opened, Order, Settled
 
 
@@ -7,7 +9,7 @@ class SandboxPayment:
     def begin(self, order: Order) -> Opened:
         return Opened(trade_number=f"sandbox-{order.number}")
 
-    def verify(self, body: bytes) -> Settled | None:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
         raise BadNotification  # nobody sends any
 
     def refund(self, order: Order, reason: str) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 import pytest
+from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,12 +18,15 @@ from companion.exceptions import NotNow
 from companion.models import PaymentOrder, Visit, VisitEvent
 from companion.payment.alipay import AlipayPayment
 from companion.payment.base import BadNotification, GatewayUnavailable, Order
+from companion.port import VisitDesk
 from hospitals import tenancy
 from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLine
 from hospitals.models import OutboxCommand
 from hospitals.services.settling import CommandAnswered
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem
+from tests.companion.wechat_gateway import WechatGateway, notification, trade
+from tests.companion.wechat_gateway import signed as signed_by_wechat
 from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db
@@ -158,22 +162,41 @@ class TestTheGatewaysWord:
             b"sign=x",
         ):
             with pytest.raises(BadNotification):
-                paying.on_notification("alipay", body)
+                paying.on_notification("alipay", body, {})
         assert payments(billed) == []
 
     def test_one_that_waits_for_the_buyer_settles_nothing_and_a_closed_one_takes_no_money(self, billed: Visit) -> None:
         paying.begin(billed, BILL, SHE)
-        paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")))
+        paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")), {})
         assert PaymentOrder.objects.get().state == State.BEGUN
-        paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")))
+        paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")), {})
         assert PaymentOrder.objects.get().state == State.CLOSED and payments(billed) == []
 
     @pytest.mark.parametrize("meanwhile", [E.INVOICE_PAID, E.INVOICE_CANCELLED])
     def test_money_that_comes_late_goes_back(self, billed: Visit, meanwhile: EventType) -> None:
         paying.begin(billed, BILL, SHE)
         happened_meanwhile(billed, meanwhile)
-        paying.on_notification("alipay", signed(told(billed)))
+        paying.on_notification("alipay", signed(told(billed)), {})
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_to_scan_is_shown_and_what_wechat_tells_in_its_headers_is_believed(
+    billed: Visit, client: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = WechatGateway()
+    made = peer.engine()
+    monkeypatch.setattr(payment, "backend", lambda name: made)
+    settings.PAYMENT = "wechat"
+    desk = VisitDesk(billed.resident_id, billed.patient_id, billed.resident_id)
+    shown = async_to_sync(desk.pay)(visit_id=str(billed.id), invoice_id="i1", key="k")
+    assert shown.pay_code.startswith("data:image/svg+xml;base64,") and (shown.pay_at, shown.status) == ("", "issued")
+    body = notification(trade(PaymentOrder.objects.get().id.hex, 2000))
+    for headers, answer in (({}, b"failure"), (signed_by_wechat(body), b"success")):
+        told = client.post("/api/payment/wechat/", body, content_type="application/json", headers=headers)
+        assert told.content == answer
+    assert payments(billed) == [("i1", "4200001")] and PaymentOrder.objects.get().state == State.PAID
+    peer.close()
 
 
 def happened_meanwhile(visit: Visit, kind: EventType) -> None:
@@ -194,7 +217,7 @@ class TestRefunds:
     def refused(self, billed: Visit) -> Visit:
         """Paid, and the hospital will not have it."""
         paying.begin(billed, BILL, SHE)
-        paying.on_notification("alipay", signed(told(billed)))
+        paying.on_notification("alipay", signed(told(billed)), {})
         with tenancy.scope(billed.hospital_id):
             row = OutboxCommand.objects.get(kind="pay")
             OutboxCommand.objects.update(state="refused")
@@ -252,7 +275,7 @@ class TestSettings:
         settings.PAYMENT = ""
         assert self.ids() == ["companion.W003"]
 
-    @pytest.mark.parametrize("name", ["alipay", "pigeon"])
+    @pytest.mark.parametrize("name", ["alipay", "wechat", "pigeon"])
     def test_an_engine_that_does_not_start_is_named(self, settings: Any, name: str) -> None:
         settings.PAYMENT = name
         assert self.ids() == ["companion.E011"]
