@@ -5,6 +5,7 @@ at the window, withdrawn, refused by the hospital) goes back.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -15,7 +16,7 @@ from companion import payment, visits
 from companion.exceptions import CompanionError, NotNow
 from companion.journey import OwnEvent
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import BadNotification, Opened, Order, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
 from hospitals.audit import Actor
 from hospitals.connectors.base import Invoice, Reference
 from hospitals.services import booking
@@ -42,6 +43,8 @@ def begin(visit: Visit, bill: Invoice, actor: Actor) -> Opened:
     open_one = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
     if open_one is not None and open_one.state == State.BEGUN and open_one.amount_fen != bill.self_pay_fen:
         PaymentOrder.objects.filter(id=open_one.id).update(state=State.CLOSED)  # what still comes for it goes back
+        with suppress(GatewayUnavailable):
+            payment.backend(open_one.engine).close(_order(open_one))
         open_one = None
     row = open_one or PaymentOrder.objects.create(
         visit=visit, invoice_id=bill.id, amount_fen=bill.self_pay_fen, engine=name

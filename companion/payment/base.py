@@ -65,6 +65,10 @@ class PaymentBackend(Protocol):
         """A notification as it came, its headers by names in any case; None for one that settles nothing. Raises ``BadNotification``."""
         ...
 
+    def close(self, order: Order) -> None:
+        """Nobody is to pay it any more; one that never came to the gateway is closed as well. Raises ``GatewayUnavailable``."""
+        ...
+
     def refund(self, order: Order, reason: str) -> None:
         """All of it back; again is the same refund. Raises ``GatewayUnavailable``."""
         ...

@@ -12,5 +12,8 @@ class SandboxPayment:
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
         raise BadNotification  # nobody sends any
 
+    def close(self, order: Order) -> None:
+        return None
+
     def refund(self, order: Order, reason: str) -> None:
         return None

@@ -3,7 +3,7 @@
 Requests carry WECHATPAY2-SHA256-RSA2048; answers and notifications are verified with WeChat Pay's public key before
 anything in them is believed, and a notification's resource is opened by AES-256-GCM under the merchant's APIv3 key. No open id
 is needed, which this service does not keep. Source: WeChat Pay merchant documentation (API v3): Native下单, 支付成功回调通知,
-商户订单号查询订单, 退款申请, 签名认证.
+商户订单号查询订单, 关闭订单, 退款申请, 签名认证.
 """
 
 import base64
@@ -27,6 +27,7 @@ API_KEY_BYTES = 32
 FRESH_S = 300
 _CLOSED = frozenset({"CLOSED", "REVOKED", "PAYERROR"})
 _NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
+_CLOSED_ALREADY = frozenset({"ORDER_CLOSED", "ORDER_NOT_EXIST"})
 _REFUNDED = frozenset({"SUCCESS", "PROCESSING"})
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature, InvalidTag)
 
@@ -102,6 +103,13 @@ class WechatPayment:
         if status != 200 or told.get("status") not in _REFUNDED:
             raise GatewayUnavailable(code="refund_refused")
 
+    def close(self, order: Order) -> None:
+        status, told = self._ask(
+            "POST", f"/v3/pay/transactions/out-trade-no/{order.number}/close", {"mchid": self.merchant_id}
+        )
+        if status >= 300 and told.get("code") not in _CLOSED_ALREADY:
+            raise GatewayUnavailable(code="close_refused")
+
     def _query(self, number: str) -> Settled | None:
         status, told = self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
         try:
@@ -124,7 +132,7 @@ class WechatPayment:
         )
 
     def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """(status, answer). A good answer bears the gateway's signature; raises ``GatewayUnavailable`` otherwise."""
+        """(status, answer). A good answer bears the gateway's signature, or ``GatewayUnavailable`` is raised; a refusal need not."""
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")) if content else ""
         moment, nonce = str(int(self.now())), secrets.token_hex(16)
         line = f"{method}\n{path}\n{moment}\n{nonce}\n{body}\n".encode()
@@ -145,7 +153,7 @@ class WechatPayment:
                 raise GatewayUnavailable
             if answer.status_code < 300:
                 self._check(answer.content, answer.headers)
-            told = json.loads(answer.content)
+            told = json.loads(answer.content or b"{}")
             return answer.status_code, {**told}
         except (httpx.HTTPError, *_MALFORMED) as error:
             raise GatewayUnavailable from error

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -106,6 +107,21 @@ class TestTheOrder:
     def test_the_same_bill_is_the_same_order_so_its_money_is_taken_once(self, billed: Visit) -> None:
         first, second = paying.begin(billed, BILL, SHE), paying.begin(billed, BILL, SHE)
         assert first.pay_at and second.pay_at and PaymentOrder.objects.count() == 1
+
+    def test_a_bill_that_changed_is_another_order_and_the_first_is_closed_if_the_gateway_can(
+        self, billed: Visit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paying.begin(billed, BILL, SHE)
+        closed: list[int] = []
+
+        def close(self: AlipayPayment, order: Order) -> None:
+            closed.append(order.amount_fen)
+            raise GatewayUnavailable
+
+        monkeypatch.setattr(AlipayPayment, "close", close)
+        assert paying.begin(billed, replace(BILL, self_pay_fen=1500), SHE).pay_at
+        assert closed == [2000]
+        assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "closed"), (1500, "begun")}
 
     def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
         settings.PAYMENT = ""

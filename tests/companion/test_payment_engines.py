@@ -46,11 +46,16 @@ def alipay() -> Iterator[Side]:
         content = json.loads(asked["biz_content"])
         if mood[0] in ("down", "silent"):
             return 502, b""
-        if mood[0] != "refuse":
+        refund = asked["method"] == "alipay.trade.refund"
+        if refund and mood[0] != "refuse":
             refunds[content["out_request_no"]] = round(float(content["refund_amount"]) * 100)
-        node = json.dumps({"code": "40004" if mood[0] == "refuse" else "10000"}).encode()
+        refused = {"code": "40004", "sub_code": "ACQ.SYSTEM_ERROR" if mood[0] else "ACQ.TRADE_NOT_EXIST"}
+        told = refused if mood[0] == "refuse" or not refund else {"code": "10000"}  # nobody opened the order here
+        node = json.dumps(told).encode()
         by = sign(OURS if mood[0] == "forged" else GATEWAY, node)
-        return 200, b'{"alipay_trade_refund_response":' + node + b',"sign":"' + by.encode() + b'"}'
+        return 200, b'{"%s_response":' % asked["method"].replace(
+            ".", "_"
+        ).encode() + node + b',"sign":"' + by.encode() + b'"}'
 
     def tells(*, fen: int = 2000, key: rsa.RSAPrivateKey = GATEWAY, app: str = "app-1", paid: bool = True) -> Told:
         parameters = {
@@ -122,6 +127,23 @@ def test_a_notification_in_which_anything_was_changed_is_refused(side: Side) -> 
     for odd in (b"", b"\xff", b"{}", b"[" * 5000):
         with pytest.raises(BadNotification):
             side.engine.verify(odd, headers)
+
+
+def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side) -> None:
+    side.engine.begin(ORDER)
+    side.engine.close(ORDER)
+    side.engine.close(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("mood", "code"),
+    [("down", "gateway_unavailable"), ("forged", "gateway_unavailable"), ("refuse", "close_refused")],
+)
+def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: str) -> None:
+    side.engine.begin(ORDER)
+    side.mood(mood)
+    with pytest.raises(GatewayUnavailable, match=code):
+        side.engine.close(ORDER)
 
 
 def test_money_goes_back_whole_and_once(side: Side) -> None:

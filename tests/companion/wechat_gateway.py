@@ -108,6 +108,10 @@ class WechatGateway:
             if self.mood == "paid already":
                 return 403, {"code": "OUT_TRADE_NO_USED", "message": "used"}
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=abc"}
+        if path.endswith("/close"):
+            assert asked == {"mchid": MERCHANT["mchid"]}
+            known = self.orders.pop(path.split("/")[-2], None)
+            return (204, {}) if known else (404, {"code": "ORDER_NOT_EXIST"})
         if path == "/v3/refund/domestic/refunds":
             self.refunds[asked["out_refund_no"]] = asked
             return 200, {"status": "PROCESSING"}
@@ -128,7 +132,7 @@ def _handler(gateway: WechatGateway) -> type[BaseHTTPRequestHandler]:
             except Exception as error:  # noqa: BLE001 - whatever it is, the test is to hear of it
                 gateway.faults.append(repr(error))
                 status, told = 400, {"code": "SIGN_ERROR"}
-            raw = b"" if gateway.mood == "down" else json.dumps(told).encode()
+            raw = b"" if gateway.mood == "down" else json.dumps(told).encode() if told else b""
             self.send_response(502 if gateway.mood == "down" else status)
             for name, value in signed(raw, OURS if gateway.mood == "forged" else GATEWAY).items():
                 self.send_header(name, value)
