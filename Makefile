@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
+MEDPLUM := tests/hospitals/medplum
 PORT ?= 8000
 WORKERS ?= 2
 
@@ -29,6 +30,14 @@ $(VENV)/.dev: $(UV) deploy/locks/dev.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --require-hashes -r deploy/locks/dev.txt
 	@touch $@ $(VENV)/.run
 
+# A FHIR server of others' making, for the tests of the FHIR connector. Without npm or its index they are skipped and say so.
+$(MEDPLUM)/node_modules/.package-lock.json: $(MEDPLUM)/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing the FHIR server that the connector is tested at ..."; \
+	  (cd $(MEDPLUM) && timeout 180 npm ci --loglevel error >/dev/null 2>&1) && touch $@ \
+	  || echo "npm could not fetch it: the tests at a FHIR server of others' making will be skipped."; \
+	else echo "No npm: the tests at a FHIR server of others' making will be skipped."; fi
+
 demo: $(VENV)/.run ## the whole service on this machine: http://127.0.0.1:8000
 	@$(PY) manage.py demo --port $(PORT)
 
@@ -41,7 +50,7 @@ browser: # the system's Chromium, a Chinese font, Node and a clock that can be w
 
 test: $(VENV)/.dev browser lint test-embedded test-services ## everything, on the embedded kind and on local services where they answer
 
-test-embedded: $(VENV)/.dev
+test-embedded: $(VENV)/.dev $(MEDPLUM)/node_modules/.package-lock.json
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --ignore tests/scenario
 	@$(PY) -m pytest tests/scenario
 
@@ -66,4 +75,4 @@ lock: ## resolve pyproject.toml anew; hashes, and no index's name, so any mirror
 	@echo uv | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/locks/uv.txt
 
 clean:
-	@rm -rf $(VENV) var
+	@rm -rf $(VENV) var $(MEDPLUM)/node_modules

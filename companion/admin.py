@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from companion import admin_quality, incidents, quality
 from companion.admin_second_factor import SecondFactorPages
 from companion.journey import VisitState
-from companion.models import Conversation, HumanRequest, Incident, Reminder, Turn, Visit, VisitEvent
+from companion.models import Conversation, HumanRequest, Incident, PaymentOrder, Reminder, Turn, Visit, VisitEvent
 from companion.on_record import OnRecord
 from companion.triage import LEVELS
 from hospitals import vault
@@ -242,3 +242,33 @@ class ReminderAdmin(ReadOnly, Province):
     list_select_related = ("visit",)
     list_display = ("due_at", "kind", "visit", "sent_at")
     list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))
+
+
+@admin.register(PaymentOrder)
+class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
+    """What became of each bill that was paid online; the gateway's number masked, and found by when it is typed in whole."""
+
+    ordering = ("-created_at", "id")
+    date_hierarchy = "created_at"
+    list_select_related = ("visit",)
+    list_display = ("created_at", "hospital", "amount", "engine", "shown_state", "shown_trade", "changed_at")
+    list_filter = (one_of("状态", "state", PaymentOrder.State.choices), "engine")
+    search_fields = ("=trade_number", "=id")
+    fields = ("hospital", "invoice_id", "amount", "engine", "shown_state", "shown_trade", "created_at", "changed_at")
+    readonly_fields = fields
+
+    @display(description="医院")
+    def hospital(self, order: PaymentOrder) -> str:
+        return order.visit.hospital_name
+
+    @display(description="金额", ordering="amount_fen")
+    def amount(self, order: PaymentOrder) -> str:
+        return f"{order.amount_fen // 100}.{order.amount_fen % 100:02}元"
+
+    @display(description="状态", label={"paid": "success", "refund_due": "danger", "refunded": "warning"})
+    def shown_state(self, order: PaymentOrder) -> tuple[str, str]:
+        return order.state, order.get_state_display()
+
+    @display(description="支付平台单号")
+    def shown_trade(self, order: PaymentOrder) -> str:
+        return f"…{order.trade_number[-4:]}" if order.trade_number else "—"

@@ -238,7 +238,7 @@ class PaymentToldView(ResidentView):
             body = request._request.read(NOTIFICATION_MAX_BYTES + 1)
             if len(body) > NOTIFICATION_MAX_BYTES:
                 raise BadNotification
-            paying.on_notification(engine, body)
+            paying.on_notification(engine, body, request.headers)
         except BadNotification as error:
             log.warning("payment_notification_refused", code=error.code)
             return HttpResponse("failure", content_type="text/plain", status=error.status_code)

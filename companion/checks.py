@@ -84,7 +84,9 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Bills are paid with real money, or at the window; never with invented money by people who believe it."""
     name, production = settings.PAYMENT, settings.MODE == "production"
     if not name:
-        hint = "Set COMPANION_PAYMENT to alipay; until then the companion sends her to the window or a machine."
+        hint = (
+            "Set COMPANION_PAYMENT to alipay or wechat; until then the companion sends her to the window or a machine."
+        )
         return [Warning("Nothing can be paid online.", hint=hint, id="companion.W003")] if production else []
     if name == "sandbox" and production:
         hint = "Set COMPANION_PAYMENT to a real engine, or leave it empty."
@@ -92,7 +94,7 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
         payment.backend(name)
     except (KeyError, ImportError, TypeError, ValueError) as error:
-        hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay needs its keys."
+        hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay and wechat need their keys."
         return [Error(f"Payment {name!r} does not start ({type(error).__name__}).", hint=hint, id="companion.E011")]
     return []
 

@@ -40,7 +40,7 @@ CardKind = Literal[
     "appointment",  # {"visit_id","hospital","department","practitioner","start","place","patient","status","awaits","can_cancel"}
     "queue",  # {"ticket","ahead","now_serving","place","room","wait_low_min","wait_high_min","as_of","stale","status"}
     "route",  # {"steps":[...], "floors":[{"building","floor","geometry", "path"}], "lift_only","covered","uncovered_m","notice","total_m","minutes","start","goal"}
-    "invoice",  # {"invoices":[{"id","title","lines","total_fen","insurance_fen","self_pay_fen","status","refused","pay_at"}]}
+    "invoice",  # {"invoices":[{"id","title","lines","total_fen","insurance_fen","self_pay_fen","status","refused","pay_at","pay_code"}]}
     "examination",  # {"examinations":[{"id","name","place","room","preparation","fasting","status","room_code"}]}
     "report",  # {"reports":[{"id","name","issued_at","lines":[{"name","value","unit","range","mark","explanation","source"}],"conclusion"}]}
     "medicine",  # {"medicines":[{"name","dosage","days","cautions":[...],"source"}], "pickup_place"}

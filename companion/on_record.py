@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from companion.models import Turn, TurnReview
+from companion.models import PaymentOrder, Turn, TurnReview
 from hospitals import audit
 from hospitals.audit import Actor
 
@@ -16,13 +16,15 @@ SHORTEST, LONGEST = 4, 100
 
 
 class OnRecord:
-    """For admins of visits, conversations, turns and their reviews; before any other base that shows the page."""
+    """For admins of visits, their payments, conversations, turns and their reviews; before any other base that shows the page."""
 
     def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
         row = self.get_object(request, object_id)  # type: ignore[attr-defined]
         if row is not None and self.has_view_permission(request, row):  # type: ignore[attr-defined]
             turn = row.turn if isinstance(row, TurnReview) else row
-            about = turn.conversation if isinstance(turn, Turn) else turn
+            about = (
+                turn.conversation if isinstance(turn, Turn) else turn.visit if isinstance(turn, PaymentOrder) else turn
+            )
             subject = about.patient_id or about.resident_id
             if isinstance(row, TurnReview):
                 why = f"质量评审:{row.get_because_display()}"

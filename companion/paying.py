@@ -4,6 +4,8 @@ The hospital's PAY command carries the gateway's trade number. Money that came f
 at the window, withdrawn, refused by the hospital) goes back.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -14,7 +16,7 @@ from companion import payment, visits
 from companion.exceptions import CompanionError, NotNow
 from companion.journey import OwnEvent
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import BadNotification, Opened, Order, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
 from hospitals.audit import Actor
 from hospitals.connectors.base import Invoice, Reference
 from hospitals.services import booking
@@ -41,6 +43,8 @@ def begin(visit: Visit, bill: Invoice, actor: Actor) -> Opened:
     open_one = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
     if open_one is not None and open_one.state == State.BEGUN and open_one.amount_fen != bill.self_pay_fen:
         PaymentOrder.objects.filter(id=open_one.id).update(state=State.CLOSED)  # what still comes for it goes back
+        with suppress(GatewayUnavailable):
+            payment.backend(open_one.engine).close(_order(open_one))
         open_one = None
     row = open_one or PaymentOrder.objects.create(
         visit=visit, invoice_id=bill.id, amount_fen=bill.self_pay_fen, engine=name
@@ -55,11 +59,11 @@ def begin(visit: Visit, bill: Invoice, actor: Actor) -> Opened:
 
 
 @transaction.atomic
-def on_notification(engine: str, body: bytes) -> None:
+def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> None:
     """The gateway tells what became of an order; again changes nothing. Raises ``BadNotification``."""
     if engine not in settings.PAYMENT_BACKENDS:
         raise BadNotification(code="unknown_engine")
-    settled = payment.backend(engine).verify(body)
+    settled = payment.backend(engine).verify(body, headers)
     if settled is None:
         return
     row = _named(engine, settled)

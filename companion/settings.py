@@ -276,6 +276,21 @@ PAYMENT_BACKENDS: dict[str, dict[str, Any]] = {
         },
     },
 }
+# Keys are PEM; WECHAT_PAY_PUBLIC_KEY and its id are WeChat Pay's own, as its merchant platform shows them.
+PAYMENT_BACKENDS["wechat"] = {
+    "BACKEND": "companion.payment.wechat.WechatPayment",
+    "OPTIONS": {
+        "app_id": env("WECHAT_APP_ID"),
+        "merchant_id": env("WECHAT_PAY_MERCHANT_ID"),
+        "serial": env("WECHAT_PAY_SERIAL"),
+        "private_key": env("WECHAT_PAY_PRIVATE_KEY"),
+        "public_key": env("WECHAT_PAY_PUBLIC_KEY"),
+        "public_key_id": env("WECHAT_PAY_PUBLIC_KEY_ID"),
+        "api_key": env("WECHAT_PAY_API_KEY"),
+        "gateway_url": env("WECHAT_PAY_GATEWAY_URL") or "https://api.mch.weixin.qq.com",
+        "notify_url": f"{PUBLIC_URL}/api/payment/wechat/",
+    },
+}
 PAYMENT = env("COMPANION_PAYMENT", "sandbox" if MODE == "demo" else "")  # "": bills are paid at the window
 LANGUAGE_MODELS: dict[str, dict[str, Any]] = {}  # name -> {"BACKEND", "OPTIONS"}; empty: all works without a model
 if env("COMPANION_LLM_URL"):

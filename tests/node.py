@@ -10,14 +10,14 @@ import pytest
 NODE = shutil.which("node")
 
 
-def _major() -> int:
+def major() -> int:
     if NODE is None:
         return 0
     said = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
     return int(said.strip().lstrip("v").split(".")[0])
 
 
-needs_node = pytest.mark.skipif(_major() < 18, reason="needs Node 18 or newer, which is not on this machine")
+needs_node = pytest.mark.skipif(major() < 18, reason="needs Node 18 or newer, which is not on this machine")
 
 
 def run(file: Path, **env: str) -> None:

@@ -15,7 +15,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from companion.models import Conversation, HumanRequest, Incident, Patient, Reminder, Resident, Turn, TurnReview, Visit
+from companion.models import (
+    Conversation,
+    HumanRequest,
+    Incident,
+    Patient,
+    PaymentOrder,
+    Reminder,
+    Resident,
+    Turn,
+    TurnReview,
+    Visit,
+)
 from hospitals import audit, tenancy, vault
 from hospitals.admin import BoundedPaginator
 from hospitals.models import (
@@ -90,6 +101,7 @@ def of_one_resident() -> None:
     Incident.objects.create(kind="emergency", conversation=talk)
     HumanRequest.objects.create(conversation=talk)
     Reminder.objects.create(visit=visit, kind="day_before", due_at=now)
+    PaymentOrder.objects.create(visit=visit, invoice_id="i1", amount_fen=2000, engine="wechat")
 
 
 def own_keys(model: type[models.Model]) -> set[str]:

@@ -1,5 +1,6 @@
 """The documentation is true: settings, commands, files and links it names exist, and every dependency is accounted for."""
 
+import json
 import re
 from pathlib import Path
 
@@ -52,3 +53,9 @@ def test_locks_carry_hashes_and_name_no_index() -> None:
         content = lock.read_text()
         assert "--hash=sha256:" in content
         assert "://" not in content
+    packages = json.loads(text("tests/hospitals/medplum/package-lock.json"))["packages"]
+    documented = text("docs/dependencies.md")
+    for path, package in packages.items():
+        if path:
+            assert package["integrity"].startswith("sha512-") and "resolved" not in package
+            assert f"`{path.removeprefix('node_modules/')}`" in documented

@@ -27,7 +27,7 @@ from companion.ports.encounter import (
     ReportView,
 )
 from companion.wording import NEXT
-from hospitals import audit
+from hospitals import audit, qr
 from hospitals.connectors.base import Reference
 from hospitals.services import booking
 
@@ -98,7 +98,8 @@ class EncounterDesk(Desk):
                     )
                     sent.update(said_at=timezone.now())
             made = cards.invoices(visits.journey_of(visit), invoice_id)["invoices"][0]
-            return _views(InvoiceView, [made | {"pay_at": opened.pay_at}])[0]
+            code = qr.picture(opened.scan) if opened.scan else ""
+            return _views(InvoiceView, [made | {"pay_at": opened.pay_at, "pay_code": code}])[0]
 
         return await asking(work)
 

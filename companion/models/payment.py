@@ -24,7 +24,7 @@ class PaymentOrder(models.Model):
     engine = models.CharField(max_length=20)
     state = models.CharField(max_length=12, choices=State.choices, default=State.BEGUN, db_index=True)
     trade_number = models.CharField(max_length=64, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:

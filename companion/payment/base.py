@@ -1,8 +1,9 @@
-"""The contract of a payment engine: an order in, what the page must open out; later the gateway's signed word.
+"""The contract of a payment engine: an order in, what the page opens or shows out; later the gateway's signed word.
 
 Money is integer fen. An engine keeps nothing: orders are rows of companion.paying.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,9 +38,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """``pay_at``: the address that the page opens; ``trade_number``: the gateway's, where it is paid already."""
+    """``pay_at``: the address that the page opens, or ``scan``: what a phone scans off it; ``trade_number``: the gateway's, where
+    it is paid already."""
 
     pay_at: str = ""
+    scan: str = ""
     trade_number: str = ""
 
 
@@ -58,8 +61,12 @@ class PaymentBackend(Protocol):
         """Raises ``GatewayUnavailable``. No money moves yet, but in the sandbox."""
         ...
 
-    def verify(self, body: bytes) -> Settled | None:
-        """A notification as it came; None for one that settles nothing. Raises ``BadNotification``."""
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
+        """A notification as it came, its headers by names in any case; None for one that settles nothing. Raises ``BadNotification``."""
+        ...
+
+    def close(self, order: Order) -> None:
+        """Nobody is to pay it any more; one that never came to the gateway is closed as well. Raises ``GatewayUnavailable``."""
         ...
 
     def refund(self, order: Order, reason: str) -> None:

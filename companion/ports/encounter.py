@@ -43,6 +43,7 @@ class InvoiceView:
     status: str = "issued"
     refused: str = ""
     pay_at: str = ""  # the gateway's page, where she pays it now
+    pay_code: str = ""  # or a picture that a phone scans, as a data: address
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,8 @@ class EncounterPort(Protocol):
     async def invoices(self, visit_id: str) -> tuple[InvoiceView, ...]: ...
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
-        """Status "paid" when the hospital has confirmed it at once, else "sent"; "issued" with ``pay_at`` while she is to pay
-        on the gateway's page. Raises with the code ``pay_at_window`` where nothing can be paid online."""
+        """Status "paid" when the hospital has confirmed it at once, else "sent"; "issued" with ``pay_at`` or ``pay_code`` while
+        she is to pay on the gateway's page or by scanning. Raises with the code ``pay_at_window`` where nothing can be paid online."""
         ...
 
     async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]: ...

@@ -76,6 +76,11 @@ async def _pay(scene: Scene, visit: VisitView, bills: tuple[InvoiceView, ...], i
         if bill.pay_at:
             yield Say(f"请点卡片上的「去付款」,付{phrases.yuan(bill.self_pay_fen)}。付好了我马上告诉您。")
             return
+        if bill.pay_code:
+            yield Say(
+                f"请用微信扫卡片上的码,付{phrases.yuan(bill.self_pay_fen)},家人帮您扫也可以。付好了我马上告诉您。"
+            )
+            return
         if bill.status != "paid":
             yield Say(f"{bill.title}已提交,正在等医院确认,请不要重复付款。")
             return

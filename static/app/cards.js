@@ -113,6 +113,8 @@ const RENDER = {
       bill.status === 'issued' && bill.refused ? note(`上次没有缴成:${bill.refused}`) : null,
       bill.status === 'issued' && /^https:\/\//.test(bill.pay_at ?? '')
         ? actions(el('a', { class: 'action', href: bill.pay_at, rel: 'noopener noreferrer' }, '去付款 ', yuan(bill.self_pay_fen)))
+        : bill.status === 'issued' && /^data:image\/svg\+xml;base64,/.test(bill.pay_code ?? '')
+        ? el('img', { class: 'scan', src: bill.pay_code, alt: `微信扫码付款 ${yuan(bill.self_pay_fen)}` })
         : bill.status === 'issued'
         ? actions(button(`${words.pay} ${yuan(bill.self_pay_fen)}`, () => act({ kind: 'pay', invoice_id: bill.id })))
         : null,

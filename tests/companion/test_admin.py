@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from companion import on_record
-from companion.models import Conversation, HumanRequest, Incident, Patient, Resident, Turn
+from companion.models import Conversation, HumanRequest, Incident, Patient, PaymentOrder, Resident, Turn, Visit
 from hospitals import tenancy
 from hospitals.models import AuditEvent, Circuit, Hospital, InboxEvent, OutboxCommand
 from tests.hospitals.appointments import an_appointment
@@ -43,7 +43,16 @@ def turn(resident: Resident, patient: Patient) -> Turn:
 
 
 def test_every_list_opens(commission: Client, turn: Turn) -> None:
-    for model in ("visit", "conversation", "turn", "incident", "humanrequest", "reminder", "turnreview"):
+    for model in (
+        "visit",
+        "conversation",
+        "turn",
+        "incident",
+        "humanrequest",
+        "reminder",
+        "turnreview",
+        "paymentorder",
+    ):
         answer = commission.get(reverse(f"admin:companion_{model}_changelist"))
         assert answer.status_code == 200, model
         assert NAME not in answer.content.decode()
@@ -166,3 +175,20 @@ def test_the_first_page_shows_an_account_what_it_may_see(turn: Turn) -> None:
     client.force_login(User.objects.create_user("nobody", is_staff=True))
     shown = client.get(reverse("admin:index")).context
     assert shown["figures"] == shown["hospitals"] == []
+
+
+def test_a_bill_paid_online_is_looked_up_on_record_and_its_number_is_masked(commission: Client, visit: Visit) -> None:
+    order = PaymentOrder.objects.create(
+        visit=visit, invoice_id="i1", amount_fen=2005, engine="wechat", state="paid", trade_number="4200001234"
+    )
+    found = commission.get(reverse("admin:companion_paymentorder_changelist"), {"q": "4200001234"})
+    assert [row.pk for row in found.context["cl"].result_list] == [order.pk]
+    assert "20.05元" in found.content.decode()
+    page = reverse("admin:companion_paymentorder_change", args=[order.pk])
+    assert 'name="why"' in commission.get(page).content.decode()
+    shown = commission.post(page, {"why": "核对投诉"}, follow=True).content.decode()
+    assert "…1234" in shown and "4200001234" not in shown
+    assert AuditEvent.objects.get(action="staff.look").subject == visit.patient_id
+    assert commission.post(page, {"state": "refunded"}).status_code in (200, 302, 403)
+    order.refresh_from_db()
+    assert order.state == "paid"

@@ -254,6 +254,20 @@ async def test_pay_button_is_a_yes() -> None:
     assert "缴费成功" in heard.text
 
 
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ({"pay_at": "https://gateway.example"}, "去付款"),
+        ({"pay_code": "data:image/svg+xml;base64,AA=="}, "用微信扫卡片上的码"),
+    ],
+)
+async def test_at_a_gateway_she_is_told_how_to_pay_and_not_that_she_has(way: dict[str, str], told: str) -> None:
+    talk = await Talk(world=World(pays_by=way)).consulted()
+    heard = await talk.tap(kind="pay", invoice_id="i1")
+    (bill,) = heard.card("invoice")["invoices"]
+    assert told in heard.text and "成功" not in heard.text and way.items() <= bill.items()
+
+
 async def test_slow_hospital_is_told_honestly() -> None:
     talk = await Talk(world=World(slow_hospital=True)).booked()
     heard = await talk.say("取号")

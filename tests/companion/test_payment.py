@@ -3,16 +3,19 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 import pytest
+from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from companion import answered, checks, paying, payment, visits
+from companion.desks.visit import VisitDesk
 from companion.exceptions import NotNow
 from companion.models import PaymentOrder, Visit, VisitEvent
 from companion.payment.alipay import AlipayPayment
@@ -23,6 +26,8 @@ from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLi
 from hospitals.models import OutboxCommand
 from hospitals.services.settling import CommandAnswered
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem
+from tests.companion.wechat_gateway import WechatGateway, notification, trade
+from tests.companion.wechat_gateway import signed as signed_by_wechat
 from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +108,21 @@ class TestTheOrder:
         first, second = paying.begin(billed, BILL, SHE), paying.begin(billed, BILL, SHE)
         assert first.pay_at and second.pay_at and PaymentOrder.objects.count() == 1
 
+    def test_a_bill_that_changed_is_another_order_and_the_first_is_closed_if_the_gateway_can(
+        self, billed: Visit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paying.begin(billed, BILL, SHE)
+        closed: list[int] = []
+
+        def close(self: AlipayPayment, order: Order) -> None:
+            closed.append(order.amount_fen)
+            raise GatewayUnavailable
+
+        monkeypatch.setattr(AlipayPayment, "close", close)
+        assert paying.begin(billed, replace(BILL, self_pay_fen=1500), SHE).pay_at
+        assert closed == [2000]
+        assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "closed"), (1500, "begun")}
+
     def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
         settings.PAYMENT = ""
         with pytest.raises(NotNow) as caught:
@@ -158,22 +178,41 @@ class TestTheGatewaysWord:
             b"sign=x",
         ):
             with pytest.raises(BadNotification):
-                paying.on_notification("alipay", body)
+                paying.on_notification("alipay", body, {})
         assert payments(billed) == []
 
     def test_one_that_waits_for_the_buyer_settles_nothing_and_a_closed_one_takes_no_money(self, billed: Visit) -> None:
         paying.begin(billed, BILL, SHE)
-        paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")))
+        paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")), {})
         assert PaymentOrder.objects.get().state == State.BEGUN
-        paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")))
+        paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")), {})
         assert PaymentOrder.objects.get().state == State.CLOSED and payments(billed) == []
 
     @pytest.mark.parametrize("meanwhile", [E.INVOICE_PAID, E.INVOICE_CANCELLED])
     def test_money_that_comes_late_goes_back(self, billed: Visit, meanwhile: EventType) -> None:
         paying.begin(billed, BILL, SHE)
         happened_meanwhile(billed, meanwhile)
-        paying.on_notification("alipay", signed(told(billed)))
+        paying.on_notification("alipay", signed(told(billed)), {})
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_code_to_scan_is_shown_and_what_wechat_tells_in_its_headers_is_believed(
+    billed: Visit, client: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = WechatGateway()
+    made = peer.engine()
+    monkeypatch.setattr(payment, "backend", lambda name: made)
+    settings.PAYMENT = "wechat"
+    desk = VisitDesk(billed.resident_id, billed.patient_id, billed.resident_id)
+    shown = async_to_sync(desk.pay)(visit_id=str(billed.id), invoice_id="i1", key="k")
+    assert shown.pay_code.startswith("data:image/svg+xml;base64,") and (shown.pay_at, shown.status) == ("", "issued")
+    body = notification(trade(PaymentOrder.objects.get().id.hex, 2000))
+    for headers, answer in (({}, b"failure"), (signed_by_wechat(body), b"success")):
+        told = client.post("/api/payment/wechat/", body, content_type="application/json", headers=headers)
+        assert told.content == answer
+    assert payments(billed) == [("i1", "4200001")] and PaymentOrder.objects.get().state == State.PAID
+    peer.close()
 
 
 def happened_meanwhile(visit: Visit, kind: EventType) -> None:
@@ -194,7 +233,7 @@ class TestRefunds:
     def refused(self, billed: Visit) -> Visit:
         """Paid, and the hospital will not have it."""
         paying.begin(billed, BILL, SHE)
-        paying.on_notification("alipay", signed(told(billed)))
+        paying.on_notification("alipay", signed(told(billed)), {})
         with tenancy.scope(billed.hospital_id):
             row = OutboxCommand.objects.get(kind="pay")
             OutboxCommand.objects.update(state="refused")
@@ -252,7 +291,7 @@ class TestSettings:
         settings.PAYMENT = ""
         assert self.ids() == ["companion.W003"]
 
-    @pytest.mark.parametrize("name", ["alipay", "pigeon"])
+    @pytest.mark.parametrize("name", ["alipay", "wechat", "pigeon"])
     def test_an_engine_that_does_not_start_is_named(self, settings: Any, name: str) -> None:
         settings.PAYMENT = name
         assert self.ids() == ["companion.E011"]

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from hospitals import vault
 from hospitals.addresses import Policy
 from hospitals.services import connecting, webhooks
+from tests.hospitals.medplum_peer import MedplumPeer
 from tests.hospitals.pushing import LOCAL, quick
 from tests.hospitals.webhook_peer import WebhookPeer
 
@@ -27,6 +28,14 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(connecting, "_connections", quick)
     monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
+
+
+@pytest.fixture(scope="session")
+def medplum() -> Iterator[MedplumPeer]:
+    """One process for all that ask for it, each of whom begins anew."""
+    made = MedplumPeer()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,80 +18,39 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from fhir.resources.R4B import get_fhir_model_class
-from pydantic import ValidationError
 
-Resource = dict[str, Any]
+from tests.hospitals.fhir_rules import Refusal, Resource, checked, references
+
 JSON = "application/fhir+json"
 PAGE = 3
 START = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
-# Required bindings whose list the models cut short.
-BINDINGS = {
-    ("Encounter", "status"): "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown",
-    (
-        "Task",
-        "status",
-    ): "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
-    "entered-in-error",
-    ("DiagnosticReport", "status"): "registered partial preliminary final amended corrected appended cancelled "
-    "entered-in-error unknown",
-    ("Observation", "status"): "registered preliminary final amended corrected cancelled entered-in-error unknown",
-}
+SEVERAL_TYPES = {("DiagnosticReport", "encounter")}  # where R4's parameter names an EpisodeOfCare too
 APPOINTMENT, TASK = "urn:health-companion:appointment", "urn:health-companion:task"
 
 
-class Refusal(Exception):
-    """An answer that is no success."""
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        issue = {"severity": "error", "code": code, "details": {"text": text}}
-        self.outcome = {"resourceType": "OperationOutcome", "issue": [issue]}
-
-
-def checked(resource: Any) -> Resource:
-    """The resource if it is valid R4; ``Refusal`` (422) if it is not."""
-    if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-        raise Refusal(400, "structure", "no resource")
-    kind = resource["resourceType"]
+def _parsed(body: bytes) -> Any:
     try:
-        model = get_fhir_model_class(kind)
-        model.model_validate(resource)
-    except (KeyError, ValidationError, ValueError) as error:
-        raise Refusal(422, "invalid", f"{kind}: {str(error)[:300]}") from error
-    for name, field in model.model_fields.items():
-        extra = field.json_schema_extra or {}
-        allowed = BINDINGS.get((kind, name), "").split() or extra.get("enum_values") or []
-        value = resource.get(field.alias or name)
-        if allowed and value is not None and value not in allowed:
-            raise Refusal(422, "code-invalid", f"{kind}.{name}")
-        if extra.get("element_required") and value is None:
-            raise Refusal(422, "required", f"{kind}.{name}")
-    return resource
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
+        return json.loads(body)
+    except ValueError as error:
+        raise Refusal(400, "structure", "no JSON") from error
 
 
 class FhirServer:
-    """``base`` is the service root. ``put`` writes as the hospital; what comes over HTTP is checked as a client's."""
+    """``base`` is the service root. ``put`` writes as the hospital; what comes over HTTP is checked as a client's.
 
-    def __init__(self, *, client_key: Any = None, client_id: str = "companion", key_id: str = "k1") -> None:
+    ``acts``: whether there is a hospital behind it that answers what is written, or a store only.
+    """
+
+    def __init__(
+        self, *, client_key: Any = None, client_id: str = "companion", key_id: str = "k1", acts: bool = True
+    ) -> None:
         self.rows: dict[str, list[Resource]] = {}  # "Kind/id" → its versions
         self.faults: list[str] = []
         self.log: list[str] = []
         self.refuse_bookings = ""
         self.other_origin = ""
         self.version = "4.0.1"
+        self.acts = acts
         self.minimal = False  # answers a write without a body, as Prefer allows
         self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
@@ -234,7 +192,7 @@ class FhirServer:
             if method in ("POST", "PUT"):
                 if headers.get("content-type") != JSON:
                     raise Refusal(415, "structure", "content type")
-                resource = checked(json.loads(body))
+                resource = checked(_parsed(body))
                 if resource["resourceType"] != parts[0]:
                     raise Refusal(400, "invalid", "another type")
                 return self._create(resource, headers) if method == "POST" else self._update(resource, parts, headers)
@@ -263,9 +221,13 @@ class FhirServer:
             raise Refusal(412, "multiple-matches", "not one")
         if same:
             return self._found(200, same[0])
-        if kind == "Appointment":
+        if kind == "Appointment" and self.acts:
             resource = self._booked(resource)
-        return self._found(201, self.put({**resource, "id": f"{kind[0].lower()}{self._ticks + 1}"}))
+        status, row, headers = self._found(201, self.put({**resource, "id": f"{kind[0].lower()}{self._ticks + 1}"}))
+        return status, row, {**headers, "location": self._version_url(row)}
+
+    def _version_url(self, row: Resource) -> str:
+        return f"{self.base}/{row['resourceType']}/{row['id']}/_history/{row['meta']['versionId']}"
 
     def _update(self, resource: Resource, parts: list[str], headers: Any) -> tuple[int, Resource, dict[str, str]]:
         for action in [self.before_update.pop(0) for _ in self.before_update[:1]]:
@@ -278,7 +240,8 @@ class FhirServer:
         if headers["if-match"] != f'W/"{before["meta"]["versionId"]}"':
             raise Refusal(412, "conflict", "changed meanwhile")
         after = self.put(resource)
-        self._followed(before, after)
+        if self.acts:
+            self._followed(before, after)
         return self._found(200, after)
 
     def _matches(self, kind: str, params: dict[str, list[str]]) -> list[Resource]:
@@ -295,16 +258,19 @@ class FhirServer:
                 when, early = datetime.fromisoformat(value[2:]), value.startswith("lt")
                 found = [r for r in found if (datetime.fromisoformat(r["start"]) < when) == early]
             elif name == "identifier" or name.endswith(".identifier"):
-                found = [r for r in found if self._identified(r, name.split(".")[:-1], value)]
+                chain = [step.partition(":") for step in name.split(".")[:-1]]
+                if any((kind, step) in SEVERAL_TYPES and not of for step, _colon, of in chain):
+                    raise Refusal(400, "invalid", f"{kind}.{chain[0][0]} may lead to several types")
+                found = [r for r in found if self._identified(r, [(step, of) for step, _colon, of in chain], value)]
             elif name not in ("_sort", "_count", "_page"):
                 raise Refusal(400, "not-supported", f"search parameter {name}")
         return sorted(found, key=lambda r: r["meta"]["lastUpdated"])
 
-    def _identified(self, resource: Resource, path: list[str], token: str) -> bool:
-        for step in path:
+    def _identified(self, resource: Resource, path: list[tuple[str, str]], token: str) -> bool:
+        for step, of in path:
             inner = resource.get(step)
             inner = inner[0] if isinstance(inner, list) else inner
-            if not inner:
+            if not inner or not inner["reference"].startswith(of):
                 return False
             resource = self.get(inner["reference"])
         system, _bar, value = token.partition("|")
@@ -317,11 +283,16 @@ class FhirServer:
             "resourceType": "Bundle",
             "type": "searchset",
             "total": len(found),
-            "entry": [{"resource": r, "search": {"mode": "match"}} for r in found[first : first + PAGE]],
+            "link": [{"relation": "self", "url": f"{self.base}/{kind}?{urlencode(params, doseq=True)}"}],
+            "entry": [
+                {"fullUrl": f"{self.base}/{kind}/{r['id']}", "resource": r, "search": {"mode": "match"}}
+                for r in found[first : first + PAGE]
+            ],
         }
         if first + PAGE < len(found):
             query = urlencode({**params, "_page": str(first + PAGE)}, doseq=True)
-            bundle["link"] = [{"relation": "next", "url": f"{self.other_origin or self.origin}/fhir/{kind}?{query}"}]
+            next_page = f"{self.other_origin or self.origin}/fhir/{kind}?{query}"
+            bundle["link"].append({"relation": "next", "url": next_page})
         return checked(bundle)
 
     # --- SMART backend services -----------------------------------------------------------------------------
@@ -383,8 +354,7 @@ def _handler(server: FhirServer) -> type[BaseHTTPRequestHandler]:
                 return self._fail(fault)
             raw = json.dumps(resource).encode()
             if server.minimal and resource and self.command != "GET" and status < 300:
-                version = more.pop("etag", "").strip('W/"')
-                more["location"] = f"{server.base}/{resource['resourceType']}/{resource['id']}/_history/{version}"
+                more = {"location": server._version_url(resource)}
                 raw = b""
             self.send_response(status)
             for name, value in {"content-type": JSON, "content-length": str(len(raw)), **more}.items():

@@ -53,7 +53,7 @@ def test_every_step_of_a_good_connection_is_ticked(server: FhirServer) -> None:
 
 
 def test_what_fails_is_named_by_its_code_and_the_rest_is_still_tried(server: FhirServer) -> None:
-    server.version, server.unsupported = "5.0.0", "encounter.appointment.identifier"
+    server.version, server.unsupported = "5.0.0", "encounter:Encounter.appointment.identifier"
     lines = said("fhir-one")
     assert lines[0] == "× metadata not_r4" and "× Task http_400" in lines and "√ Slot" in lines
     assert lines[-1] == "4 项没有通过。"

@@ -13,7 +13,8 @@ from hospitals.connectors.base import (
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.outgoing import Outgoing
-from tests.hospitals.fhir_server import FhirServer, Refusal, checked
+from tests.hospitals.fhir_rules import Refusal, checked
+from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command, quick
 
 
@@ -64,6 +65,24 @@ def test_a_refusal_carries_the_hospital_s_words(server: FhirServer, hospital: Fh
     with pytest.raises(ConnectorRefused) as refused:
         hospital.execute(BOOK)
     assert refused.value.detail == "这个号医院窗口刚刚挂出去了" and refused.value.code == "http_409"
+
+
+def test_words_about_the_request_are_for_engineers(server: FhirServer, hospital: FhirConnector) -> None:
+    server.unsupported = "identifier"
+    with pytest.raises(ConnectorRefused) as refused:
+        hospital.execute(CANCEL)
+    assert refused.value.code == "http_400" and refused.value.detail == ConnectorRefused.detail
+
+
+def test_a_person_whom_the_hospital_holds_twice_is_sent_to_its_window(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    mine = [{"system": "urn:oid:2.16.156.10011.1.3", "value": CARD.id_number}]
+    for key in ("p1", "p2"):
+        server.put({"resourceType": "Patient", "id": key, "identifier": mine})
+    with pytest.raises(ConnectorRefused) as refused:
+        hospital.execute(BOOK)
+    assert refused.value.code == "not_one" and "窗口" in refused.value.detail and not server.of_kind("Appointment")
 
 
 def test_a_slot_that_is_not_there_is_refused(hospital: FhirConnector) -> None:

@@ -29,7 +29,8 @@ from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.fhir.client import FhirClient
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.outgoing import Answer
-from tests.hospitals.fhir_server import START, FhirServer, Refusal
+from tests.hospitals.fhir_rules import Refusal
+from tests.hospitals.fhir_server import START, FhirServer
 from tests.hospitals.fhir_visit import (
     BOOK,
     CARD,
@@ -430,7 +431,7 @@ def test_whatever_a_server_sends_one_spoiled_resource_spoils_no_other(
 
 
 def test_a_search_that_the_server_refuses_is_a_failed_poll(server: FhirServer, hospital: FhirConnector) -> None:
-    server.unsupported = "encounter.appointment.identifier"
+    server.unsupported = "encounter:Encounter.appointment.identifier"
     with pytest.raises(ConnectorUnavailable) as error:
         hospital.poll(HOSPITAL, START)
     assert error.value.code == "http_400"

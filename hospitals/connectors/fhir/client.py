@@ -34,6 +34,13 @@ class Gone(ConnectorRefused):
     code = "resource_gone"
 
 
+class NotOne(ConnectorRefused):
+    """What should be there once at most is there several times (412 to a conditional create): for people to clear up."""
+
+    code = "not_one"
+    detail = "医院里有几份相同的档案,请到医院窗口办理。"
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A resource as the server has it. ``etag`` as it was sent, for If-Match; ``created``: by this very call."""
@@ -90,9 +97,15 @@ class FhirClient:
         return str(_json(self._call("GET", f"{self._base}/metadata")).get("fhirVersion", ""))
 
     def create(self, resource: Resource, *, once: str) -> Stored:
-        """Create unless there is one that the search ``once`` finds: then that one. Repeating it has one effect."""
+        """Create unless there is one that the search ``once`` finds: then that one. Repeating it has one effect.
+
+        Raises ``NotOne`` when it finds several.
+        """
         headers = {"if-none-exist": once, "prefer": "return=representation"}
-        answer = self._call("POST", f"{self._base}/{resource['resourceType']}", resource, headers)
+        try:
+            answer = self._call("POST", f"{self._base}/{resource['resourceType']}", resource, headers)
+        except VersionConflict as error:
+            raise NotOne from error
         if answer.body:
             return _stored(answer)
         location = answer.headers.get("location", "")
@@ -150,14 +163,15 @@ def _checked(answer: Answer, *, writes: bool) -> Answer:
     if status in (401, 403):
         raise ConnectorUnavailable(code="sign_in_failed")
     if status in (404, 410):
-        raise Gone(_words(answer))
+        raise Gone
     if status == 412:
-        raise VersionConflict(_words(answer))
+        raise VersionConflict
     if status == 429 or status == 503:
         raise ConnectorUnavailable(code="overloaded")
     if status >= 500:
         raise (OutcomeUnknown if writes else ConnectorUnavailable)
-    raise ConnectorRefused(_words(answer), code=f"http_{status}")
+    # 409 and 422 are the hospital's no; the words of other refusals are about the request, for engineers
+    raise ConnectorRefused(_words(answer) if status in (409, 422) else "", code=f"http_{status}")
 
 
 def _time_of(answer: Answer) -> list[datetime]:

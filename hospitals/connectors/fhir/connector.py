@@ -33,14 +33,15 @@ EXECUTE_S = 40.0  # below the outbox's claim, so that a command is never in two 
 POLL_S = 240.0
 OVERLAP = timedelta(seconds=30)  # writes that were still under way when the last poll read
 VISITS_REMEMBERED = 5000
-# What is read, in this order, and how our own residents' resources are asked for: nobody else's leave the hospital.
+# What is read, in this order, and how our own residents' resources are asked for: nobody else's leave the hospital. The type
+# is named where R4's parameter may lead to several (a DiagnosticReport's encounter to an EpisodeOfCare too).
 _SEARCHES = {
     "Appointment": "identifier",
     "Encounter": "appointment.identifier",
-    "Task": "encounter.appointment.identifier",
+    "Task": "encounter:Encounter.appointment.identifier",
     "Invoice": "identifier",
-    "DiagnosticReport": "encounter.appointment.identifier",
-    "MedicationRequest": "encounter.appointment.identifier",
+    "DiagnosticReport": "encounter:Encounter.appointment.identifier",
+    "MedicationRequest": "encounter:Encounter.appointment.identifier",
 }
 
 

@@ -1,0 +1,168 @@
+"""WeChat Pay, API v3, Native: an order becomes a code that any WeChat scans, hers or her family's; the signed notification; refunds.
+
+Requests carry WECHATPAY2-SHA256-RSA2048; answers and notifications are verified with WeChat Pay's public key before
+anything in them is believed, and a notification's resource is opened by AES-256-GCM under the merchant's APIv3 key. No open id
+is needed, which this service does not keep. Source: WeChat Pay merchant documentation (API v3): Native下单, 支付成功回调通知,
+商户订单号查询订单, 关闭订单, 退款申请, 签名认证.
+"""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from companion.identity.alipay import rsa_keys
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+
+TITLE_MAX = 60
+API_KEY_BYTES = 32
+FRESH_S = 300
+_CLOSED = frozenset({"CLOSED", "REVOKED", "PAYERROR"})
+_NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
+_CLOSED_ALREADY = frozenset({"ORDER_CLOSED", "ORDER_NOT_EXIST"})
+_REFUNDED = frozenset({"SUCCESS", "PROCESSING"})
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature, InvalidTag)
+
+
+class WechatPayment:
+    """``public_key``, ``public_key_id``: WeChat Pay's; ``serial``: of the merchant's own certificate, whose key is ``private_key``."""
+
+    def __init__(
+        self,
+        *,
+        app_id: str,
+        merchant_id: str,
+        serial: str,
+        private_key: str,
+        public_key: str,
+        public_key_id: str,
+        api_key: str,
+        gateway_url: str,
+        notify_url: str,
+        timeout_s: float = 5.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises ``ValueError`` for what are no keys."""
+        if len(api_key.encode()) != API_KEY_BYTES or not (app_id and merchant_id and serial and public_key_id):
+            raise ValueError("WeChat Pay needs its ids and an APIv3 key of 32 bytes")
+        self.app_id, self.merchant_id, self.serial, self.public_key_id = app_id, merchant_id, serial, public_key_id
+        self.gateway_url, self.notify_url = gateway_url.rstrip("/"), notify_url
+        self.timeout_s, self.now = timeout_s, now
+        self._private, self._public = rsa_keys(private_key, public_key)
+        self._cipher = AESGCM(api_key.encode())
+
+    def begin(self, order: Order) -> Opened:
+        """The same number again is the same order. One that turns out to be paid, its notification lost, is told as that."""
+        asked = {
+            "appid": self.app_id,
+            "mchid": self.merchant_id,
+            "description": order.title[:TITLE_MAX],
+            "out_trade_no": order.number,
+            "notify_url": self.notify_url,
+            "amount": {"total": order.amount_fen, "currency": "CNY"},
+        }
+        status, told = self._ask("POST", "/v3/pay/transactions/native", asked)
+        if status == 200 and str(told.get("code_url", "")).startswith("weixin://"):
+            return Opened(scan=str(told["code_url"]))
+        if told.get("code") in _NUMBER_USED:
+            settled = self._query(order.number)
+            if settled is not None and settled.paid and settled.amount_fen == order.amount_fen:
+                return Opened(trade_number=settled.trade_number)
+        raise GatewayUnavailable(code="order_refused")
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
+        try:
+            self._check(body, headers)
+            told = json.loads(body)
+            if told["event_type"] != "TRANSACTION.SUCCESS":
+                return None  # refunds are asked about by whoever gave them
+            sealed = told["resource"]
+            opened = self._cipher.decrypt(
+                sealed["nonce"].encode(), base64.b64decode(sealed["ciphertext"]), sealed["associated_data"].encode()
+            )
+            return self._settled(json.loads(opened))
+        except _MALFORMED as error:
+            raise BadNotification from error
+
+    def refund(self, order: Order, reason: str) -> None:
+        asked = {
+            "out_trade_no": order.number,
+            "out_refund_no": f"{order.number}-refund",
+            "reason": reason[:TITLE_MAX],
+            "amount": {"refund": order.amount_fen, "total": order.amount_fen, "currency": "CNY"},
+        }
+        status, told = self._ask("POST", "/v3/refund/domestic/refunds", asked)
+        if status != 200 or told.get("status") not in _REFUNDED:
+            raise GatewayUnavailable(code="refund_refused")
+
+    def close(self, order: Order) -> None:
+        status, told = self._ask(
+            "POST", f"/v3/pay/transactions/out-trade-no/{order.number}/close", {"mchid": self.merchant_id}
+        )
+        if status >= 300 and told.get("code") not in _CLOSED_ALREADY:
+            raise GatewayUnavailable(code="close_refused")
+
+    def _query(self, number: str) -> Settled | None:
+        status, told = self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
+        try:
+            return self._settled(told) if status == 200 else None
+        except _MALFORMED as error:
+            raise GatewayUnavailable from error
+
+    def _settled(self, trade: dict[str, Any]) -> Settled | None:
+        """Raises ``ValueError`` for another merchant's or another app's trade, or one in other money."""
+        if (trade["appid"], trade["mchid"]) != (self.app_id, self.merchant_id):
+            raise ValueError("another merchant's")
+        state = trade["trade_state"]
+        if state != "SUCCESS" and state not in _CLOSED:
+            return None
+        amount = trade["amount"]
+        if amount.get("currency", "CNY") != "CNY" or type(amount["total"]) is not int:
+            raise ValueError("other money")
+        return Settled(
+            str(trade["out_trade_no"]), str(trade.get("transaction_id", "")), amount["total"], state == "SUCCESS"
+        )
+
+    def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """(status, answer). A good answer bears the gateway's signature, or ``GatewayUnavailable`` is raised; a refusal need not."""
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")) if content else ""
+        moment, nonce = str(int(self.now())), secrets.token_hex(16)
+        line = f"{method}\n{path}\n{moment}\n{nonce}\n{body}\n".encode()
+        signature = base64.b64encode(self._private.sign(line, padding.PKCS1v15(), hashes.SHA256())).decode()
+        who = {"mchid": self.merchant_id, "nonce_str": nonce, "signature": signature, "timestamp": moment}
+        parts = ",".join(f'{name}="{value}"' for name, value in (who | {"serial_no": self.serial}).items())
+        headers = {
+            "authorization": f"WECHATPAY2-SHA256-RSA2048 {parts}",
+            "accept": "application/json",
+            "content-type": "application/json",
+            "wechatpay-serial": self.public_key_id,
+        }
+        try:
+            answer = httpx.request(
+                method, self.gateway_url + path, content=body.encode(), headers=headers, timeout=self.timeout_s
+            )
+            if answer.status_code >= 500:
+                raise GatewayUnavailable
+            if answer.status_code < 300:
+                self._check(answer.content, answer.headers)
+            told = json.loads(answer.content or b"{}")
+            return answer.status_code, {**told}
+        except (httpx.HTTPError, *_MALFORMED) as error:
+            raise GatewayUnavailable from error
+
+    def _check(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Raises ``ValueError``, ``KeyError``, ``InvalidSignature`` for what is not WeChat Pay's, or is not of just now."""
+        moment, nonce = headers["Wechatpay-Timestamp"], headers["Wechatpay-Nonce"]
+        if abs(self.now() - int(moment)) > FRESH_S or headers["Wechatpay-Serial"] != self.public_key_id:
+            raise ValueError("old, or under another key")
+        line = f"{moment}\n{nonce}\n".encode() + body + b"\n"
+        signature = base64.b64decode(headers["Wechatpay-Signature"], validate=True)
+        self._public.verify(signature, line, padding.PKCS1v15(), hashes.SHA256())

@@ -1,0 +1,230 @@
+"""What every payment engine promises, at a gateway of its own kind: an order taken once, its word only when signed, money back."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from companion.payment.alipay import AlipayPayment
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, PaymentBackend, Settled
+from tests.companion import wechat_gateway
+from tests.companion.test_identity import GATEWAY, OURS, gateway, pem, public_pem
+from tests.companion.wechat_gateway import WechatGateway, notification, trade
+
+ORDER = Order("0" * 31 + "1", "检查费", 2000)
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+Told = tuple[bytes, dict[str, str]]
+
+
+@dataclass
+class Side:
+    """``tells``: the gateway's notification that an order was paid, by this key and with these amounts and apps; ``mood``: how it
+    answers from now on; ``given_back``: fen, once for each refund that it knows."""
+
+    engine: PaymentBackend
+    tells: Callable[..., Told]
+    mood: Callable[[str], None]
+    given_back: Callable[[], list[int]]
+
+
+def alipay() -> Iterator[Side]:
+    mood, refunds = [""], dict[str, int]()
+
+    def line(parameters: dict[str, str]) -> bytes:
+        return "&".join(f"{name}={value}" for name, value in sorted(parameters.items())).encode()
+
+    def sign(key: rsa.RSAPrivateKey, what: bytes) -> str:
+        return base64.b64encode(key.sign(what, padding.PKCS1v15(), hashes.SHA256())).decode()
+
+    def answer(asked: dict[str, str]) -> tuple[int, bytes]:
+        content = json.loads(asked["biz_content"])
+        if mood[0] in ("down", "silent"):
+            return 502, b""
+        refund = asked["method"] == "alipay.trade.refund"
+        if refund and mood[0] != "refuse":
+            refunds[content["out_request_no"]] = round(float(content["refund_amount"]) * 100)
+        refused = {"code": "40004", "sub_code": "ACQ.SYSTEM_ERROR" if mood[0] else "ACQ.TRADE_NOT_EXIST"}
+        told = refused if mood[0] == "refuse" or not refund else {"code": "10000"}  # nobody opened the order here
+        node = json.dumps(told).encode()
+        by = sign(OURS if mood[0] == "forged" else GATEWAY, node)
+        return 200, b'{"%s_response":' % asked["method"].replace(
+            ".", "_"
+        ).encode() + node + b',"sign":"' + by.encode() + b'"}'
+
+    def tells(*, fen: int = 2000, key: rsa.RSAPrivateKey = GATEWAY, app: str = "app-1", paid: bool = True) -> Told:
+        parameters = {
+            "app_id": app,
+            "out_trade_no": ORDER.number,
+            "trade_no": "4200001",
+            "total_amount": f"{fen / 100:.2f}",
+            "trade_status": "TRADE_SUCCESS" if paid else "WAIT_BUYER_PAY",
+        }
+        return urlencode({**parameters, "sign_type": "RSA2", "sign": sign(key, line(parameters))}).encode(), {}
+
+    with gateway(answer) as url:
+        engine = AlipayPayment(
+            app_id="app-1",
+            private_key=pem(OURS),
+            gateway_public_key=public_pem(GATEWAY),
+            gateway_url=url,
+            notify_url="https://ours.example/api/payment/alipay/",
+            return_url="https://ours.example",
+        )
+        yield Side(engine, tells, lambda how: mood.__setitem__(0, how), lambda: list(refunds.values()))
+
+
+def wechat() -> Iterator[Side]:
+    peer = WechatGateway()
+
+    def tells(*, fen: int = 2000, key: rsa.RSAPrivateKey = GATEWAY, app: str = "wx-app", paid: bool = True) -> Told:
+        told = trade(ORDER.number, fen, appid=app, trade_state="SUCCESS" if paid else "NOTPAY")
+        body = notification(told)
+        return body, wechat_gateway.signed(body, key)
+
+    given_back = lambda: [refund["amount"]["refund"] for refund in peer.refunds.values()]  # noqa: E731
+    yield Side(peer.engine(timeout_s=0.5), tells, lambda how: setattr(peer, "mood", how), given_back)
+    assert not peer.faults
+    peer.close()
+
+
+@pytest.fixture(params=[alipay, wechat], ids=lambda side: side.__name__)
+def side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    yield from request.param()
+
+
+def test_an_order_gives_her_a_way_to_pay_and_takes_no_money(side: Side) -> None:
+    opened = side.engine.begin(ORDER)
+    assert bool(opened.pay_at) != bool(opened.scan) and not opened.trade_number
+    assert side.engine.begin(ORDER)
+
+
+def test_the_gateway_s_word_is_read_to_the_fen(side: Side) -> None:
+    assert side.engine.verify(*side.tells(fen=1999)) == Settled(ORDER.number, "4200001", 1999, True)
+
+
+def test_what_settles_nothing_is_no_news(side: Side) -> None:
+    assert side.engine.verify(*side.tells(paid=False)) is None
+
+
+@pytest.mark.parametrize("wrong", [{"key": STRANGER}, {"app": "another"}])
+def test_another_s_word_and_one_about_another_app_are_refused(side: Side, wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadNotification):
+        side.engine.verify(*side.tells(**wrong))
+
+
+def test_a_notification_in_which_anything_was_changed_is_refused(side: Side) -> None:
+    body, headers = side.tells()
+    for place in range(0, len(body), 7):
+        changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+        with pytest.raises(BadNotification):
+            side.engine.verify(changed, headers)
+    for odd in (b"", b"\xff", b"{}", b"[" * 5000):
+        with pytest.raises(BadNotification):
+            side.engine.verify(odd, headers)
+
+
+def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side) -> None:
+    side.engine.begin(ORDER)
+    side.engine.close(ORDER)
+    side.engine.close(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("mood", "code"),
+    [("down", "gateway_unavailable"), ("forged", "gateway_unavailable"), ("refuse", "close_refused")],
+)
+def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: str) -> None:
+    side.engine.begin(ORDER)
+    side.mood(mood)
+    with pytest.raises(GatewayUnavailable, match=code):
+        side.engine.close(ORDER)
+
+
+def test_money_goes_back_whole_and_once(side: Side) -> None:
+    side.engine.begin(ORDER)
+    side.engine.refund(ORDER, "医院没有收这笔费用")
+    side.engine.refund(ORDER, "医院没有收这笔费用")
+    assert side.given_back() == [2000]
+
+
+@pytest.mark.parametrize("mood", ["down", "silent", "forged"])
+def test_without_the_gateway_s_own_word_a_refund_is_not_done(side: Side, mood: str) -> None:
+    side.mood(mood)
+    with pytest.raises(GatewayUnavailable) as error:
+        side.engine.refund(ORDER, "")
+    assert error.value.code == "gateway_unavailable" and error.value.retryable
+
+
+def test_a_refund_that_is_refused_is_told_apart(side: Side) -> None:
+    side.mood("refuse")
+    with pytest.raises(GatewayUnavailable, match="refund_refused"):
+        side.engine.refund(ORDER, "")
+    assert side.given_back() == []
+
+
+# --- WeChat Pay's own ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def peer() -> Iterator[WechatGateway]:
+    made = WechatGateway()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("mood", ["down", "silent", "forged", "refuse"])
+def test_no_code_is_shown_that_the_gateway_did_not_sign(peer: WechatGateway, mood: str) -> None:
+    peer.mood = mood
+    with pytest.raises(GatewayUnavailable):
+        peer.engine(timeout_s=0.5).begin(ORDER)
+
+
+def test_an_order_that_is_paid_already_is_asked_about_and_not_paid_twice(peer: WechatGateway) -> None:
+    peer.mood = "paid already"
+    assert peer.engine().begin(ORDER) == Opened(trade_number="4200001")
+    assert not peer.faults
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"at": wechat_gateway.NOW - 301},
+        {"at": wechat_gateway.NOW + 301},
+        {"key_id": "PUB_KEY_ID_2"},
+    ],
+)
+def test_an_old_word_or_one_under_another_key_is_refused(peer: WechatGateway, headers: dict[str, Any]) -> None:
+    body = notification(trade(ORDER.number, 2000))
+    with pytest.raises(BadNotification):
+        peer.engine().verify(body, wechat_gateway.signed(body, **headers))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        notification(trade(ORDER.number, 2000), api_key="f" * 32),
+        notification(trade(ORDER.number, 2000, mchid="1900000002")),
+        notification(trade(ORDER.number, 2000, amount={"total": 2000, "currency": "USD"})),
+        notification(trade(ORDER.number, 2000, amount={"total": "2000"})),
+    ],
+)
+def test_a_signed_word_that_is_not_about_our_money_is_refused(peer: WechatGateway, told: bytes) -> None:
+    with pytest.raises(BadNotification):
+        peer.engine().verify(told, wechat_gateway.signed(told))
+
+
+def test_news_of_a_refund_settles_no_order(peer: WechatGateway) -> None:
+    body = notification({"refund_status": "SUCCESS"}, event="REFUND.SUCCESS")
+    assert peer.engine().verify(body, wechat_gateway.signed(body)) is None
+
+
+@pytest.mark.parametrize("wrong", [{"api_key": "short"}, {"serial": ""}, {"private_key": "no key"}])
+def test_an_engine_without_its_keys_does_not_start(peer: WechatGateway, wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError):
+        peer.engine(**wrong)
