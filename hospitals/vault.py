@@ -154,9 +154,10 @@ def new_key(kind: str, owner_id: str, version: int, cipher: str = "") -> OpenKey
             row = _rows().create(
                 owner_kind=kind, owner_id=owner_id, version=version, cipher=cipher, master_id=master_id, wrapped=wrapped
             )
+            key = _open(row)  # a key that cannot be opened again is not kept
     except IntegrityError:
         row = _rows().get(owner_kind=kind, owner_id=owner_id, version=version)
-    key = _open(row)
+        key = _open(row)
     _remember(row, key, current=True)
     return key
 
@@ -203,6 +204,10 @@ def rewrap(row: "DataKey") -> bool:
     context = _context(row.owner_kind, row.owner_id, row.version)
     secret = key_service().unwrap(row.master_id, bytes(row.wrapped), context=context)
     master_id, wrapped = key_service().wrap(secret, context=context)
+    if (
+        key_service().unwrap(master_id, wrapped, context=context) != secret
+    ):  # before it takes the place of one that opens
+        raise CiphertextInvalid
     here = _rows().filter(id=row.id, master_id=row.master_id, destroyed_at=None)
     return bool(here.update(master_id=master_id, wrapped=wrapped))
 
