@@ -64,7 +64,7 @@ class HeldKeyService:
 
     def _master(self, master_id: str) -> tuple[str, bytes]:
         """Cipher and key."""
-        sm4 = master_id.startswith(_SM4_PREFIX)
+        sm4 = by_sm4(master_id)
         found = (self._sm4 if sm4 else self._masters).get(master_id.removeprefix(_SM4_PREFIX))
         if found is None:
             raise KeyServiceUnavailable("这把主密钥不在密钥服务里。")
@@ -76,6 +76,11 @@ class HeldKeyService:
 
     def unwrap(self, master_id: str, wrapped: bytes, *, context: bytes) -> bytes:
         return ciphers.decrypt(*self._master(master_id), wrapped, context)
+
+
+def by_sm4(master_id: str) -> bool:
+    """Whether what this master key wrapped was wrapped by SM4."""
+    return master_id.startswith(_SM4_PREFIX)
 
 
 def parse_masters(text: str) -> dict[str, bytes]:

@@ -16,14 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pkcs11
+
 from hospitals.ciphers import NONCE_BYTES, TAG_BYTES
 from hospitals.exceptions import CiphertextInvalid, KeyServiceUnavailable
 from hospitals.keys.base import MASTER_KEY_BYTES, checked_size
-
-try:
-    import pkcs11
-except ImportError as missing:
-    raise KeyServiceUnavailable("没有安装 python-pkcs11。") from missing
 
 T = TypeVar("T")
 LOOKED_AGAIN_S = 60.0  # a master key that was made by another process wraps after this
