@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from companion.models import Patient, Resident
-from hospitals import vault
+from hospitals import indexing, vault
 from hospitals.audit import SERVICE
 from hospitals.exceptions import InvalidInput, KeyDestroyed
 from hospitals.keys.file import new_master
@@ -101,7 +101,7 @@ def test_an_erased_owner_gets_no_new_key_and_a_blind_index_keeps_its_own(residen
     with pytest.raises(KeyDestroyed):
         rotation.rotate("resident", resident.id, actor=SERVICE)
     with pytest.raises(InvalidInput):
-        rotation.rotate(*vault.INDEX_OWNER, actor=SERVICE)
+        rotation.rotate(*indexing.OWNER, actor=SERVICE)
 
 
 def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: Resident, settings, tmp_path) -> None:
