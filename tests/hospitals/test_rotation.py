@@ -121,6 +121,20 @@ def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: 
     assert Resident.objects.get(id=other.id).name == "周岚"
 
 
+def test_keys_wrapped_by_aes_still_open_with_sm4_and_are_wrapped_anew(resident: Resident, settings) -> None:
+    DataKey.objects.all().delete()
+    other = Resident.objects.create(name="周岚")
+    settings.HOSPITALS_CIPHER = "SM4-GCM"
+    vault.forget()
+    assert Resident.objects.get(id=other.id).name == "周岚"
+    assert rotation.rewrap_all(actor=SERVICE) == DataKey.objects.count() > 0
+    assert all(row.master_id.startswith("sm4:") for row in DataKey.objects.all())
+    vault.forget()
+    assert Resident.objects.get(id=other.id).name == "周岚"
+    rotation.rotate("resident", other.id, actor=SERVICE)
+    assert DataKey.objects.get(owner_id=str(other.id), version=2).cipher == "SM4-GCM"
+
+
 def test_the_command_tells_where_it_is(resident: Resident, capsys) -> None:
     call_command("rotate_keys", owner=f"resident:{resident.id}")
     assert "companion_patient 5" in capsys.readouterr().out
