@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from hospitals.addresses import Policy
+from hospitals.ciphers import NONCE_BYTES, TAG_BYTES
 from hospitals.exceptions import AddressRefused, CiphertextInvalid, ConnectorError, KeyServiceUnavailable
 from hospitals.keys.base import checked_size
 from hospitals.outgoing import Answer, Outgoing
@@ -139,9 +140,11 @@ class TransitKeyService:
         """The key's version, where this is written as the engine writes it and in no other way."""
         found = _CIPHERTEXT.fullmatch(ciphertext) if isinstance(ciphertext, str) else None
         try:
-            return found[1] if found and _b64(base64.b64decode(found[2], validate=True)) == found[2] else None
+            body = base64.b64decode(found[2], validate=True) if found else b""
         except binascii.Error:
             return None
+        whole = len(body) > NONCE_BYTES + TAG_BYTES  # of every kind of key that takes associated data
+        return found[1] if found and whole and _b64(body) == found[2] else None
 
     # --- the server ---------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ def test_a_wrapped_key_opens_for_its_own_owner_only(kind: Kind) -> None:
     assert keys.unwrap(name, wrapped, context=CONTEXT) == SECRET
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7), cut=st.booleans())
 def test_whatever_is_altered_is_refused(kind: Kind, at: int, bit: int, cut: bool) -> None:
     keys = service(kind)
