@@ -41,12 +41,12 @@ $(MEDPLUM)/node_modules/.package-lock.json: $(MEDPLUM)/package-lock.json
 demo: $(VENV)/.run ## the whole service on this machine: http://127.0.0.1:8000
 	@$(PY) manage.py demo --port $(PORT)
 
-browser: # the system's Chromium, a Chinese font, Node and a clock that can be wrong, where we may install them; tests say what they skip without
-	@command -v chromium >/dev/null && command -v node >/dev/null && command -v faketime >/dev/null || { \
+browser: # the system's Chromium, a Chinese font, Node, a clock that can be wrong and a software token, where we may install them; tests say what they skip without
+	@command -v chromium >/dev/null && command -v node >/dev/null && command -v faketime >/dev/null && command -v softhsm2-util >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing chromium, fonts-noto-cjk, nodejs and faketime ..."; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk nodejs faketime >/dev/null; \
-	  else echo "No chromium, node or faketime: the tests that need them will be skipped (install chromium, fonts-noto-cjk, nodejs, faketime)."; fi; }
+	    echo "Installing chromium, fonts-noto-cjk, nodejs, faketime and softhsm2 ..."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk nodejs faketime softhsm2 >/dev/null; \
+	  else echo "No chromium, node, faketime or SoftHSM: the tests that need them will be skipped (install chromium, fonts-noto-cjk, nodejs, faketime, softhsm2)."; fi; }
 
 test: $(VENV)/.dev browser lint test-embedded test-services ## everything, on the embedded kind and on local services where they answer
 
@@ -70,7 +70,7 @@ format: $(VENV)/.dev
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
 lock: ## resolve pyproject.toml anew; hashes, and no index's name, so any mirror will do
-	@for kind in "run" "dev --group dev --extra train"; do set -- $$kind; out=$$1; shift; \
+	@for kind in "run" "dev --group dev --extra train --extra pkcs11"; do set -- $$kind; out=$$1; shift; \
 	  uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@" pyproject.toml -o deploy/locks/$$out.txt; done
 	@echo uv | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/locks/uv.txt
 

@@ -9,7 +9,7 @@ class CompanionConfig(AppConfig):
     verbose_name = "健康伴行"
 
     def ready(self) -> None:
-        from companion import checks, roles  # noqa: F401  checks register themselves
+        from companion import checks, indexes, roles  # noqa: F401  checks and indexes register themselves
 
         # Hospitals is migrated last: its permissions are there by then.
         last = apps.get_app_config("hospitals")

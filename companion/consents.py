@@ -16,7 +16,7 @@ from companion import cards, documents, people
 from companion.exceptions import InvalidCard, NotAllowed, NotFound, NotNow
 from companion.models import FamilyLink, Invitation, Resident
 from companion.people import Agent, Consent, Relation
-from hospitals import vault
+from hospitals import indexing
 from hospitals.services import limits
 from hospitals.services.limits import Limit
 
@@ -63,15 +63,15 @@ def invite(*, resident_id: UUID, relation: str) -> Invited:
     row = Invitation.objects.create(
         resident=resident,
         relation=relation,
-        code_index=_code_index(code),
+        code_index=_code_indexes(code)[0],
         expires_at=timezone.now() + INVITATION_FOR,
     )
     people.record("consent.ask", resident_id, own.id, "invitation", row.id)
     return Invited("-".join(code[n : n + 4] for n in range(0, _CODE_LENGTH, 4)), relation, row.expires_at)
 
 
-def _code_index(code: str) -> str:
-    return vault.blind_index("invitation", "".join(c for c in code.upper() if c in _LETTERS))
+def _code_indexes(code: str) -> tuple[str, ...]:
+    return indexing.blind_indexes("invitation", "".join(c for c in code.upper() if c in _LETTERS))
 
 
 def _open(resident_id: UUID, code: str) -> Invitation:
@@ -79,7 +79,7 @@ def _open(resident_id: UUID, code: str) -> Invitation:
     limits.within(limits.standing(WRONG_CODES, str(resident_id)), least=1)
     row = (
         Invitation.objects.filter(
-            code_index=_code_index(code[:40]), state=Invitation.State.OPEN, expires_at__gt=timezone.now()
+            code_index__in=_code_indexes(code[:40]), state=Invitation.State.OPEN, expires_at__gt=timezone.now()
         )
         .select_related("resident")
         .first()
@@ -115,7 +115,7 @@ def accept(*, resident_id: UUID, code: str) -> Agent:
         raise NotNow("请先填好您自己的实名信息,再同意。", code="own_card_first")
     if (cards.age_of(own) or 0) < documents.ADULT_AT:
         raise NotNow("未满18岁由父母或监护人添加,不用邀请。", code="minor")
-    if own.id_number_index and own.id_number_index == people.own_card(row.resident).id_number_index:
+    if own.id_number == people.own_card(row.resident).id_number:
         raise NotNow("这是您自己发出的邀请,要由家人在自己的手机上打开。", code="own_invitation")
     _answer(row, Invitation.State.ACCEPTED)
     now = timezone.now()

@@ -2,33 +2,33 @@
 
 Every web process hears every change in the province and drops, by a look into a dictionary, what none of its sockets is
 for. So nobody subscribes when a page opens, and no event can fall between a subscription and the first look. Messages
-are encrypted with a key made from the service's secret, since Redis may be shared.
+are sealed with a key made from the service's secret, since Redis may be shared.
 """
 
 import asyncio
 import contextlib
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import redis
 import structlog
-from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from avatar import seal
 
 log = structlog.get_logger(__name__)
 
 RECONNECT_S = 0.2
 SOCKETS_A_RESIDENT = 8
 PREFIX = "hc:changed:"
+_PURPOSE = "companion.fanout"
 
 
 class Listener(Protocol):
@@ -39,11 +39,6 @@ class Listener(Protocol):
 
     def make_room(self) -> None:
         """The resident has opened too many others since."""
-
-
-@cache
-def _cipher() -> Fernet:
-    return Fernet(urlsafe_b64encode(sha256(b"companion.fanout:" + settings.SECRET_KEY.encode()).digest()))
 
 
 @cache
@@ -61,8 +56,8 @@ def publish_all(messages: Iterable[tuple[UUID, dict[str, Any]]]) -> None:
     """The same for many in one go to Redis."""
     pipe = _publisher(settings.REDIS_URL).pipeline(transaction=False)
     for resident_id, message in messages:
-        sealed = _cipher().encrypt(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
-        pipe.publish(PREFIX + resident_id.hex, sealed)
+        plain = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        pipe.publish(PREFIX + resident_id.hex, seal.sealed(plain, purpose=_PURPOSE))
     try:
         pipe.execute()
     except ValueError as error:  # what redis-py raises when two threads lose the server at once
@@ -164,8 +159,8 @@ class Fanout:
         if not mine:
             return
         try:
-            message = json.loads(_cipher().decrypt(sealed))
-        except (InvalidToken, ValueError):
+            message = json.loads(seal.opened(sealed, purpose=_PURPOSE))
+        except (seal.Unreadable, ValueError):
             log.warning("fanout_unreadable")
             return
         for overheard in self._overhearing.get(channel, ()):

@@ -18,7 +18,7 @@ from companion import cards, documents, visits
 from companion.exceptions import FieldError, InvalidCard, NotAllowed, NotFound, NotNow, Outdated
 from companion.journey import OPEN
 from companion.models import FamilyLink, Patient, Resident, Visit
-from hospitals import audit, vault
+from hospitals import audit, indexing
 from hospitals.audit import Actor
 from hospitals.exceptions import KeyDestroyed
 
@@ -155,7 +155,20 @@ def complete(patient: Patient) -> bool:
 
 def _index(number: str) -> str:
     """The same as booking's: one person is one index, whoever keeps her card."""
-    return vault.blind_index("id_number", number) if number else ""
+    return indexing.blind_index("id_number", number) if number else ""
+
+
+def _only_once(patient: Patient, number: str) -> None:
+    """While the blind index's key is being changed, the database's own constraint sees only cards under the same one.
+
+    Raises ``NotNow`` (``already_there``).
+    """
+    indexes = indexing.blind_indexes("id_number", number)
+    if len(indexes) == 1:
+        return
+    same = Patient.objects.filter(keeper_id=patient.keeper_id, id_number_index__in=indexes)
+    if same.exclude(id=patient.id).exists():
+        raise NotNow("这个证件号码已经在您的名单里了。", code="already_there")
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -244,6 +257,7 @@ def create(*, resident_id: UUID, relation: str, guardian: bool = False, **given:
     if resident.kept_patients.filter(links__withdrawn_at=None).count() > MOST_CARDS:
         raise NotNow(f"最多添加{MOST_CARDS}位家人。请先移除不用的。", code="too_many")
     ends = timezone.make_aware(datetime.combine(documents.coming_of_age(born), time()))
+    _only_once(patient, values["id_number"])
     try:
         with transaction.atomic():
             made = keep(resident, values, relation, expires_at=ends, guardian=True)
@@ -273,6 +287,7 @@ def _write(resident: Resident, patient: Patient, given: Mapping[str, Any], actio
             raise NotNow("满18岁的家人要本人同意:请给家人发邀请,由家人自己填写。", code="needs_consent")
         link.expires_at = timezone.make_aware(datetime.combine(documents.coming_of_age(born), time()))
         link.save(update_fields=["expires_at"])
+    _only_once(patient, values["id_number"])
     for field, value in values.items():
         setattr(patient, field, value)
     patient.id_number_index = _index(patient.id_number)

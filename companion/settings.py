@@ -318,7 +318,10 @@ if KEY_SERVICE["BACKEND"] == KEY_FILE_SERVICE:
         "create": MODE != "production",
     }
 KEY_SERVICE["OPTIONS"] |= env_json("COMPANION_KEY_SERVICE_OPTIONS")
+# The one that was used until now and still opens what it wrapped: {"BACKEND": "...", "OPTIONS": {...}}.
+KEY_SERVICE["BEFORE"] = env_json("COMPANION_KEY_SERVICE_BEFORE")
 HOSPITALS_CIPHER = env("COMPANION_CIPHER", "AES-256-GCM")  # or SM4-GCM
+SEAL_CIPHER = HOSPITALS_CIPHER  # what waits in Redis
 # What hears a hospital's events; hospitals knows no conversation, so the visit is named by its dotted path.
 HOSPITALS_EVENT_SINK = "companion.visits.on_hospital_event"
 HOSPITALS_EVENTS_SINK = "companion.visits.on_hospital_events"

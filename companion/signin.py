@@ -19,7 +19,7 @@ from companion import fanout
 from companion.exceptions import NotFound, NotSignedIn
 from companion.identity.base import Identity
 from companion.models import ExternalIdentity, FamilyLink, Invitation, Reminder, Resident, ResidentSession
-from hospitals import vault
+from hospitals import indexing
 from hospitals.compiled import Compiled
 
 log = structlog.get_logger(__name__)
@@ -46,21 +46,32 @@ class Claims:
     resident_id: UUID
 
 
+def index_purpose(provider: str, app_id: str) -> str:
+    """What the blind index of an open id is for."""
+    return f"identity:{provider}:{app_id}"
+
+
 @transaction.atomic
 def open_session(identity: Identity) -> tuple[str, SignedIn]:
-    """A token for this identity; the first time, a resident is made. The open id is kept as a blind index only."""
-    index = vault.blind_index(f"identity:{identity.provider}:{identity.app_id}", identity.open_id)
+    """A token for this identity; the first time, a resident is made. The open id is found by a blind index."""
+    indexes = indexing.blind_indexes(index_purpose(identity.provider, identity.app_id), identity.open_id)
     found = ExternalIdentity.objects.filter(
-        provider=identity.provider, app_id=identity.app_id, open_id_index=index
+        provider=identity.provider, app_id=identity.app_id, open_id_index__in=indexes
     ).first()
     if found is None:
         resident = Resident(name="")
         resident.save(force_insert=True)
         found, created = ExternalIdentity.objects.get_or_create(
-            provider=identity.provider, app_id=identity.app_id, open_id_index=index, defaults={"resident": resident}
+            provider=identity.provider,
+            app_id=identity.app_id,
+            open_id_index=indexes[0],
+            defaults={"resident": resident},
         )
         if not created:  # two first sign-ins at once: the other one's resident stands
             resident.delete()
+    if found.__dict__["open_id"] is None:  # it is bound to the row's key, which the database has just made
+        found.open_id = identity.open_id
+        found.save(update_fields=["open_id"])
     expires = timezone.now() + timedelta(seconds=settings.RESIDENT_TOKEN_TTL_S)
     session = ResidentSession.objects.create(
         resident_id=found.resident_id, provider=identity.provider, expires_at=expires

@@ -11,8 +11,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DatabaseError, connections
 
+from hospitals import ciphers
 from hospitals.exceptions import HospitalsError
 from hospitals.keys import key_service
+from hospitals.keys.base import by_sm4
 from hospitals.models.webhooks import Environment
 from hospitals.services import connecting
 
@@ -72,6 +74,9 @@ def keys_can_be_used(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         service = key_service()
         master_id, wrapped = service.wrap(probe, context=context)
         if service.unwrap(master_id, wrapped, context=context) == probe:
+            if settings.HOSPITALS_CIPHER == ciphers.SM4 and not by_sm4(master_id):
+                hint = "Data keys are SM4's and their wrapping is what the token or server does; see docs/security.md."
+                return [Warning("The key service does not wrap by SM4.", hint=hint, id="hospitals.W006")]
             return []
         why = "it gave back something else"
     except HospitalsError as error:

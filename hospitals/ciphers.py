@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hospitals.exceptions import CiphertextInvalid
 
@@ -23,6 +24,11 @@ CIPHERS = (AES, SM4)
 def generate(name: str) -> bytes:
     """A fresh key for this cipher or keyed hash."""
     return os.urandom(KEY_BYTES[name])
+
+
+def derive(name: str, secret: bytes, purpose: bytes) -> bytes:
+    """A key for this cipher from a longer secret, so that no two algorithms or purposes share one; with the hash beside it."""
+    return HKDF(_hash(mac_for(name)), KEY_BYTES[name], salt=None, info=purpose + b"|" + name.encode()).derive(secret)
 
 
 def encrypt(name: str, key: bytes, plain: bytes, additional: bytes) -> bytes:
@@ -55,8 +61,12 @@ def mac_for(cipher: str) -> str:
     return "HMAC-SM3" if cipher == SM4 else "HMAC-SHA256"
 
 
+def _hash(mac_name: str) -> hashes.HashAlgorithm:
+    return hashes.SM3() if mac_name == "HMAC-SM3" else hashes.SHA256()
+
+
 def mac(name: str, key: bytes, message: bytes) -> str:
     """64 hex digits."""
-    digest = hmac.HMAC(key, hashes.SM3() if name == "HMAC-SM3" else hashes.SHA256())
+    digest = hmac.HMAC(key, _hash(name))
     digest.update(message)
     return digest.finalize().hex()

@@ -73,6 +73,7 @@ class KeyServiceUnavailable(VaultError):
     code = "key_service_unavailable"
     status_code = 503
     retryable = True
+    detail = "密钥服务暂时不可用,请稍后再试。"
 
 
 class KeyDestroyed(VaultError):

@@ -177,6 +177,7 @@ class Outgoing:
         read_s: float = READ_S,
         max_bytes: int = MAX_BYTES,
         attempts: int = ATTEMPTS,
+        retried: frozenset[int] = _RETRY_STATUS,
         budget: Budget | None = None,
         resolve: Resolve = system_resolve,
         verify: ssl.SSLContext | bool = True,
@@ -184,7 +185,7 @@ class Outgoing:
         jitter: random.Random | None = None,
     ) -> None:
         self._policy, self._total_s, self._max_bytes, self._attempts = policy, total_s, max_bytes, attempts
-        self._budget = budget or Budget()
+        self._retried, self._budget = retried, budget or Budget()
         self._sleep = sleep
         self._jitter = jitter or random.SystemRandom()
         self._client = httpx.Client(
@@ -226,7 +227,7 @@ class Outgoing:
                     if last or error.code in ("answer_too_large", "encoded_answer") or not self._wait(attempt, ""):
                         raise unknown or error  # noqa: B904
                     continue
-                if answer.status not in _RETRY_STATUS or last:
+                if answer.status not in self._retried or last:
                     return answer
                 if not self._wait(attempt, answer.headers.get("retry-after", "")):
                     return answer

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -37,7 +37,6 @@ HEADER_BYTES = 5
 REMEMBERED_KEYS = 4096
 REMEMBERED_S = 30.0  # an erased owner's key is gone from every process after this
 _SURELY_COMMITTED_S = 300.0
-INDEX_OWNER = ("blind-index", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +87,15 @@ class _Remembered:
 
 
 _remembered = _Remembered()
+on_forget: list[Callable[[], None]] = []  # what else of this process remembers keys
 CURRENT = 0  # stands for the newest version where keys are remembered
 
 
 def forget(owner: tuple[str, str] | None = None) -> None:
     """Drop this owner's opened keys of this process, or all."""
     _remembered.forget(owner)
+    for too in on_forget:
+        too()
 
 
 post_migrate.connect(lambda **_kwargs: forget(), dispatch_uid="hospitals.vault", weak=False)
@@ -110,7 +112,7 @@ _versions = Compiled(  # everybody's first word of the day opens her key
 )
 
 
-def _stored(kind: str, owner_id: str) -> "list[DataKey]":
+def versions(kind: str, owner_id: str) -> "list[DataKey]":
     """All versions of an owner's key, the newest first."""
     model = _rows().model
     names = [field.attname for field in model._meta.concrete_fields]
@@ -154,9 +156,10 @@ def new_key(kind: str, owner_id: str, version: int, cipher: str = "") -> OpenKey
             row = _rows().create(
                 owner_kind=kind, owner_id=owner_id, version=version, cipher=cipher, master_id=master_id, wrapped=wrapped
             )
+            key = _open(row)  # a key that cannot be opened again is not kept
     except IntegrityError:
         row = _rows().get(owner_kind=kind, owner_id=owner_id, version=version)
-    key = _open(row)
+        key = _open(row)
     _remember(row, key, current=True)
     return key
 
@@ -166,7 +169,7 @@ def current_key(kind: str, owner_id: str, *, cipher: str = "") -> OpenKey:
     found = _remembered.get((kind, owner_id, CURRENT))
     if found is not None:
         return found
-    rows = _stored(kind, owner_id)
+    rows = versions(kind, owner_id)
     if not rows:
         return new_key(kind, owner_id, 1, cipher)
     key = _open(rows[0])
@@ -185,12 +188,12 @@ def open_keys(kind: str, owner_ids: Iterable[UUID]) -> None:
         newest.add(row.owner_id)
 
 
-def key_version(kind: str, owner_id: str, version: int) -> OpenKey:
-    """The owner's key of that version. Raises ``KeyDestroyed``, ``CiphertextInvalid``."""
+def key_version(kind: str, owner_id: str, version: int, *, row: "DataKey | None" = None) -> OpenKey:
+    """The owner's key of that version, from its ``row`` where that is at hand. Raises ``KeyDestroyed``, ``CiphertextInvalid``."""
     found = _remembered.get((kind, owner_id, version))
     if found is not None:
         return found
-    row = next((row for row in _stored(kind, owner_id) if row.version == version), None)
+    row = row or next((row for row in versions(kind, owner_id) if row.version == version), None)
     if row is None:
         raise CiphertextInvalid
     key = _open(row)
@@ -203,6 +206,10 @@ def rewrap(row: "DataKey") -> bool:
     context = _context(row.owner_kind, row.owner_id, row.version)
     secret = key_service().unwrap(row.master_id, bytes(row.wrapped), context=context)
     master_id, wrapped = key_service().wrap(secret, context=context)
+    if (
+        key_service().unwrap(master_id, wrapped, context=context) != secret
+    ):  # before it takes the place of one that opens
+        raise CiphertextInvalid
     here = _rows().filter(id=row.id, master_id=row.master_id, destroyed_at=None)
     return bool(here.update(master_id=master_id, wrapped=wrapped))
 
@@ -237,12 +244,6 @@ def unseal(stored: bytes, *, owner: tuple[str, str], bound_to: bytes) -> bytes:
         raise CiphertextInvalid
     key = key_version(*owner, Ciphertext(stored).key_version)
     return ciphers.decrypt(key.cipher, key.secret, stored[HEADER_BYTES:], stored[:HEADER_BYTES] + bound_to)
-
-
-def blind_index(purpose: str, value: str) -> str:
-    """64 hex digits that are equal for equal values of one purpose and tell nothing else: for exact look-ups."""
-    key = current_key(*INDEX_OWNER, cipher=ciphers.mac_for(settings.HOSPITALS_CIPHER))
-    return ciphers.mac(key.cipher, key.secret, f"{purpose}\x00{value}".encode())
 
 
 # --- fields -------------------------------------------------------------------------------------------------

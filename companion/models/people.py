@@ -31,11 +31,15 @@ class Resident(models.Model):
 
 
 class ExternalIdentity(models.Model):
-    """A super-app's name for a resident, kept only as a blind index: (provider, app, open id) → resident."""
+    """A super-app's name for a resident: (provider, app, open id) → resident.
+
+    It is found by its blind index; the open id itself is sealed under her key, for the index to be made anew from.
+    """
 
     provider = models.CharField(max_length=20)
     app_id = models.CharField(max_length=64)
     open_id_index = models.CharField(max_length=64)
+    open_id = EncryptedTextField(owner=("resident", "resident_id"), null=True)
     resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="identities")
     created_at = models.DateTimeField(auto_now_add=True)
 

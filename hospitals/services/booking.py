@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from hospitals import audit, compiled, tenancy, vault
+from hospitals import audit, compiled, indexing, tenancy
 from hospitals.audit import Actor
 from hospitals.compiled import CompiledInsert, in_one_go
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, PatientCard, Reason
@@ -100,10 +100,10 @@ def wish(
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
     now = now or timezone.now()
-    person = vault.blind_index("id_number", patient.id_number)
+    person = indexing.blind_indexes("id_number", patient.id_number)
     with tenancy.service("a slot and who wants it"):
         slot, before = rules.look(slot_id, subject=subject, person=person, key=idempotency_key)
-    made = Wish(slot, patient, subject, person, idempotency_key, now)
+    made = Wish(slot, patient, subject, person[0], idempotency_key, now)
     if any(row.idempotency_key == idempotency_key for row in before):
         with tenancy.scope(slot.hospital_id):
             return replace(made, answered=_answered(made))

@@ -118,8 +118,8 @@ def _slot(slot: UUID, subject: UUID) -> "QuerySet[Slot, Any]":
     )
 
 
-def _earlier(slot: UUID, person: str, subject: UUID, key: str) -> "QuerySet[Appointment, Any]":
-    who = Q(id_number_index=person) | Q(subject=subject) | Q(idempotency_key=key)
+def _earlier(slot: UUID, person: str, person_too: str, subject: UUID, key: str) -> "QuerySet[Appointment, Any]":
+    who = Q(id_number_index__in=[person, person_too]) | Q(subject=subject) | Q(idempotency_key=key)
     of_slot = [f"slot__{n}" for n in ("practitioner_id", "department_id", "start", "schedule__day", "schedule__period")]
     hospital = Subquery(Slot.objects.filter(id=slot).values("hospital_id"))
     rows = Appointment.objects.filter(who, hospital_id=hospital).order_by("-created_at")
@@ -129,14 +129,20 @@ def _earlier(slot: UUID, person: str, subject: UUID, key: str) -> "QuerySet[Appo
 _slots, _appointments = Compiled(_slot), Compiled(_earlier)
 
 
-def look(slot_id: UUID, *, subject: UUID, person: str = "", key: str = "") -> tuple[Wanted, list[Earlier]]:
+def look(
+    slot_id: UUID, *, subject: UUID, person: tuple[str, ...] = ("",), key: str = ""
+) -> tuple[Wanted, list[Earlier]]:
     """The slot, and this person's appointments with its hospital: by her number or her card, and the one of this key.
+
+    ``person``: her number's one or two blind indexes.
 
     In a scope that reads over all hospitals: whose the slot is stands in it. Raises ``NotFound``.
     """
     with in_one_go():
         slots = _slots.ask(slot=slot_id, subject=subject)
-        appointments = _appointments.ask(slot=slot_id, person=person, subject=subject, key=key)
+        appointments = _appointments.ask(
+            slot=slot_id, person=person[0], person_too=person[-1], subject=subject, key=key
+        )
     found, before = _slots.read(slots), _appointments.read(appointments)
     if not found:
         raise NotFound("没有找到这个号。")

@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from hospitals import audit, tenancy, vault
+from hospitals import audit, indexing, tenancy
 from hospitals.audit import Actor
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, HospitalEvent
@@ -94,15 +94,20 @@ def row_of(event: HospitalEvent, reason: str = "") -> InboxEvent:
         appointment_key=event.appointment_id,
         sequence=event.sequence,
         body=codec.dump_event(event).decode(),
-        digest=_digest(event),
+        digest=digests(event)[0],
         state=State.DEAD if reason else State.RECEIVED,
         reason=reason,
     )
 
 
-def _digest(event: HospitalEvent) -> str:
-    """Of what it says; when is only shown, and may be told anew with each copy."""
-    return vault.blind_index("inbox_event", codec.dump_event(replace(event, occurred_at=_ANY_TIME)).decode())
+def said(event: HospitalEvent) -> tuple[str, str]:
+    """What its digest is of, with the purpose; when is only shown, and may be told anew with each copy."""
+    return "inbox_event", codec.dump_event(replace(event, occurred_at=_ANY_TIME)).decode()
+
+
+def digests(event: HospitalEvent) -> tuple[str, ...]:
+    """The one to write, and while the blind index's key is being changed the other."""
+    return indexing.blind_indexes(*said(event))
 
 
 def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
@@ -111,9 +116,9 @@ def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
     ``its_own_id``: the hospital named it, and must not name two alike (``EventIdReused``); ids that this service makes from a
     hospital's resources may come again with a newer state of the same.
     """
-    digest = _digest(event)
+    mine = digests(event)
     row = InboxEvent.objects.filter(event_id=event.event_id).first()
-    if its_own_id and row is not None and row.digest not in ("", digest):
+    if its_own_id and row is not None and row.digest not in ("", *mine):
         raise EventIdReused
     known = _appointment(event.appointment_id) is not None
     if row is None:
@@ -122,7 +127,7 @@ def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
             with transaction.atomic():
                 row.save(force_insert=True)
         except IntegrityError:  # the same event, at the same moment
-            if its_own_id and not InboxEvent.objects.filter(event_id=event.event_id, digest=digest).exists():
+            if its_own_id and not InboxEvent.objects.filter(event_id=event.event_id, digest__in=mine).exists():
                 raise EventIdReused from None
             if not known:
                 raise UnknownAppointment from None

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from hospitals import audit, tenancy, vault
+from hospitals import audit, indexing, tenancy
 from hospitals.audit import Actor
 from hospitals.connectors.base import PatientCard
 from hospitals.exceptions import Conflict, Forbidden, UnknownAppointment
@@ -75,7 +75,7 @@ def create(*, hospital_id: UUID, slot: str = "", actor: Actor, number: int = 1) 
         slot=found,
         subject=uuid4(),
         card=card_data(card),
-        id_number_index=vault.blind_index("id_number", card.id_number),
+        id_number_index=indexing.blind_index("id_number", card.id_number),
         idempotency_key=f"{REHEARSAL}{uuid4().hex}",
     )
     audit.record("appointment.rehearse", actor=actor, hospital_id=hospital_id, entity="appointment", entity_id=row.id)

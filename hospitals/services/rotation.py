@@ -50,7 +50,7 @@ class Rotated:
 Tell = Callable[[Progress], None]
 
 
-def _quiet(_progress: Progress) -> None:
+def quiet(_progress: Progress) -> None:
     """Nobody asked."""
 
 
@@ -67,7 +67,7 @@ def encrypted(kind: str) -> Iterator[tuple[type[models.Model], str, list[vault.E
             yield model, attribute, fields
 
 
-def _live(kind: str, owner_id: str) -> list[DataKey]:
+def living(kind: str, owner_id: str) -> list[DataKey]:
     """The owner's versions, newest first, locked. Raises ``KeyDestroyed`` when she was erased."""
     rows = list(DataKey.objects.select_for_update().filter(owner_kind=kind, owner_id=owner_id).order_by("-version"))
     if rows and rows[0].destroyed_at is not None:
@@ -78,7 +78,7 @@ def _live(kind: str, owner_id: str) -> list[DataKey]:
 def _begin(kind: str, owner_id: str) -> int:
     """The version to move to: a new one, or that of a rotation which was cut off."""
     with transaction.atomic():
-        live = _live(kind, owner_id)
+        live = living(kind, owner_id)
         if len(live) > 1:
             return live[0].version
         if not live:
@@ -119,7 +119,7 @@ def _sweep(kind: str, owner_id: str, version: int, batch: int, tell: Tell) -> in
 
 @transaction.atomic
 def _retire(kind: str, owner_id: str, version: int, actor: Actor) -> int:
-    _live(kind, owner_id)  # raises, and holds them
+    living(kind, owner_id)  # raises, and holds them
     old = DataKey.objects.filter(owner_kind=kind, owner_id=owner_id, version__lt=version, destroyed_at=None)
     count = old.update(wrapped=b"", destroyed_at=timezone.now())
     transaction.on_commit(lambda: vault.forget((kind, owner_id)))
@@ -141,10 +141,10 @@ def rotate(
     actor: Actor,
     now: datetime | None = None,
     batch: int = BATCH,
-    tell: Tell = _quiet,
+    tell: Tell = quiet,
 ) -> Rotated:
     """Change an owner's key, or go on with a change that was cut off. Raises ``KeyDestroyed``, ``InvalidInput``."""
-    if kind not in OWNERS:  # values of a blind index cannot be computed anew: nobody knows what they stand for
+    if kind not in OWNERS:  # the blind index's key is changed by services.reindexing
         raise InvalidInput("只能更换医院或居民的密钥。", code="no_such_key")
     owner = str(owner_id)
     vault.forget((kind, owner))
@@ -158,7 +158,7 @@ def rotate(
     return Rotated(version, rows, retired, old.count())
 
 
-def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = _quiet) -> int:
+def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = quiet) -> int:
     """Wrap every data key under today's master key; afterwards the old master key may go. Returns how many were."""
     current, done = key_service().current, 0
     while page := list(DataKey.objects.filter(destroyed_at=None).exclude(master_id=current)[:batch]):

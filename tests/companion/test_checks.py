@@ -14,6 +14,7 @@ from django.core.management.base import SystemCheckError
 from companion import celery
 from companion.checks import refuse_to_start, settings_make_sense
 from hospitals import checks
+from hospitals.checks import keys_can_be_used
 from hospitals.keys.file import FileKeyService
 from tests.production import as_production
 
@@ -97,6 +98,20 @@ def test_a_key_service_that_does_not_work_is_named(settings: Any, tmp_path: Any,
     with pytest.raises(ImproperlyConfigured, match="hospitals.E004"):
         refuse_to_start()
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("cipher", "told"), [("SM4-GCM", ["hospitals.W006"]), ("AES-256-GCM", [])])
+def test_a_key_service_that_does_not_wrap_by_sm4_is_named_where_it_is_asked_for(
+    settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, cipher: str, told: list[str]
+) -> None:
+    settings.HOSPITALS_CIPHER = cipher
+    settings.KEY_SERVICE = {
+        "BACKEND": "hospitals.keys.file.FileKeyService",
+        "OPTIONS": {"path": str(tmp_path / "key")},
+    }
+    assert keys_can_be_used(None) == []
+    monkeypatch.setattr("hospitals.keys.base.HeldKeyService.current", property(lambda keys: next(iter(keys._masters))))
+    assert [message.id for message in keys_can_be_used(None)] == told
 
 
 class Forgetful(FileKeyService):

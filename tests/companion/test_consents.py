@@ -12,7 +12,7 @@ from companion.events import Say
 from companion.exceptions import NotAllowed
 from companion.journey import OwnEvent
 from companion.models import FamilyLink, Invitation, Visit, VisitPrompt
-from hospitals import vault
+from hospitals import indexing, vault
 from hospitals.models import AuditEvent
 from hospitals.services import limits
 from tests.companion.people import Person
@@ -71,7 +71,7 @@ def test_she_sees_who_asks_for_what_and_agrees_for_a_year(daughter: Person, moth
 def test_only_a_keyed_hash_of_the_code_is_kept(daughter: Person) -> None:
     code = invite(daughter)
     row = Invitation.objects.get()
-    assert row.code_index == vault.blind_index("invitation", code.replace("-", ""))
+    assert row.code_index == indexing.blind_index("invitation", code.replace("-", ""))
     assert code.replace("-", "") not in str(vars(row)) and row.expires_at - timezone.now() <= timedelta(hours=72)
 
 

@@ -14,7 +14,7 @@ from companion import signin
 from companion.desks.visit import VisitDesk
 from companion.identity.base import Identity
 from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient, Resident, Turn, TurnReview, Visit
-from hospitals import audit, vault
+from hospitals import audit, indexing
 from hospitals.audit import Actor
 from hospitals.connectors.base import DiagnosticReport, EventType, MedicationRequest, Observation, Prescription
 from hospitals.models import Hospital
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def token_of(resident: Resident, open_id: str) -> str:
-    index = vault.blind_index("identity:alipay:app", open_id)
+    index = indexing.blind_index("identity:alipay:app", open_id)
     ExternalIdentity.objects.create(resident=resident, provider="alipay", app_id="app", open_id_index=index)
     return signin.open_session(Identity("alipay", "app", open_id))[0]
 

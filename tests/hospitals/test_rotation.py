@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from companion.models import Patient, Resident
-from hospitals import vault
+from hospitals import indexing, vault
 from hospitals.audit import SERVICE
 from hospitals.exceptions import InvalidInput, KeyDestroyed
 from hospitals.keys.file import new_master
@@ -101,7 +101,7 @@ def test_an_erased_owner_gets_no_new_key_and_a_blind_index_keeps_its_own(residen
     with pytest.raises(KeyDestroyed):
         rotation.rotate("resident", resident.id, actor=SERVICE)
     with pytest.raises(InvalidInput):
-        rotation.rotate(*vault.INDEX_OWNER, actor=SERVICE)
+        rotation.rotate(*indexing.OWNER, actor=SERVICE)
 
 
 def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: Resident, settings, tmp_path) -> None:
@@ -119,6 +119,20 @@ def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: 
     settings.KEY_SERVICE = dict(service)
     vault.forget()
     assert Resident.objects.get(id=other.id).name == "周岚"
+
+
+def test_keys_wrapped_by_aes_still_open_with_sm4_and_are_wrapped_anew(resident: Resident, settings) -> None:
+    DataKey.objects.all().delete()
+    other = Resident.objects.create(name="周岚")
+    settings.HOSPITALS_CIPHER = "SM4-GCM"
+    vault.forget()
+    assert Resident.objects.get(id=other.id).name == "周岚"
+    assert rotation.rewrap_all(actor=SERVICE) == DataKey.objects.count() > 0
+    assert all(row.master_id.startswith("sm4:") for row in DataKey.objects.all())
+    vault.forget()
+    assert Resident.objects.get(id=other.id).name == "周岚"
+    rotation.rotate("resident", other.id, actor=SERVICE)
+    assert DataKey.objects.get(owner_id=str(other.id), version=2).cipher == "SM4-GCM"
 
 
 def test_the_command_tells_where_it_is(resident: Resident, capsys) -> None:

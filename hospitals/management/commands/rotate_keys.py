@@ -1,4 +1,4 @@
-"""``manage.py rotate_keys``: change data keys, or wrap them under a new master key; may be killed and run again."""
+"""``manage.py rotate_keys``: change data keys or the blind index's, or wrap all under a new master key; may be killed and run again."""
 
 from typing import Any
 
@@ -7,15 +7,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from hospitals.audit import Actor
 from hospitals.exceptions import HospitalsError
 from hospitals.models import DataKey
-from hospitals.services import rotation
+from hospitals.services import reindexing, rotation
 
 
 class Command(BaseCommand):
-    help = "更换数据密钥(--owner 只换一个),或把数据密钥改用新的主密钥封装(--master)。可随时中断,再次运行即继续。"
+    help = "更换数据密钥(--owner 只换一个)或盲索引的密钥(--index),或改用新的主密钥封装(--master)。可随时中断,再次运行即继续。"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--owner", default="", help="hospital:编号 或 resident:编号")
         parser.add_argument("--master", action="store_true", help="只改用新的主密钥封装")
+
+        parser.add_argument("--index", action="store_true", help="更换盲索引的密钥")
 
     def _tell(self, progress: rotation.Progress) -> None:
         self.stdout.write(f"  {progress.table} {progress.rows}")
@@ -26,12 +28,24 @@ class Command(BaseCommand):
             if options["master"]:
                 self.stdout.write(f"已重新封装 {rotation.rewrap_all(actor=actor, tell=self._tell)} 个密钥。")
                 return
+            if options["index"]:
+                self._tell_of_index(reindexing.rotate(actor=actor, tell=self._tell))
+                return
             for kind, owner_id in self._owners(options["owner"]):
                 done = rotation.rotate(kind, owner_id, actor=actor, tell=self._tell)
                 later = "旧密钥保留中,十分钟后再运行一次。" if done.waiting else "旧密钥已销毁。"
                 self.stdout.write(f"{kind}:{owner_id} v{done.version},{done.rows} 行。{later}")
         except HospitalsError as error:
             raise CommandError(f"{error.code}: {error.detail}") from error
+
+    def _tell_of_index(self, done: reindexing.Reindexed) -> None:
+        if done.begun:
+            self.stdout.write(f"盲索引 v{done.version} 已就绪,一分钟后启用,届时再运行一次。")
+            return
+        later = "旧密钥已销毁。" if done.ended else "旧密钥保留中,十分钟后再运行一次。"
+        if done.waiting:
+            later = f"还有 {done.waiting} 行要等(本人再次登录、邀请过期之后),旧密钥保留到那时。"
+        self.stdout.write(f"盲索引 v{done.version},{done.rows} 行。{later}")
 
     def _owners(self, chosen: str) -> list[tuple[str, str]]:
         """Those asked for; otherwise whoever is in the middle of a change, or, when nobody is, everybody."""
