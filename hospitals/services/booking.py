@@ -135,6 +135,7 @@ def book(wish: Wish, *, actor: Actor = RESIDENT) -> AppointmentInfo:
             created_at=wish.now,
         )
         prepared = _appointments.prepared_once(row)
+        audit.ready()
         with in_one_go():
             put = _appointments.ask_once(prepared)
             sold = None if slot.hers else waiting.ask_for(slot.slot_id, row.id)

@@ -15,6 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--owner", default="", help="hospital:编号 或 resident:编号")
+        parser.add_argument("--audit", action="store_true", help="只更换审计记录的密钥;旧密钥保留,用于核对旧记录")
         parser.add_argument("--master", action="store_true", help="只改用新的主密钥封装")
 
     def _tell(self, progress: rotation.Progress) -> None:
@@ -25,6 +26,9 @@ class Command(BaseCommand):
         try:
             if options["master"]:
                 self.stdout.write(f"已重新封装 {rotation.rewrap_all(actor=actor, tell=self._tell)} 个密钥。")
+                return
+            if options["audit"]:
+                self.stdout.write(f"审计记录改用密钥 v{rotation.rotate_audit(actor=actor)}。")
                 return
             for kind, owner_id in self._owners(options["owner"]):
                 done = rotation.rotate(kind, owner_id, actor=actor, tell=self._tell)
