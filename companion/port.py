@@ -44,7 +44,6 @@ from companion.visit_port import (
     VisitView,
 )
 from companion.wording import NEXT
-from hospitals import audit
 from hospitals.connectors.base import PatientCard, Reason, Reference
 from hospitals.services import booking, directory, maps, waiting
 
@@ -322,25 +321,19 @@ class VisitDesk(PeopleDesk):
             visit, now = self._mine(visit_id)
             found = _views(ReportView, cards.reports(visit, now)["reports"])
             if found:
-                self._looked(visit, "report.read")
+                self._looked("report.read", visit)
             return found
 
         return await asking(work)
 
-    def _looked(self, visit: Visit, action: str) -> None:
-        """Somebody of the family reads what is the patient's: on record once a visit, kind and day."""
-        if FamilyLink.objects.filter(
-            resident_id=self.resident_id, patient_id=visit.patient_id, relation=FamilyLink.Relation.SELF
-        ).exists():
-            return
-        audit.record_once(
+    def _looked(self, action: str, visit: Visit) -> None:
+        looks.looked(
             action,
-            since=timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0),
-            actor=self.actor,
+            resident_id=self.resident_id,
+            patient_id=visit.patient_id,
             hospital_id=visit.hospital_id,
             entity="visit",
             entity_id=visit.id,
-            subject=visit.patient_id,
         )
 
     async def report_read(self, *, visit_id: str, report_id: str) -> None:
@@ -354,7 +347,7 @@ class VisitDesk(PeopleDesk):
         def work() -> MedicinesView:
             visit, now = self._mine(visit_id)
             if now.prescriptions:
-                self._looked(visit, "medicine.read")
+                self._looked("medicine.read", visit)
             pending = [p.prescription for p in now.prescriptions if p.state == "issued"]
             return TypeAdapter(MedicinesView).validate_python(
                 cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}

@@ -88,14 +88,18 @@ def digest(row: AuditEvent, key: OpenKey | None) -> str:
         row.previous,
         str(row.id),
     ]
-    return sha256(_packed(parts)).hexdigest() if key is None else _mac(key, ["row", *parts, row.detail, row.key_version])
+    return (
+        sha256(_packed(parts)).hexdigest() if key is None else _mac(key, ["row", *parts, row.detail, row.key_version])
+    )
 
 
 # --- ends, under their row's lock --------------------------------------------------------------------------
 
 END_COLUMNS = ("key", "length", "head", "anchored", "key_version", "seal")
 _ends = Compiled(lambda key: AuditChain.objects.select_for_update().filter(key=key).values_list(*END_COLUMNS))
-_last = Compiled(lambda key: AuditEvent.objects.filter(chain=key).order_by("-number").values_list("number", "digest")[:1])
+_last = Compiled(
+    lambda key: AuditEvent.objects.filter(chain=key).order_by("-number").values_list("number", "digest")[:1]
+)
 _first, _next = CompiledInsert(AuditChain), CompiledInsert(AuditEvent)
 _MOVE = (
     f"UPDATE {AuditChain._meta.db_table} SET length = %s, head = %s, anchored = %s, key_version = %s, seal = %s"

@@ -18,7 +18,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--anchors", default="", metavar="FILE", help="log lines with audit.heads; others are skipped")
+        parser.add_argument(
+            "--anchors", default="", metavar="FILE", help="log lines with audit.heads; others are skipped"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._anchored = 0
