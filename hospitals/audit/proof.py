@@ -237,7 +237,8 @@ def read(path: Path) -> Iterator[Anchor]:
                 if told["event"] != HEADS:
                     continue
                 found = Anchor(told["chain"], told["length"], told["head"])
-                if not (0 < found.length < 2**63 and _CHAIN.fullmatch(found.chain) and _HEAD.fullmatch(found.head)):
+                counted = type(found.length) is int and 0 < found.length < 2**63  # True is no length
+                if not (counted and _CHAIN.fullmatch(found.chain) and _HEAD.fullmatch(found.head)):
                     raise ValueError
             except (ValueError, KeyError, TypeError) as error:
                 raise InvalidInput(f"第{number}行读不出链头。", code="bad_anchor", line=number) from error
