@@ -6,7 +6,7 @@ how long it was and what it ended in: that is where plain digests end, and what 
 """
 
 import json
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 from hashlib import sha256
 from typing import Any
@@ -42,8 +42,8 @@ class End:
 
     def sealed(self, key: OpenKey) -> "End":
         """The same under this key."""
-        covered = ["end", *astuple(replace(self, version=key.version))[:-1]]
-        return replace(self, version=key.version, seal=_mac(key, covered))
+        seal = _mac(key, ["end", self.chain, self.length, self.head, self.anchored, key.version])
+        return End(self.chain, self.length, self.head, self.anchored, key.version, seal)
 
 
 def _packed(parts: list[Any]) -> bytes:

@@ -56,7 +56,9 @@ def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Cli
     (seen,) = AuditEvent.objects.filter(action="staff.list")
     assert (seen.actor, seen.entity, seen.detail) == ("commission", "conversation", str(turn.conversation.patient_id))
     other = Resident.objects.create(name="周岚")
-    card = Patient.objects.create(keeper=other, name="周岚", birth_date="1990-01-01", sex="female")
+    card = Patient.objects.create(
+        keeper=other, name="周岚", id_number="1", phone="1", birth_date="1990-01-01", sex="female"
+    )
     Conversation.objects.create(resident=other, patient=card)
     commission.get(address)
     newest = AuditEvent.objects.filter(action="staff.list").latest("number")
