@@ -356,7 +356,7 @@ def test_a_record_asks_three_things_of_the_database() -> None:
     with CaptureQueriesContext(connection) as asked:
         audit.record("next", hospital_id=HOSPITAL)
     said = [query["sql"] for query in asked.captured_queries]  # planned statements are logged without their text
-    assert len([text for text in said if text not in ("BEGIN", "COMMIT")]) == 3
+    assert len([text for text in said if not str(text).startswith(("BEGIN", "COMMIT"))]) == 3
 
 
 def test_a_hundred_thousand_rows_are_proved_and_few_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
