@@ -22,7 +22,7 @@ from companion import admin_quality, incidents, quality
 from companion.admin_second_factor import SecondFactorPages
 from companion.journey import VisitState
 from companion.models import Conversation, HumanRequest, Incident, PaymentOrder, Reminder, Turn, Visit, VisitEvent
-from companion.on_record import OnRecord
+from companion.on_record import OnRecord, list_shown
 from companion.triage import LEVELS
 from hospitals import vault
 from hospitals.admin import Province, ReadOnly, one_of
@@ -59,7 +59,9 @@ class NamesShown:
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         found = super().get_changelist_instance(request)  # type: ignore[misc]
-        vault.open_keys("resident", {row.patient.keeper_id for row in found.result_list if row.patient})
+        shown = [row.patient for row in found.result_list if row.patient]
+        vault.open_keys("resident", {patient.keeper_id for patient in shown})
+        list_shown(request, found.model, {patient.id for patient in shown})
         return found
 
 

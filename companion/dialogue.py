@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar.renderers import installed
-from companion import acting, cards, conversation, journey, pace, people, prompts, reminders, visits
+from companion import acting, cards, conversation, journey, looks, pace, people, prompts, reminders, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.desks.visit import VisitDesk
@@ -364,6 +364,7 @@ def _offered_places(session: Session) -> list[Event]:
         return []
     said: list[Event] = []
     for offer in waiting.claim_offers(subject=session.patient_id):
+        looks.looked_at_line(offer, resident_id=session.resident_id, patient_id=session.patient_id)
         who = f"{offer.hospital}{offer.department}{offer.practitioner}医生"
         until = prompts.clock(offer.expires_at)
         said.append(Say(f"候补到号了:{who},{prompts.clock(offer.start)}。这个号给{session.patient_name}留到{until}。"))

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.utils import timezone
+
 from companion import people
 from companion.acting import acts_for
 from companion.models import FamilyLink
 from hospitals import audit
+from hospitals.audit import Actor
 from hospitals.models import AuditEvent, Hospital
+from hospitals.services.waiting import InLine, PlaceOffered
 
 MOST = 100
 _BY = {
@@ -26,6 +30,7 @@ _DID = {
     "report.read": "看了报告",
     "medicine.read": "看了用药",
     "waiting.join": "登记候补",
+    "waiting.read": "看了候补",
     "waiting.leave": "退出候补",
     "card.create": "填写了实名信息",
     "card.change": "修改了实名信息",
@@ -64,6 +69,29 @@ def what(look: Look) -> str:
     """In words; with the hospital's name where somebody else did it there."""
     did = _DID.get(look.action, "处理了信息")
     return f"{did}({look.hospital})" if look.hospital and look.by != "hospital" else did
+
+
+def looked(
+    action: str, *, resident_id: UUID, patient_id: UUID, hospital_id: UUID, entity: str, entity_id: UUID
+) -> None:
+    """Somebody of the family reads what is the patient's: on record once a thing, kind and day."""
+    hers = FamilyLink.objects.filter(resident_id=resident_id, patient_id=patient_id, relation=FamilyLink.Relation.SELF)
+    if not hers.exists():
+        audit.record_once(
+            action,
+            since=timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0),
+            actor=Actor("resident", str(resident_id)),
+            hospital_id=hospital_id,
+            entity=entity,
+            entity_id=entity_id,
+            subject=patient_id,
+        )
+
+
+def looked_at_line(row: InLine | PlaceOffered, *, resident_id: UUID, patient_id: UUID) -> None:
+    """The same for a place in a hospital's line, or one that the line has brought."""
+    about = {"hospital_id": row.hospital_id, "entity_id": row.entry_id}
+    looked("waiting.read", resident_id=resident_id, patient_id=patient_id, entity="waiting", **about)
 
 
 def about_her(resident_id: UUID) -> list[Look]:

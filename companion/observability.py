@@ -55,6 +55,9 @@ ALLOWED = frozenset(
         "request_id",
         "outcome",
         "check",
+        "chain",
+        "length",
+        "head",
     ]
 )
 

@@ -1,9 +1,12 @@
-"""Admin pages about one person: opening one asks why, once a session and person, and is on the audit log; she may read there
-who looked, and why."""
+"""Admin pages about people. Opening one about a person asks why, once a session and person, and is on the audit log; she may
+read there who looked, and why. A list that shows masked names is on the log with whom it showed."""
 
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
@@ -12,7 +15,19 @@ from hospitals import audit
 from hospitals.audit import Actor
 
 REASONS = "looks"  # in the session: person → why
+LISTS, LISTS_KEPT = "lists", 200  # in the session: which lists are on record
 SHORTEST, LONGEST = 4, 100
+
+
+def list_shown(request: HttpRequest, model: type[Model], subjects: Iterable[UUID]) -> None:
+    """A page of a list with masked names: on record with the ids of whom it showed, once a session and set of people."""
+    name, ids = str(model._meta.model_name), " ".join(sorted(map(str, subjects)))
+    key = sha256(f"{name} {ids}".encode()).hexdigest()[:32]
+    known: list[str] = request.session.get(LISTS, [])
+    if ids and key not in known:
+        request.session[LISTS] = [*known, key][-LISTS_KEPT:]
+        actor = Actor("commission", request.user.get_username())
+        audit.record("staff.list", actor=actor, entity=name, entity_id=key, detail=ids)
 
 
 class OnRecord:

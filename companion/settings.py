@@ -214,6 +214,7 @@ CELERY_BEAT_SCHEDULE = {
     "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
     "refunds": {"task": "companion.tasks.refund_payments", "schedule": 60.0},
     "holds": {"task": "hospitals.tasks.expire_holds", "schedule": 30.0},
+    "audit": {"task": "hospitals.tasks.send_audit_heads", "schedule": 3600.0},
 }
 if SANDBOX_STEP_S:
     CELERY_BEAT_SCHEDULE["sandbox"] = {"task": "hospitals.tasks.sandbox_clock", "schedule": float(SANDBOX_STEP_S)}

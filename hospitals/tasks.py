@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from hospitals.audit import Actor
+from hospitals.audit import Actor, heads
 from hospitals.connectors.sandbox import desk, sending
 from hospitals.exceptions import Conflict
 from hospitals.services import (
@@ -59,6 +59,11 @@ def sweep_outbox() -> None:
 def expire_holds() -> None:
     booking.expire_holds()
     waiting.sweep()
+
+
+@shared_task(ignore_result=True)
+def send_audit_heads() -> None:
+    heads.send()
 
 
 @shared_task(ignore_result=True)

@@ -103,6 +103,7 @@ Work = Literal[
     "a slot to hold",
     "compile a query",
     "expire holds",
+    "hospitals with rows",
     "inbox sweep",
     "locate appointment",
     "offers not told",

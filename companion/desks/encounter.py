@@ -7,13 +7,13 @@ from django.db import transaction
 from django.utils import timezone
 from pydantic import TypeAdapter
 
-from companion import acting, cards, journey, paying, prompts, reminders, visits
+from companion import acting, cards, journey, looks, paying, prompts, reminders, visits
 from companion.asking import asking
 from companion.desks.desk import Desk, visit_view
 from companion.exceptions import NotFound, NotNow
 from companion.journey import Choice, Journey, OwnEvent, Travel
 from companion.journey.next_step import NextStep, next_step
-from companion.models import FamilyLink, Visit, VisitPrompt
+from companion.models import Visit, VisitPrompt
 from companion.payment.base import Opened
 from companion.ports.booking import VisitView
 from companion.ports.encounter import (
@@ -27,7 +27,7 @@ from companion.ports.encounter import (
     ReportView,
 )
 from companion.wording import NEXT
-from hospitals import audit, qr
+from hospitals import qr
 from hospitals.connectors.base import Reference
 from hospitals.services import booking
 
@@ -113,25 +113,19 @@ class EncounterDesk(Desk):
             visit, now = self.visit(visit_id)
             found = _views(ReportView, cards.reports(visit, now)["reports"])
             if found:
-                self._looked(visit, "report.read")
+                self._looked("report.read", visit)
             return found
 
         return await asking(work)
 
-    def _looked(self, visit: Visit, action: str) -> None:
-        """Somebody of the family reads what is the patient's: on record once a visit, kind and day."""
-        if FamilyLink.objects.filter(
-            resident_id=self.resident_id, patient_id=visit.patient_id, relation=FamilyLink.Relation.SELF
-        ).exists():
-            return
-        audit.record_once(
+    def _looked(self, action: str, visit: Visit) -> None:
+        looks.looked(
             action,
-            since=timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0),
-            actor=self.actor,
+            resident_id=self.resident_id,
+            patient_id=visit.patient_id,
             hospital_id=visit.hospital_id,
             entity="visit",
             entity_id=visit.id,
-            subject=visit.patient_id,
         )
 
     async def report_read(self, *, visit_id: str, report_id: str) -> None:
@@ -145,7 +139,7 @@ class EncounterDesk(Desk):
         def work() -> MedicinesView:
             visit, now = self.visit(visit_id)
             if now.prescriptions:
-                self._looked(visit, "medicine.read")
+                self._looked("medicine.read", visit)
             pending = [p.prescription for p in now.prescriptions if p.state == "issued"]
             return TypeAdapter(MedicinesView).validate_python(
                 cards.medicines(visit, now) | {"pickup_room_code": pending[0].pickup_room_code if pending else ""}

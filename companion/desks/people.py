@@ -217,7 +217,10 @@ class PeopleDesk(Desk):
     async def waiting(self) -> tuple[InLineView, ...]:
         def work() -> tuple[InLineView, ...]:
             acting.may_act_for(self.resident_id, self.patient_id)
-            return tuple(_in_line(row) for row in waiting.waiting_for(subject=self.patient_id))
+            rows = waiting.waiting_for(subject=self.patient_id)
+            for row in rows:
+                looks.looked_at_line(row, resident_id=self.resident_id, patient_id=self.patient_id)
+            return tuple(map(_in_line, rows))
 
         return await asking(work)
 

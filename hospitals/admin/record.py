@@ -19,5 +19,5 @@ class AuditEventAdmin(ReadOnly, Province):
     date_hierarchy = "at"
     fields = (
         *("at", "chain", "number", "actor_kind", "actor", "action", "entity", "entity_id", "subject", "hospital_id"),
-        *("why", "previous", "digest"),
+        *("why", "detail", "previous", "digest", "key_version"),
     )

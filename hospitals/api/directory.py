@@ -16,6 +16,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hospitals import audit
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.exceptions import InvalidInput, NotFound
 from hospitals.services import feed, upsert
@@ -112,7 +113,23 @@ class DirectoryRowView(HospitalView):
         if outcome.fault:
             raise _refuse(outcome.fault)
         created = outcome.what == upsert.CREATED
-        return self._answer(identifier, status.HTTP_201_CREATED if created else status.HTTP_200_OK)
+        answer = self._answer(identifier, status.HTTP_201_CREATED if created else status.HTTP_200_OK)
+        # How many are left is no news: it changes as often as somebody comes to the window.
+        columns = sorted({*outcome.columns} - {*self.row.volatile})
+        if created or columns:
+            self._record(f"directory.{outcome.what}", identifier, ",".join(columns))
+        return answer
+
+    def _record(self, action: str, identifier: str, columns: str = "") -> None:
+        """Which row of which kind, and the names of the columns that changed; not what stands in them."""
+        audit.record(
+            action,
+            actor=self.actor,
+            hospital_id=self.who.hospital_id,
+            entity=self.row.kind,
+            entity_id=identifier,
+            detail=columns,
+        )
 
     def delete(self, request: Request, identifier: str) -> Response:
         return self.do_once(request, lambda: self._withdraw(request, identifier))
@@ -123,7 +140,8 @@ class DirectoryRowView(HospitalView):
         upsert.lock(hospital_id)
         known = feed.find(hospital_id=hospital_id, kind=kind, identifier=_identifier(identifier))
         feed.check_match(self.row, known, request.headers.get("If-Match", ""), "")
-        upsert.withdraw(hospital_id=hospital_id, kind=kind, identifier=identifier)
+        if upsert.withdraw(hospital_id=hospital_id, kind=kind, identifier=identifier):
+            self._record("directory.withdrawn", identifier)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

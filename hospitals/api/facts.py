@@ -11,6 +11,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from hospitals import audit
 from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.api.bodies import MAP_SCHEMA
@@ -146,6 +147,7 @@ class LexiconView(HospitalView):
                 hospital_id=self.who.hospital_id,
                 entries=given.validated_data["entries"],
                 if_match=request.headers.get("If-Match", ""),
+                actor=self.actor,
             )
             return Response({"entries": entries}, headers={"ETag": feed.tag(entries)})
 
@@ -183,6 +185,9 @@ class MapView(HospitalView):
         row = IndoorMap.objects.filter(hospital_id=self.who.hospital_id).first()
         feed.check_tag(row.version if row else 0, request.headers.get("If-Match", ""))
         version = maps.upload(hospital_id=self.who.hospital_id, geojson=geojson)
+        audit.record(
+            "directory.map", actor=self.actor, hospital_id=self.who.hospital_id, entity="map", entity_id=f"v{version}"
+        )
         return Response({"version": version}, headers={"ETag": feed.tag(version)})
 
 
@@ -219,10 +224,19 @@ class FeeView(HospitalView):
         given = FeeSerializer(data=request.data)
         given.is_valid(raise_exception=True)
 
+        @transaction.atomic
         def work() -> Response:
             changed = upsert.set_fee(
                 hospital_id=self.who.hospital_id, practitioner=identifier, fee_fen=given.validated_data["fee_fen"]
             )
+            if changed:
+                audit.record(
+                    "directory.fee",
+                    actor=self.actor,
+                    hospital_id=self.who.hospital_id,
+                    entity="practitioners",
+                    entity_id=identifier,
+                )
             return Response({"slots_changed": changed})
 
         return self.do_once(request, work)

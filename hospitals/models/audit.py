@@ -1,4 +1,4 @@
-"""The audit log's rows: appended, chained by hash, never changed."""
+"""The audit log's rows: appended, chained by keyed hash, never changed."""
 
 import uuid
 
@@ -6,11 +6,18 @@ from django.db import models
 
 
 class AuditChain(models.Model):
-    """The end of one chain: a hospital's, or (``key`` "commission") what concerns no single hospital."""
+    """The end of one chain: a hospital's, or (``key`` "commission") what concerns no single hospital.
+
+    ``seal``: a keyed hash over the other columns, so that nobody shortens a chain without the key; "" where the end is
+    from before there was a key. ``anchored``: the length that was last sent elsewhere (hospitals.audit.heads).
+    """
 
     key = models.CharField(max_length=40, primary_key=True)
     length = models.BigIntegerField(default=0)
     head = models.CharField(max_length=64, blank=True)
+    anchored = models.BigIntegerField(default=0)
+    key_version = models.PositiveIntegerField(default=0)
+    seal = models.CharField(max_length=64, blank=True)
 
     class Meta:
         verbose_name = "审计链"
@@ -18,7 +25,11 @@ class AuditChain(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Who did what to whose data, in which hospital, why. ``digest`` covers every column and the digest before it."""
+    """Who did what to whose data, in which hospital, why. ``digest`` covers every column and the digest before it.
+
+    ``key_version``: of the audit key that made the digest; 0: plain SHA-256, from before there was one. ``detail``: what
+    an event has to tell beyond its columns, never personal data beyond ids.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     chain = models.ForeignKey(AuditChain, on_delete=models.PROTECT, related_name="events")
@@ -32,6 +43,8 @@ class AuditEvent(models.Model):
     subject = models.UUIDField("就诊人", null=True, blank=True, db_index=True)
     hospital_id = models.UUIDField("医院", null=True, blank=True, db_index=True)
     why = models.CharField("理由", max_length=200, blank=True)
+    detail = models.TextField("详情", blank=True)
+    key_version = models.PositiveIntegerField(default=0)
     previous = models.CharField(max_length=64, blank=True)
     digest = models.CharField(max_length=64)
 

@@ -143,6 +143,7 @@ def book(
                 raise AlreadyBooked
             return _answered(wish)
         made = AppointmentInfo(row.id, row.hospital_id, slot.slot_id, slot.start, row.state, ("book",), slot.offer())
+        audit.ready()
         sold = end = None
         with in_one_go():
             outbox.put(row, CommandKind.BOOK, key=f"book:{row.id}")

@@ -50,7 +50,14 @@ def change(*, hospital_id: UUID, facts: dict[str, Any], if_match: str = "", acto
         for name, value in changed.items():
             setattr(row, name, value)
         row.save(update_fields=[*changed, "changed_at"])
-        audit.record("hospital.change", actor=actor, hospital_id=hospital_id, entity="hospital", entity_id=hospital_id)
+        audit.record(
+            "hospital.change",
+            actor=actor,
+            hospital_id=hospital_id,
+            entity="hospital",
+            entity_id=hospital_id,
+            detail=",".join(sorted(changed)),
+        )
     return read(hospital_id)
 
 
@@ -72,11 +79,14 @@ def read_lexicon(hospital_id: UUID) -> list[dict[str, str]]:
 
 
 @transaction.atomic
-def write_lexicon(*, hospital_id: UUID, entries: list[dict[str, str]], if_match: str = "") -> list[dict[str, str]]:
+def write_lexicon(
+    *, hospital_id: UUID, entries: list[dict[str, str]], if_match: str = "", actor: Actor
+) -> list[dict[str, str]]:
     """Replace the whole lexicon. Raises ``Outdated``."""
     upsert.lock(hospital_id)
     feed.check_tag(read_lexicon(hospital_id), if_match)
     row = Hospital.objects.get(id=hospital_id)
     row.lexicon = [[entry["written"], entry["spoken"]] for entry in entries]
     row.save(update_fields=["lexicon", "changed_at"])
+    audit.record("directory.lexicon", actor=actor, hospital_id=hospital_id, entity="hospital", entity_id=hospital_id)
     return read_lexicon(hospital_id)

@@ -12,14 +12,15 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from hospitals import audit, tenancy, vault
-from hospitals.audit import Actor
+from hospitals import audit, ciphers, tenancy, vault
+from hospitals.audit import Actor, chain
 from hospitals.exceptions import InvalidInput, KeyDestroyed
 from hospitals.keys import key_service
-from hospitals.models import DataKey
+from hospitals.models import AuditChain, DataKey
 
 BATCH = 200
 GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
@@ -156,6 +157,26 @@ def rotate(
         retired = _retire(kind, owner, version, actor) if ripe else 0
     old = DataKey.objects.filter(owner_kind=kind, owner_id=owner, version__lt=version, destroyed_at=None)
     return Rotated(version, rows, retired, old.count())
+
+
+def rotate_audit(*, actor: Actor) -> int:
+    """A new key for the audit log's digests, and every chain's end sealed with it; or on with a change that was cut off.
+
+    Older versions stay: rows made with them are proved with them. Returns the version in use.
+    """
+    vault.forget(chain.AUDIT_OWNER)
+    version = chain.newest().version
+    ends = AuditChain.objects.exclude(seal="").order_by("key")
+    if not ends.filter(key_version__lt=version).exists():
+        with transaction.atomic():
+            cipher = ciphers.mac_for(settings.HOSPITALS_CIPHER)
+            version = vault.new_key(*chain.AUDIT_OWNER, version + 1, cipher).version
+            chain.seal_anew(chain.COMMISSION, version=version)  # what is begun from now on is as new as this
+            audit.record("keys.rotated", actor=actor, entity="audit", why=f"v{version}")
+    for key in list(ends.filter(key_version__lt=version).values_list("key", flat=True)):
+        with transaction.atomic():
+            chain.seal_anew(key, version=version)
+    return version
 
 
 def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = quiet) -> int:

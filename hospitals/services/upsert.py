@@ -26,11 +26,12 @@ CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row: ``what`` or a fault."""
+    """What became of one row: ``what`` or a fault. ``columns``: those that an update changed."""
 
     identifier: str
     what: str = ""
     fault: Fault | None = None
+    columns: tuple[str, ...] = ()
 
 
 def lock(hospital_id: UUID) -> None:
@@ -80,9 +81,9 @@ def write(
         if before is None:
             made.append(row_type.model(hospital_id=hospital_id, identifier=identifier, **values))
             outcomes.append(Outcome(identifier, CREATED))
-        elif _apply(before, values):
+        elif columns := _apply(before, values):
             changed.append(before)
-            outcomes.append(Outcome(identifier, UPDATED))
+            outcomes.append(Outcome(identifier, UPDATED, columns=columns))
         else:
             outcomes.append(Outcome(identifier, UNCHANGED))
     if rehearsed is None:
@@ -144,14 +145,14 @@ def _check_floor(values: dict[str, Any], before: Any, made: list[Any]) -> None:
         raise Fault("/number", "floor_taken", "这栋楼已经有这一层。")
 
 
-def _apply(row: Any, values: dict[str, Any]) -> bool:
-    """Set what differs; a withdrawn row that is written again is back. False when nothing changed."""
+def _apply(row: Any, values: dict[str, Any]) -> tuple[str, ...]:
+    """Set what differs; a withdrawn row that is written again is back. Returns the columns that changed."""
     differing = {name: value for name, value in values.items() if _as_it_is(row, name, value) != value}
     if getattr(row, "withdrawn_at", None) is not None:
         differing["withdrawn_at"] = None
     for name, value in differing.items():
         setattr(row, name, value)
-    return bool(differing)
+    return tuple(differing)
 
 
 def _as_it_is(row: Any, name: str, value: Any) -> Any:

@@ -58,6 +58,24 @@ def test_every_list_opens(commission: Client, turn: Turn) -> None:
         assert NAME not in answer.content.decode()
 
 
+def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Client, turn: Turn) -> None:
+    address = reverse("admin:companion_conversation_changelist")
+    for _ in range(3):
+        assert "陈＊＊" in commission.get(address).content.decode()
+    (seen,) = AuditEvent.objects.filter(action="staff.list")
+    assert (seen.actor, seen.entity, seen.detail) == ("commission", "conversation", str(turn.conversation.patient_id))
+    other = Resident.objects.create(name="周岚")
+    card = Patient.objects.create(
+        keeper=other, name="周岚", id_number="1", phone="1", birth_date="1990-01-01", sex="female"
+    )
+    Conversation.objects.create(resident=other, patient=card)
+    commission.get(address)
+    newest = AuditEvent.objects.filter(action="staff.list").latest("number")
+    assert set(newest.detail.split()) == {str(turn.conversation.patient_id), str(card.id)}
+    commission.get(reverse("admin:companion_visit_changelist"))  # nobody is on it
+    assert AuditEvent.objects.filter(action="staff.list").count() == 2
+
+
 def test_a_turn_and_its_conversation_are_read_without_names(commission: Client, turn: Turn) -> None:
     for model, key in (("turn", turn.pk), ("conversation", turn.conversation_id)):
         address = reverse(f"admin:companion_{model}_change", args=[key])

@@ -12,7 +12,7 @@ from companion.desks.visit import VisitDesk
 from companion.events import Ask, Say
 from companion.exceptions import CompanionError, NotAllowed, NotFound
 from companion.models import FamilyLink, Patient, Reminder, Resident, Visit, VisitPrompt
-from hospitals.models import Slot
+from hospitals.models import AuditEvent, Slot
 from hospitals.services import booking, waiting
 from tests.hospitals.clinics import Clinic, a_clinic
 
@@ -141,6 +141,7 @@ def test_a_place_from_the_waiting_list_is_told_once_and_hers_to_book(
     (ask,) = [event for event in said if isinstance(event, Ask) and event.slot == "offer"]
     assert ask.options[0].action == {"kind": "book", "slot_id": str(slot.id)}
     assert not any("候补" in event.text for event in dialogue.due_prompts(session) if isinstance(event, Say))
+    assert not AuditEvent.objects.filter(action="waiting.read").exists()  # she looks at her own
 
     desk = VisitDesk(daughter.id, herself.id, daughter.id)
     offered = async_to_sync(desk.offer)(str(slot.id))  # full for everybody else

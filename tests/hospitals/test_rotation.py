@@ -113,7 +113,8 @@ def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: 
     fresh = new_master() + "\n"
     file.write_text(fresh + file.read_text())
     settings.KEY_SERVICE = dict(service)
-    assert rotation.rewrap_all(actor=SERVICE) == DataKey.objects.count() > 0
+    held = DataKey.objects.count()  # before the audit log has made its own
+    assert rotation.rewrap_all(actor=SERVICE) == held > 0
     assert rotation.rewrap_all(actor=SERVICE) == 0
     file.write_text(fresh)
     settings.KEY_SERVICE = dict(service)

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from companion import people
+from companion import looks, people
 from companion.desks.visit import VisitDesk
 from companion.exceptions import CompanionError, NotAllowed, NotFound
 from companion.models import FamilyLink
@@ -107,6 +107,21 @@ def test_nobody_waits_for_somebody_who_has_not_agreed(slot: Slot) -> None:
     link.consented_at = timezone.now()
     link.save()
     assert async_to_sync(hers.wait)(as_card(line)).place == 1
+
+
+def test_family_s_look_at_her_line_is_on_record_once_a_day_and_her_own_is_not(slot: Slot) -> None:
+    mother, daughter = Person("陈玉兰", "19610115", "002"), Person("周敏", "19880115", "006")
+    (line,) = lines(desk(mother), slot)
+    mine = async_to_sync(desk(mother).wait)(as_card(line))
+    FamilyLink.objects.create(
+        resident=daughter.resident, patient=mother.patient, relation="mother", consented_at=timezone.now()
+    )
+    hers = VisitDesk(daughter.resident_id, mother.patient.id, daughter.resident_id)
+    for at in (desk(mother), hers, hers):
+        assert len(async_to_sync(at.waiting)()) == 1
+    (seen,) = AuditEvent.objects.filter(action="waiting.read")
+    assert (seen.actor, seen.subject, seen.entity_id) == (str(daughter.resident_id), mother.patient.id, mine.entry_id)
+    assert [looks.what(look) for look in looks.about_her(mother.resident_id)][0] == "看了候补(lake医院)"
 
 
 def test_a_place_is_kept_while_she_fills_in_her_card_and_is_then_hers(slot: Slot, clinic: Clinic) -> None:

@@ -15,8 +15,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--owner", default="", help="hospital:编号 或 resident:编号")
+        parser.add_argument("--audit", action="store_true", help="只更换审计记录的密钥;旧密钥保留,用于核对旧记录")
         parser.add_argument("--master", action="store_true", help="只改用新的主密钥封装")
-
         parser.add_argument("--index", action="store_true", help="更换盲索引的密钥")
 
     def _tell(self, progress: rotation.Progress) -> None:
@@ -30,6 +30,9 @@ class Command(BaseCommand):
                 return
             if options["index"]:
                 self._tell_of_index(reindexing.rotate(actor=actor, tell=self._tell))
+                return
+            if options["audit"]:
+                self.stdout.write(f"审计记录改用密钥 v{rotation.rotate_audit(actor=actor)}。")
                 return
             for kind, owner_id in self._owners(options["owner"]):
                 done = rotation.rotate(kind, owner_id, actor=actor, tell=self._tell)
