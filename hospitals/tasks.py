@@ -13,11 +13,13 @@ from hospitals.services import (
     batches,
     booking,
     conformance,
+    erasure,
     inbox,
     offering,
     outbox,
     polling,
     redelivery,
+    retention,
     waiting,
 )
 
@@ -59,6 +61,14 @@ def sweep_outbox() -> None:
 def expire_holds() -> None:
     booking.expire_holds()
     waiting.sweep()
+
+
+@shared_task(ignore_result=True)
+def keep_no_longer() -> None:
+    """What is kept too long goes, and once more what an erased resident left behind."""
+    erasure.finish()
+    if retention.sweep():
+        keep_no_longer.delay()
 
 
 @shared_task(ignore_result=True)

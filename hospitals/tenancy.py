@@ -110,6 +110,7 @@ Work = Literal[
     "lines of one person",
     "offers of several persons",
     "outbox sweep",
+    "what is kept too long",
 ]
 WORKS: frozenset[str] = frozenset(get_args(Work))
 
