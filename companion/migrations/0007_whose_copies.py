@@ -15,11 +15,11 @@ def tell_whose(apps, schema_editor) -> None:
     model = apps.get_model
     appointments = model("hospitals", "Appointment").objects
     keepers = model("companion", "Patient").objects.filter(id=OuterRef("subject")).values("keeper_id")[:1]
-    booked = appointments.filter(id=OuterRef("appointment_id")).values("keeper_id")[:1]
     for hospital_id, state in model("hospitals", "Hospital").objects.values_list("id", "state"):
         with tenancy.scope(hospital_id):
             mine = {"hospital_id": hospital_id, "keeper_id": None}
             appointments.filter(**mine).update(keeper_id=Subquery(keepers))
+            booked = appointments.filter(id=OuterRef("appointment_id")).values("keeper_id")[:1]
             model("hospitals", "OutboxCommand").objects.filter(**mine).update(keeper_id=Subquery(booked))
             if state in ("live", "suspended", "left"):  # others rehearse, and are judged by what they said
                 model("hospitals", "InboxEvent").objects.filter(**mine, state="done").update(body=None)
