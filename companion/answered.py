@@ -11,6 +11,7 @@ from companion import paying, visits
 from companion.journey import OwnData, OwnEvent, Refusal
 from companion.models import Incident, Visit
 from hospitals.connectors.base import CommandKind, EventData, Reason
+from hospitals.exceptions import KeyDestroyed
 from hospitals.services.settling import CommandAnswered
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,10 @@ def on_command_answered(answer: CommandAnswered) -> None:
     if recorded is None or not Visit.objects.filter(id=answer.appointment_id).exists():
         return
     happened, data = recorded
-    visits.own_event(answer.appointment_id, happened, data, key=f"{happened.value}:{answer.command_id}")
+    try:
+        visits.own_event(answer.appointment_id, happened, data, key=f"{happened.value}:{answer.command_id}")
+    except KeyDestroyed:  # she was erased: nothing is put down about her any more
+        return
     log.info("visit_event", visit=str(answer.appointment_id), event_type=happened.value, outcome=answer.outcome)
 
 

@@ -27,7 +27,7 @@ def begin(visit: Visit) -> None:
     events = [
         VisitEvent(
             visit=visit,
-            resident_id=visit.resident_id,
+            resident_id=visit.patient.keeper_id,
             key=kind.value,
             type=kind.value,
             sequence=number,

@@ -18,7 +18,7 @@ from redis import RedisError
 from companion import fanout
 from companion.exceptions import NotFound, NotSignedIn
 from companion.identity.base import Identity
-from companion.models import ExternalIdentity, FamilyLink, Invitation, Reminder, Resident, ResidentSession
+from companion.models import ExternalIdentity, FamilyLink, Invitation, Resident, ResidentSession
 from hospitals import indexing
 from hospitals.compiled import Compiled
 
@@ -165,7 +165,7 @@ def _close_pages(resident_id: UUID, session_id: UUID | None) -> None:
 
 @transaction.atomic
 def forget(resident_id: UUID) -> None:
-    """She was erased: her sessions end at once, no super-app leads to her any more, and nothing is brought up to her.
+    """She was erased: her sessions end at once and no super-app leads to her any more.
 
     Nobody acts with her card any more, nor she with anybody's. Who comes again with the same super-app is somebody new.
     """
@@ -174,7 +174,6 @@ def forget(resident_id: UUID) -> None:
     Invitation.objects.filter(resident_id=resident_id).delete()
     ResidentSession.objects.filter(resident_id=resident_id, revoked_at=None).update(revoked_at=timezone.now())
     ExternalIdentity.objects.filter(resident_id=resident_id).delete()
-    Reminder.objects.filter(visit__resident_id=resident_id, sent_at=None).delete()
     transaction.on_commit(partial(_close_pages, resident_id, None))
 
 

@@ -4,17 +4,20 @@ from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import transaction
 from django.utils import timezone
 
 from companion import journey, paying, visits
 from companion.journey import OwnEvent, VisitState
-from companion.models import Reminder, VisitPrompt
+from companion.models import Invitation, Reminder, ResidentSession, VisitPrompt
 
 log = structlog.get_logger(__name__)
 
 # A reminder that could not be sent for this long has missed its point.
 TOO_LATE = timedelta(hours=6)
+FORGOTTEN_AT_ONCE = 5000
 # Longer than beat's pace, so that no end of quiet hours falls between two runs.
 JUST_NOW = timedelta(minutes=2)
 _PROMPT_OF = {
@@ -27,6 +30,19 @@ _PROMPT_OF = {
 @shared_task(queue="default")
 def refund_payments() -> int:
     return paying.refund_due()
+
+
+@shared_task(queue="default")
+def forget_old_sessions(now: datetime | None = None) -> int:
+    """Sign-ins and invitations that ended long ago, and staff's that ran out; some at a time. Returns how many of the first."""
+    before = (now or timezone.now()) - timedelta(days=settings.SESSIONS_KEPT_DAYS)
+    count = 0
+    for model in (ResidentSession, Invitation):
+        found = model._default_manager.filter(expires_at__lt=before).order_by("expires_at")
+        ids = list(found.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+        count += model._default_manager.filter(pk__in=ids).delete()[0]
+    SessionStore.clear_expired()
+    return count
 
 
 @shared_task(queue="default")

@@ -92,7 +92,7 @@ class _News:
 def _record(news: Sequence[_News]) -> list[_News]:
     """Store each event once and fold the visits anew. Returns those that were not there already: the others change nothing."""
     visits = {n.visit.id: n.visit for n in news}
-    vault.open_keys("resident", [visit.resident_id for visit in visits.values()])
+    vault.open_keys("resident", {visit.patient.keeper_id for visit in visits.values()})
     stored: dict[UUID, list[VisitEvent]] = {visit_id: [] for visit_id in visits}
     for row in VisitEvent.objects.filter(visit_id__in=visits):
         stored[row.visit_id].append(row)
@@ -104,7 +104,7 @@ def _record(news: Sequence[_News]) -> list[_News]:
         known.add((n.visit.id, n.key))
         row = VisitEvent(
             visit=n.visit,
-            resident_id=n.visit.resident_id,
+            resident_id=n.visit.patient.keeper_id,
             key=n.key,
             type=n.kind.value,
             sequence=n.sequence,
@@ -276,14 +276,15 @@ def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData | OwnData = 
 
 
 @transaction.atomic
-def hand_over(patient: Patient, *, from_resident: UUID) -> None:
+def hand_over(patient: Patient, *, from_resident: UUID, also_over: bool = False) -> None:
     """Whoever booked them may not act for this patient any more: her visits that are not over are her own to hear of.
 
-    What belongs to them is sealed anew under the key of the card's keeper.
+    ``also_over``: those that are over as well. Events of old, under the key of whoever booked, are sealed anew under hers.
     """
-    open_states = [state.value for state in journey.OPEN]
-    for visit in Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=open_states):
-        events = list(visit.events.all())
+    states = list(VisitState) if also_over else journey.OPEN
+    here = Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=[state.value for state in states])
+    for visit in here:
+        events = list(visit.events.exclude(resident_id=patient.keeper_id))
         # opened under the old key; saving seals under the new one
         visit.snapshot, visit.resident_id = visit.snapshot, patient.keeper_id
         visit.save()

@@ -40,6 +40,14 @@ def webhook_allowance_can_be_read(app_configs: Any, **kwargs: Any) -> list[Check
     return []
 
 
+@register()
+def retention_can_be_read(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    given, known = settings.HOSPITALS_KEPT_DAYS, ("events", "commands", "deliveries", "lines")
+    wrong = sorted(name for name, days in given.items() if name not in known or type(days) is not int or days < 1)
+    hint = "COMPANION_KEPT_DAYS is a JSON object of whole days, at least 1; see docs/operations.md."
+    return [Error(f"How long {name!r} is kept cannot be read.", hint=hint, id="hospitals.E006") for name in wrong]
+
+
 @register(SERVING, deploy=True)
 def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """A superuser, or a role with BYPASSRLS, passes row-level security: production does not serve with one."""

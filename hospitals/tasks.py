@@ -13,11 +13,13 @@ from hospitals.services import (
     batches,
     booking,
     conformance,
+    erasure,
     inbox,
     offering,
     outbox,
     polling,
     redelivery,
+    retention,
     waiting,
 )
 
@@ -64,6 +66,14 @@ def expire_holds() -> None:
 @shared_task(ignore_result=True)
 def send_audit_heads() -> None:
     heads.send()
+
+
+@shared_task(ignore_result=True)
+def keep_no_longer() -> None:
+    """What is kept too long goes, and once more what an erased resident left behind."""
+    erasure.finish()
+    if retention.sweep():
+        keep_no_longer.delay()
 
 
 @shared_task(ignore_result=True)

@@ -111,6 +111,7 @@ Work = Literal[
     "lines of one person",
     "offers of several persons",
     "outbox sweep",
+    "what is kept too long",
 ]
 WORKS: frozenset[str] = frozenset(get_args(Work))
 

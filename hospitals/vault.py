@@ -1,7 +1,8 @@
 """Columns that are encrypted where they rest: a key per owner, bound to the row and the column they stand in.
 
 A stored value is ``format | key version | nonce | ciphertext and tag``; its additional data are owner, table, primary key
-and column, so that a ciphertext moved to another row, column or tenant does not open. Data keys are made by
+and column, so that a ciphertext moved to another row, column or tenant does not open. A value of two owners (a resident's in a
+hospital's row) has both key versions, and opens only while both keys are there (hospitals.pairs). Data keys are made by
 hospitals.ciphers' chosen cipher, wrapped by settings.KEY_SERVICE and kept in DataKey; a process remembers opened keys for
 a short while. Rows need a primary key before they are saved (UUIDs are made on the client).
 """
@@ -24,7 +25,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from hospitals import ciphers, compiled
+from hospitals import ciphers, compiled, pairs
 from hospitals.compiled import Compiled
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 from hospitals.keys import key_service
@@ -32,8 +33,9 @@ from hospitals.keys import key_service
 if TYPE_CHECKING:
     from hospitals.models import DataKey
 
-FORMAT = 1
-HEADER_BYTES = 5
+FORMAT, PAIRED = 1, 2
+_HEADER_BYTES = {FORMAT: 5, PAIRED: 9}
+Owner = tuple[str, str]
 REMEMBERED_KEYS = 4096
 REMEMBERED_S = 30.0  # an erased owner's key is gone from every process after this
 _SURELY_COMMITTED_S = 300.0
@@ -53,7 +55,14 @@ class Ciphertext(bytes):
 
     @property
     def key_version(self) -> int:
-        return int.from_bytes(self[1:HEADER_BYTES], "big")
+        return int.from_bytes(self[1:5], "big")
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """Of each owner's key, the first owner's first."""
+        return (
+            (self.key_version, int.from_bytes(self[5:9], "big")) if self[:1] == bytes([PAIRED]) else (self.key_version,)
+        )
 
 
 # --- keys ---------------------------------------------------------------------------------------------------
@@ -231,19 +240,38 @@ def erase(kind: str, owner_id: UUID | str) -> int:
 # --- sealing ------------------------------------------------------------------------------------------------
 
 
-def seal(plain: bytes, *, owner: tuple[str, str], bound_to: bytes) -> Ciphertext:
-    """Encrypt under the owner's current key. ``bound_to`` names the place it is for."""
+def seal(plain: bytes, *, owner: Owner, bound_to: bytes, also: Owner | None = None) -> Ciphertext:
+    """Encrypt under the current key of the owner, or of two. ``bound_to`` names the place it is for."""
     key = current_key(*owner)
-    header = bytes([FORMAT]) + key.version.to_bytes(4, "big")
-    return Ciphertext(header + ciphers.encrypt(key.cipher, key.secret, plain, header + bound_to))
+    header, secret = bytes([FORMAT]) + key.version.to_bytes(4, "big"), key.secret
+    if also is not None:
+        second = current_key(*also)
+        header = bytes([PAIRED]) + header[1:] + second.version.to_bytes(4, "big")
+        secret, bound_to = pairs.secret(key.cipher, secret, second.secret), _bound(bound_to, also)
+    return Ciphertext(header + ciphers.encrypt(key.cipher, secret, plain, header + bound_to))
 
 
-def unseal(stored: bytes, *, owner: tuple[str, str], bound_to: bytes) -> bytes:
-    """Raises ``CiphertextInvalid`` when it was altered or belongs elsewhere, ``KeyDestroyed`` when it was erased."""
-    if len(stored) < HEADER_BYTES or stored[0] != FORMAT:
+def unseal(stored: bytes, *, owner: Owner, bound_to: bytes, also: Owner | None = None) -> bytes:
+    """Raises ``CiphertextInvalid`` when it was altered or belongs elsewhere, ``KeyDestroyed`` when an owner was erased.
+
+    What was sealed before its row had a second owner opens with the first one's key.
+    """
+    size = _HEADER_BYTES.get(stored[0] if stored else 0, 0)
+    if not size or len(stored) < size:
         raise CiphertextInvalid
-    key = key_version(*owner, Ciphertext(stored).key_version)
-    return ciphers.decrypt(key.cipher, key.secret, stored[HEADER_BYTES:], stored[:HEADER_BYTES] + bound_to)
+    header, versions = bytes(stored[:size]), Ciphertext(stored).versions
+    key = key_version(*owner, versions[0])
+    secret = key.secret
+    if header[0] == PAIRED:
+        if also is None:
+            raise CiphertextInvalid
+        second = key_version(*also, versions[1])
+        secret, bound_to = pairs.secret(key.cipher, secret, second.secret), _bound(bound_to, also)
+    return ciphers.decrypt(key.cipher, secret, stored[size:], header + bound_to)
+
+
+def _bound(bound_to: bytes, also: Owner) -> bytes:
+    return bound_to + "|".join(("", *also)).encode()
 
 
 # --- fields -------------------------------------------------------------------------------------------------
@@ -268,18 +296,22 @@ class _Opening(DeferredAttribute):
 
 
 class EncryptedField(models.Field):
-    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id)."""
+    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id).
+
+    ``also``: the same of a second owner, without whose key it does not open either; where the attribute is None there is none.
+    """
 
     descriptor_class = _Opening
     empty_strings_allowed = False
 
-    def __init__(self, *args: Any, owner: tuple[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, owner: Owner, also: Owner | None = None, **kwargs: Any) -> None:
         self.owner = tuple(owner)
+        self.also = tuple(also) if also else None
         super().__init__(*args, **kwargs)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
-        return name, path, args, {**kwargs, "owner": self.owner}
+        return name, path, args, {**kwargs, "owner": self.owner} | ({"also": self.also} if self.also else {})
 
     def get_internal_type(self) -> str:
         return "BinaryField"
@@ -303,7 +335,9 @@ class EncryptedField(models.Field):
                 f"{self.model.__name__}.{self.name} needs {attribute} and a primary key before it is saved"
             )
         parts = (kind, str(owner_id), self.model._meta.db_table, str(instance.pk), str(self.column))
-        return {"owner": (kind, str(owner_id)), "bound_to": "|".join(parts).encode()}
+        second = getattr(instance, self.also[1]) if self.also else None
+        also = (self.also[0], str(second)) if self.also and second else None
+        return {"owner": (kind, str(owner_id)), "bound_to": "|".join(parts).encode(), "also": also}
 
     def open(self, instance: models.Model, stored: Ciphertext) -> Any:
         return self.from_bytes(unseal(stored, **self._place(instance)))
@@ -311,16 +345,17 @@ class EncryptedField(models.Field):
     def seal(self, instance: models.Model, value: Any) -> Ciphertext:
         return seal(self.to_bytes(value), **self._place(instance))
 
-    def _is_current(self, instance: models.Model, stored: Ciphertext) -> bool:
+    def is_current(self, instance: models.Model, stored: Ciphertext) -> bool:
         """Whether it may stay: a version that a rotation is about to retire must not be written back."""
+        place = self._place(instance)
         try:
-            return stored.key_version == current_key(*self._place(instance)["owner"]).version
+            return stored.versions == tuple(current_key(*o).version for o in (place["owner"], place["also"]) if o)
         except KeyDestroyed:
             return True  # nobody can read it either way; the rest of the row may still change
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)
-        if isinstance(value, Ciphertext) and not add and self._is_current(model_instance, value):
+        if isinstance(value, Ciphertext) and not add and self.is_current(model_instance, value):
             return value  # loaded and never looked at: it stays as it is
         value = getattr(model_instance, self.attname)
         return None if value is None else self.seal(model_instance, value)

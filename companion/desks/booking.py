@@ -142,7 +142,11 @@ class BookingDesk(Desk):
         except ValueError as error:
             raise NotFound("没有找到这个号,请重新选一个。") from error
         wish = booking.wish(
-            slot_id=wanted, patient=_card(patient), subject=patient.id, idempotency_key=f"{self.resident_id}:{key}"
+            slot_id=wanted,
+            patient=_card(patient),
+            subject=patient.id,
+            keeper=patient.keeper_id,
+            idempotency_key=f"{self.resident_id}:{key}",
         )
         begun: list[Visit] = []
 

@@ -48,7 +48,10 @@ class Visit(models.Model):
 
 
 class VisitEvent(models.Model):
-    """One thing that happened, as it came. ``key`` makes it once; ``data`` is the event's payload as JSON."""
+    """One thing that happened, as it came. ``key`` makes it once; ``data`` is the event's payload as JSON.
+
+    ``resident_id``: under whose key it is, the patient's own (her card's keeper's), whoever booked for her.
+    """
 
     visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="events")
     resident_id = models.UUIDField(editable=False)

@@ -37,7 +37,7 @@ class InboxEventAdmin(AcrossHospitals, Province):
     def replay(self, request: HttpRequest, rows: QuerySet[InboxEvent]) -> None:
         chosen = list(rows.values_list("hospital_id", "id"))
         taken = sum(inbox.replay(hospital_id, event_id, actor=by(request)) for hospital_id, event_id in chosen)
-        self.message_user(request, f"已重放{taken}条;不是死信的没有动。")
+        self.message_user(request, f"已重放{taken}条;不是死信的、内容已不保留的没有动。")
 
 
 @admin.register(OutboxCommand)
@@ -71,7 +71,7 @@ class OutboxCommandAdmin(AcrossHospitals, Province):
     def replay(self, request: HttpRequest, rows: QuerySet[OutboxCommand]) -> None:
         chosen = list(rows.values_list("hospital_id", "id"))
         sent = sum(outbox.replay(hospital_id, row_id, actor=by(request)) for hospital_id, row_id in chosen)
-        self.message_user(request, f"{sent}条会重新送达;没有放弃的、号已退回的没有动。")
+        self.message_user(request, f"{sent}条会重新送达;没有放弃的、号已退回的、内容已不保留的没有动。")
 
 
 @admin.register(Circuit)

@@ -25,6 +25,7 @@ from hospitals.models.onboarding import (
     IdempotentAnswer,
     ImportRun,
 )
+from hospitals.models.retention import RetentionMark
 from hospitals.models.tenant import (
     Appointment,
     Circuit,
@@ -62,6 +63,7 @@ __all__ = [
     "OnboardingStep",
     "OutboxCommand",
     "Practitioner",
+    "RetentionMark",
     "SandboxClinic",
     "SandboxMessage",
     "SandboxSystem",

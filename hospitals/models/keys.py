@@ -23,6 +23,11 @@ class DataKey(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["owner_kind", "owner_id", "version"], name="data_key_version_once")
         ]
+        indexes = [
+            models.Index(
+                fields=["destroyed_at"], condition=models.Q(destroyed_at__isnull=False), name="data_key_destroyed"
+            )
+        ]
         verbose_name = "数据密钥"
         verbose_name_plural = "数据密钥"
 

@@ -10,6 +10,9 @@ from hospitals.tenancy import TenantModel
 from hospitals.vault import EncryptedJSONField, EncryptedTextField
 
 OWNER = ("hospital", "hospital_id")
+# Whose data it is: the resident who keeps the patient's card. Copies of hers open with her key and the hospital's together, and
+# are gone when either of them is. None: nobody's (a rehearsal's invented patient), or erased.
+HERS = ("resident", "keeper_id")
 
 
 class TenantMeta:
@@ -19,7 +22,8 @@ class TenantMeta:
 
 
 class Appointment(TenantModel):
-    """A place taken in a slot. ``subject`` is the companion's patient id; the card is the hospital's copy, under its key."""
+    """A place taken in a slot. ``subject`` is the companion's patient id; the card is what the hospital is told, and goes
+    some while after it was (hospitals.services.retention)."""
 
     class State(models.TextChoices):
         PENDING = "pending", "等医院确认"
@@ -37,7 +41,8 @@ class Appointment(TenantModel):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="appointments")
     subject = models.UUIDField()
-    card = EncryptedJSONField(owner=OWNER)
+    keeper_id = models.UUIDField(null=True, editable=False)
+    card = EncryptedJSONField(owner=OWNER, also=HERS, null=True)
     id_number_index = models.CharField(max_length=64, db_index=True)
     state = models.CharField("状态", max_length=12, choices=State.choices, default=State.PENDING)
     idempotency_key = models.CharField(max_length=160)
@@ -46,6 +51,9 @@ class Appointment(TenantModel):
     half_day = models.UUIDField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(auto_now=True)
+    erased_at = models.DateTimeField(
+        null=True, editable=False
+    )  # whose it was asked for that: nothing more is kept of it
 
     class Meta(TenantMeta):
         constraints = [
@@ -139,7 +147,8 @@ class OutboxCommand(TenantModel):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     appointment = models.ForeignKey(Appointment, on_delete=models.CASCADE, related_name="commands")
     kind = models.CharField("操作", max_length=12)
-    data = EncryptedJSONField(owner=OWNER, default=dict)
+    keeper_id = models.UUIDField(null=True, editable=False)
+    data = EncryptedJSONField(owner=OWNER, also=HERS, default=dict, null=True)
     idempotency_key = models.CharField(max_length=160)
     state = models.CharField("状态", max_length=10, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField("次数", default=0)
@@ -178,7 +187,8 @@ class InboxEvent(TenantModel):
     type = models.CharField("类型", max_length=40)
     appointment_key = models.CharField("预约", max_length=64, db_index=True)
     sequence = models.BigIntegerField("序号")
-    body = EncryptedTextField(owner=OWNER)
+    keeper_id = models.UUIDField(null=True, editable=False)
+    body = EncryptedTextField(owner=OWNER, also=HERS, null=True)  # None: not kept, or no longer
     digest = models.CharField(
         max_length=64, blank=True, editable=False
     )  # of what it says, to know another by the same id

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from hospitals import tenancy
+from hospitals import tenancy, vault
 from hospitals.connectors import codec
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.dispatch import after_commit
@@ -50,14 +50,17 @@ def _store_new(events: Sequence[HospitalEvent]) -> dict[str, HospitalEvent]:
     """Keep those that came for the first time and whose appointment is known; returns them by their ids."""
     there = set(InboxEvent.objects.filter(event_id__in=[e.event_id for e in events]).values_list("event_id", flat=True))
     named = {e.appointment_id for e in events if inbox.as_uuid(e.appointment_id)}
-    known = {str(i) for i in Appointment.objects.filter(id__in=named).values_list("id", flat=True)}
+    about = {str(a.id): a for a in Appointment.objects.filter(id__in=named).only("id", "keeper_id", "erased_at")}
     new: dict[str, HospitalEvent] = {}
     for e in events:
-        if e.event_id not in there and str(inbox.as_uuid(e.appointment_id)) in known:
+        of = about.get(str(inbox.as_uuid(e.appointment_id)))
+        if of is not None and not of.erased_at and e.event_id not in there:
             new.setdefault(e.event_id, e)
     if not new:
         return {}
-    rows = [inbox.row_of(event) for event in new.values()]
+    mine = [(event, about[str(inbox.as_uuid(event.appointment_id))]) for event in new.values()]
+    vault.open_keys("resident", {of.keeper_id for _event, of in mine if of.keeper_id})
+    rows = [inbox.row_of(event, of) for event, of in mine]
     with transaction.atomic():
         InboxEvent.objects.bulk_create(rows, ignore_conflicts=True)  # the same event, at the same moment
         after_commit("hospitals.tasks.hand_over_many", str(tenancy.current()), *(str(row.id) for row in rows))
@@ -93,6 +96,7 @@ def _handle_together(hospital_id: UUID, inbox_ids: Sequence[UUID]) -> int:
     """The queue's movements among them: they move no appointment, so that nothing but the visits is at stake."""
     waiting = InboxEvent.objects.filter(id__in=inbox_ids, state=State.RECEIVED, type=EventType.QUEUE_CHANGED.value)
     rows = list(waiting.select_for_update().order_by("id"))
+    vault.open_keys("resident", {row.keeper_id for row in rows if row.keeper_id})
     events = {row.id: codec.parse_event(hospital_id, row.body.encode()) for row in rows}
     booked = Appointment.objects.filter(id__in={event.appointment_id for event in events.values()})
     tests = booked.filter(idempotency_key__startswith=inbox.REHEARSAL).values_list("id", flat=True)

@@ -63,7 +63,7 @@ def _info(row: Appointment, command: UUID | None = None) -> AppointmentInfo:
 
 
 def card_data(card: PatientCard) -> dict[str, Any]:
-    """The card as it is stored, under the hospital's key."""
+    """The card as it is stored, under the keys of its keeper and the hospital."""
     return {
         "name": card.name,
         "id_number": card.id_number,
@@ -74,8 +74,10 @@ def card_data(card: PatientCard) -> dict[str, Any]:
 
 
 def card_of(row: Appointment) -> PatientCard:
-    """The card of an appointment, opened."""
-    return PatientCard(**{**row.card, "birth_date": date.fromisoformat(row.card["birth_date"])})
+    """The card of an appointment whose hospital has not been told yet, opened."""
+    card = row.card
+    assert card is not None  # it goes only when nothing waits to be told
+    return PatientCard(**{**card, "birth_date": date.fromisoformat(card["birth_date"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Wish:
     slot: rules.Wanted
     patient: PatientCard
     subject: UUID
+    keeper: UUID | None
     person: str
     idempotency_key: str
     now: datetime
@@ -92,18 +95,24 @@ class Wish:
 
 
 def wish(
-    *, slot_id: UUID, patient: PatientCard, subject: UUID, idempotency_key: str, now: datetime | None = None
+    *,
+    slot_id: UUID,
+    patient: PatientCard,
+    subject: UUID,
+    keeper: UUID | None,
+    idempotency_key: str,
+    now: datetime | None = None,
 ) -> Wish:
     """Look whether this patient may have a place; nothing is written or locked, for most come too late.
 
-    The rules go by the person (her id number), whoever keeps her card. Raises ``SlotTaken``, ``SlotClosed``,
+    ``keeper``: the resident under whose key, besides the hospital's, her data are kept. The rules go by the person (her id number), whoever keeps her card. Raises ``SlotTaken``, ``SlotClosed``,
     ``AlreadyBooked``, ``BookingBarred``, ``NotFound``, ``IdempotencyConflict``.
     """
     now = now or timezone.now()
     person = indexing.blind_indexes("id_number", patient.id_number)
     with tenancy.service("a slot and who wants it"):
         slot, before = rules.look(slot_id, subject=subject, person=person, key=idempotency_key)
-    made = Wish(slot, patient, subject, person[0], idempotency_key, now)
+    made = Wish(slot, patient, subject, keeper, person[0], idempotency_key, now)
     if any(row.idempotency_key == idempotency_key for row in before):
         with tenancy.scope(slot.hospital_id):
             return replace(made, answered=_answered(made))
@@ -131,6 +140,7 @@ def book(
         row = Appointment(
             slot_id=slot.slot_id,
             subject=wish.subject,
+            keeper_id=wish.keeper,
             card=card_data(wish.patient),
             id_number_index=wish.person,
             idempotency_key=wish.idempotency_key,

@@ -265,7 +265,8 @@ def _facts(run: ConformanceRun) -> Facts:
 def _events(run: ConformanceRun, which: str) -> tuple[list[HospitalEvent], int, int]:
     """(events in the hospital's order, how many had a clock that is off, how many could not be used)."""
     events, off, dead = [], 0, 0
-    for row in InboxEvent.objects.filter(appointment_key=run.record[which]).order_by("sequence", "received_at"):
+    came = InboxEvent.objects.filter(appointment_key=run.record[which], body__isnull=False)
+    for row in came.order_by("sequence", "received_at"):
         event = codec.parse_event(run.hospital_id, row.body.encode())
         events.append(event)
         off += abs((event.occurred_at - row.received_at).total_seconds()) > conformance_points.CLOCK_S

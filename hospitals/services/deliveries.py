@@ -5,7 +5,6 @@ Neither what was sent nor what the hospital said stands in it: ids, codes and ti
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from hospitals.exceptions import ConnectorRefused, HospitalsError, InvalidInput,
 from hospitals.models import Delivery, OutboxCommand
 from hospitals.models.webhooks import Environment
 
-KEPT = timedelta(days=30)
 Outcome = Delivery.Outcome
 
 
@@ -59,7 +57,7 @@ def note(
     http_status: int | None = None,
     error: Exception | None = None,
 ) -> Delivery:
-    """Keep an attempt, begun at this monotonic second and just ended, and forget those of long ago."""
+    """Keep an attempt, begun at this monotonic second and just ended."""
     attempt.duration_ms = round((time.monotonic() - began) * 1000)
     attempt.outcome, attempt.http_status = Outcome.ACCEPTED if accepted else Outcome.REFUSED, http_status
     if error is not None:
@@ -73,7 +71,6 @@ def note(
     if attempt.command_id:
         attempt.number = Delivery.objects.filter(command_id=attempt.command_id).count() + 1
     attempt.save(force_insert=True)
-    Delivery.objects.filter(at__lt=attempt.at - KEPT).delete()
     return attempt
 
 

@@ -1,16 +1,41 @@
-"""To erase is to destroy the owner's data key: her rows stay, backups stay, and nobody can read either any more."""
+"""To erase is to destroy the owner's data key: whatever was sealed with it, here or in a backup, nobody can read any more.
 
-from uuid import UUID
+A resident's data in hospitals' rows are sealed with her key and the hospital's together (hospitals.pairs), so they go with
+either. What stands in clear and leads to her is cleared in the same transaction; docs/security.md has the list.
+"""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
-from hospitals.exceptions import InvalidInput, NotFound, UnknownHospital, WrongState
-from hospitals.models import DataKey, Hospital
-from hospitals.services import onboarding
+from hospitals.connectors.base import CommandKind
+from hospitals.exceptions import (
+    InvalidInput,
+    KeyDestroyed,
+    NotFound,
+    TooLate,
+    UnknownAppointment,
+    UnknownHospital,
+    WrongState,
+)
+from hospitals.models import Appointment, DataKey, Hospital, InboxEvent, OutboxCommand, SlotHold, WaitingEntry
+from hospitals.services import booking, copies, onboarding, waiting
+from hospitals.services.copies import Kept
+
+# What was written by a process that still remembered her key, or had begun before, is cleared by looking again until then.
+SETTLED_AFTER = timedelta(hours=24)
+PAGE = 200
+_REASON = "居民注销了账户"
+# Of what waits for a hospital these go on without her: her place is given back, and what she paid is told.
+_GO_ON = (CommandKind.CANCEL.value, CommandKind.PAY.value)
 
 
 def _because(reason: str) -> str:
@@ -47,17 +72,103 @@ def leave_and_erase(hospital_id: UUID, *, actor: Actor, reason: str) -> int:
     return erase_hospital(hospital_id, actor=actor, reason=reason)
 
 
-@transaction.atomic
-def erase_resident(resident_id: UUID, *, actor: Actor, reason: str) -> int:
-    """Destroy the keys of a resident who asked, and have settings.HOSPITALS_ERASURE_SINK end what hangs on her.
+# --- a resident ---------------------------------------------------------------------------------------------
 
-    Returns how many keys, 0 when it was done before.
-    Raises ``NotFound`` for somebody who never had a key, ``InvalidInput`` without a reason.
+
+def erase_resident(resident_id: UUID, *, actor: Actor, reason: str) -> int:
+    """Destroy the keys of a resident who asked, clear what leads to her, and have settings.HOSPITALS_ERASURE_SINK do the same
+    on its side.
+
+    Her places are given back first, one by one; then all happens in one transaction or, when the process dies, not at all:
+    call again. Returns how many keys, 0 when it was done before. Raises ``NotFound`` for somebody who never had a key,
+    ``InvalidInput`` without a reason.
     """
     why = _because(reason)
     if not DataKey.objects.filter(owner_kind="resident", owner_id=str(resident_id)).exists():
         raise NotFound
-    count = vault.erase("resident", resident_id)
-    import_string(settings.HOSPITALS_ERASURE_SINK)(resident_id)
-    audit.record("erased", actor=actor, entity="resident", entity_id=resident_id, subject=resident_id, why=why)
+    _end_bookings(copies.of(resident_id), actor)
+    with transaction.atomic():
+        _clear(resident_id)
+        count = vault.erase("resident", resident_id)
+        audit.record("erased", actor=actor, entity="resident", entity_id=resident_id, subject=resident_id, why=why)
     return count
+
+
+def finish(now: datetime | None = None) -> int:
+    """Look again at those who were erased lately; what others were writing at that moment goes too. Returns how many."""
+    now = now or timezone.now()
+    keys = DataKey.objects.filter(owner_kind="resident")
+    rotated = keys.filter(owner_id=OuterRef("owner_id"), destroyed_at=None)  # only an older version of hers is gone
+    lately = keys.filter(destroyed_at__gt=now - SETTLED_AFTER).exclude(Exists(rotated))
+    gone = set(lately.values_list("owner_id", flat=True))
+    for owner_id in sorted(gone):
+        with transaction.atomic():
+            _clear(UUID(owner_id))
+    return len(gone)
+
+
+def _end_bookings(kept: Kept, actor: Actor) -> None:
+    """Ask for her places to be taken back, each in a transaction of its own; what is too late for that stands."""
+    for hospital_id, ids in copies.pages(kept, PAGE):
+        with tenancy.scope(hospital_id):
+            standing = Appointment.objects.filter(id__in=ids, erased_at=None, state__in=booking.CANCELLABLE)
+            found = list(standing.order_by("id").values_list("id", flat=True))
+        for appointment_id in found:
+            with suppress(TooLate, WrongState, UnknownAppointment):
+                booking.cancel(appointment_id=appointment_id, reason=_REASON, actor=actor)
+
+
+def _clear(resident_id: UUID) -> None:
+    """Rows of hers in every hospital, then the companion's. Again changes nothing more. In a transaction."""
+    kept = copies.of(resident_id)
+    for hospital_id, ids in copies.pages(kept, PAGE):
+        with tenancy.scope(hospital_id):
+            InboxEvent.objects.filter(appointment_key__in=[str(found) for found in ids]).delete()
+            _clear_commands(ids)
+            _clear_appointments(ids)
+    _clear_lines(kept)
+    import_string(settings.HOSPITALS_ERASURE_SINK)(resident_id)
+
+
+def _clear_commands(ids: list[UUID]) -> None:
+    """What waits goes on under the hospital's key alone, without her words; the rest loses what it said."""
+    hers, waits = OutboxCommand.objects.filter(appointment_id__in=ids), OutboxCommand.State.WAITING
+    for row in hers.filter(state=waits).exclude(keeper_id=None).select_for_update().order_by("id"):
+        try:
+            said = row.data if row.kind == CommandKind.PAY else {"reason": _REASON}
+        except KeyDestroyed:  # written while she was being erased
+            said = None
+        row.keeper_id, row.data = None, said
+        if said is None or row.kind not in _GO_ON:
+            row.data, row.state, row.done_at = None, OutboxCommand.State.WITHDRAWN, timezone.now()
+        row.save(update_fields=["keeper_id", "data", "state", "done_at"])
+    hers.exclude(state=waits).update(keeper_id=None, data=None)
+
+
+def _clear_appointments(ids: list[UUID]) -> None:
+    """Nothing of them leads to her but their ids, which her hospital knows and the audit log names."""
+    for row in Appointment.objects.filter(id__in=ids, erased_at=None).select_for_update().order_by("id"):
+        nobody = f"erased:{row.id.hex}"
+        Appointment.objects.filter(id=row.id).update(
+            keeper_id=None,
+            card=None,
+            subject=uuid4(),
+            id_number_index=nobody,
+            idempotency_key=nobody,
+            reference="",
+            erased_at=timezone.now(),
+        )
+
+
+def _clear_lines(kept: Kept) -> None:
+    """Where she waited or had a place held, in whatever hospital: the place goes on to the next."""
+    with tenancy.service("lines of one person"):
+        waits = set(WaitingEntry.objects.filter(subject__in=kept.subjects).values_list("hospital_id", flat=True))
+        holds = set(SlotHold.objects.filter(subject__in=kept.subjects).values_list("hospital_id", flat=True))
+    for hospital_id in sorted(waits | holds):
+        with tenancy.scope(hospital_id):
+            WaitingEntry.objects.filter(subject__in=kept.subjects).delete()
+            mine = SlotHold.objects.filter(subject__in=kept.subjects)
+            for hold_id in mine.filter(state=SlotHold.State.HELD).order_by("id").values_list("id", flat=True):
+                waiting.release(hold_id, now=timezone.now())
+            mine.delete()

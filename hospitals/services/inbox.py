@@ -85,18 +85,23 @@ def check_signature(headers: Mapping[str, str], body: bytes) -> None:
     push.verify([row.secret for row in known], headers, body)
 
 
-def row_of(event: HospitalEvent, reason: str = "") -> InboxEvent:
-    """The event as it is kept; with a ``reason`` as a dead letter."""
+def row_of(event: HospitalEvent, about: Appointment | None) -> InboxEvent:
+    """The event as it is kept, under the keys of its hospital and of her whom it is about.
+
+    Of an appointment that nobody knows it is a dead letter without what it said: whose that is, and under whose key it would
+    have to be kept, nobody can tell.
+    """
     return InboxEvent(
         hospital_id=event.hospital_id,
         event_id=event.event_id,
         type=event.type.value,
         appointment_key=event.appointment_id,
         sequence=event.sequence,
-        body=codec.dump_event(event).decode(),
+        keeper_id=about.keeper_id if about else None,
+        body=codec.dump_event(event).decode() if about else None,
         digest=digests(event)[0],
-        state=State.DEAD if reason else State.RECEIVED,
-        reason=reason,
+        state=State.RECEIVED if about else State.DEAD,
+        reason="" if about else UnknownAppointment.code,
     )
 
 
@@ -111,7 +116,9 @@ def digests(event: HospitalEvent) -> tuple[str, ...]:
 
 
 def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
-    """Keep an event once and have it handed on. In its hospital's scope. Raises ``UnknownAppointment``.
+    """Keep an event once and have it handed on; nothing of one about somebody who was erased. In its hospital's scope.
+
+    Raises ``UnknownAppointment``.
 
     ``its_own_id``: the hospital named it, and must not name two alike (``EventIdReused``); ids that this service makes from a
     hospital's resources may come again with a newer state of the same.
@@ -120,9 +127,12 @@ def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
     row = InboxEvent.objects.filter(event_id=event.event_id).first()
     if its_own_id and row is not None and row.digest not in ("", *mine):
         raise EventIdReused
-    known = _appointment(event.appointment_id) is not None
+    about = _appointment(event.appointment_id)
+    if about is not None and about.erased_at:
+        return Receipt(event.event_id)
+    known = about is not None
     if row is None:
-        row = row_of(event, "" if known else UnknownAppointment.code)
+        row = row_of(event, about)
         try:
             with transaction.atomic():
                 row.save(force_insert=True)
@@ -134,6 +144,9 @@ def store(event: HospitalEvent, *, its_own_id: bool = False) -> Receipt:
             return Receipt(event.event_id)
     elif known and row.state == State.DEAD and row.reason == UnknownAppointment.code:
         # sent again after the appointment became known: it is no dead letter any more
+        new = row_of(event, about)
+        row.keeper_id, row.body, row.digest = new.keeper_id, new.body, new.digest
+        row.save(update_fields=["keeper_id", "body", "digest"])
         _take_up(InboxEvent.objects.filter(id=row.id))
     else:
         if row.reason == UnknownAppointment.code:
@@ -257,8 +270,11 @@ def sweep(limit: int = 500, *, after_s: float = RETRY_AFTER_S) -> int:
 
 
 def _take_up(rows: QuerySet[InboxEvent]) -> int:
-    """Dead letters among ``rows`` wait again, at once; what fails for a day already is dead again at its first failure."""
-    return rows.filter(state=State.DEAD).update(
+    """Dead letters among ``rows`` wait again, at once; what fails for a day already is dead again at its first failure.
+
+    Those whose body is not kept cannot: the hospital sends them again.
+    """
+    return rows.filter(state=State.DEAD, body__isnull=False).update(
         state=State.RECEIVED, reason="", attempts=0, next_attempt_at=timezone.now()
     )
 

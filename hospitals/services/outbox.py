@@ -51,6 +51,7 @@ def put(row: Appointment, kind: CommandKind, *, key: str, data: dict[str, Any] |
     command = OutboxCommand(
         hospital_id=row.hospital_id,
         appointment=row,
+        keeper_id=row.keeper_id,
         kind=kind.value,
         data=data or {},
         idempotency_key=key,
@@ -179,7 +180,7 @@ def command_of(row: OutboxCommand) -> Command:
         appointment_id=str(row.appointment_id),
         slot_identifier=row.appointment.slot.identifier,
         patient=card_of(row.appointment) if kind is CommandKind.BOOK else None,
-        data=row.data,
+        data=row.data or {},
     )
 
 
@@ -237,14 +238,20 @@ def sweep() -> int:
 def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
     """Try a command again that was given up, before whatever was made after it. On the audit log, with who did it.
 
-    False for a booking: its place was given back, and she was told. False, too, when its appointment has ended since.
+    False for a booking: its place was given back, and she was told. False, too, when its appointment has ended since, or what
+    it said is no longer kept.
     """
     now = timezone.now()
     with tenancy.scope(hospital_id):
-        gone = OutboxCommand.objects.exclude(kind=CommandKind.BOOK).exclude(
+        there = OutboxCommand.objects.exclude(kind=CommandKind.BOOK).exclude(
             appointment__state__in=(Appointment.State.REFUSED, Appointment.State.CANCELLED, Appointment.State.STOPPED)
         )
-        found = gone.filter(id=command_id, state=State.GIVEN_UP).values_list("id", flat=True).first()
+        found = (
+            there.filter(data__isnull=False)
+            .filter(id=command_id, state=State.GIVEN_UP)
+            .values_list("id", flat=True)
+            .first()
+        )
         changed = found and OutboxCommand.objects.filter(id=found, state=State.GIVEN_UP).update(
             state=State.WAITING, next_attempt_at=now, retry_until=now + GIVE_UP_AFTER, done_at=None, reason=""
         )

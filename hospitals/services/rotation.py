@@ -4,7 +4,7 @@ All of it can be killed anywhere and called again: what is left to do is read fr
 destroyed only after ``GRACE``: until then another process may still seal with the key that it remembers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from hospitals.audit import Actor, chain
 from hospitals.exceptions import InvalidInput, KeyDestroyed
 from hospitals.keys import key_service
 from hospitals.models import AuditChain, DataKey
+from hospitals.services import copies
 
 BATCH = 200
 GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
@@ -88,18 +89,18 @@ def _begin(kind: str, owner_id: str) -> int:
         return version
 
 
-def _seal_anew(row: models.Model, fields: list[vault.EncryptedField], version: int) -> bool:
+def _seal_anew(row: models.Model, fields: Iterable[vault.EncryptedField]) -> bool:
     changed: dict[str, Any] = {}
     for field in fields:
         stored = row.__dict__.get(field.attname)
-        if isinstance(stored, vault.Ciphertext) and stored.key_version < version:
+        if isinstance(stored, vault.Ciphertext) and not field.is_current(row, stored):
             changed[field.attname] = field.seal(row, field.open(row, stored))
     if changed:
         type(row)._default_manager.filter(pk=row.pk).update(**changed)
     return bool(changed)
 
 
-def _sweep(kind: str, owner_id: str, version: int, batch: int, tell: Tell) -> int:
+def _sweep(kind: str, owner_id: str, batch: int, tell: Tell) -> int:
     """Seal every older value anew; a batch is one transaction that holds its rows. Returns how many rows changed."""
     total = 0
     for model, attribute, fields in encrypted(kind):
@@ -108,14 +109,31 @@ def _sweep(kind: str, owner_id: str, version: int, batch: int, tell: Tell) -> in
             with transaction.atomic():
                 rows = model._default_manager.select_for_update().filter(**{attribute: owner_id}).order_by("pk")
                 page = list((rows.filter(pk__gt=after) if after is not None else rows)[:batch])
-                done += sum(_seal_anew(row, fields, version) for row in page)
+                for second in {field.also for field in fields if field.also}:
+                    vault.open_keys(second[0], {found for row in page if (found := getattr(row, second[1]))})
+                done += sum(_seal_anew(row, fields) for row in page)
             if done:
                 tell(Progress(model._meta.db_table, done))
             if len(page) < batch:
                 break
             after = page[-1].pk
         total += done
-    return total
+    return total + (_sweep_copies(UUID(owner_id), batch, tell) if kind == "resident" else 0)
+
+
+def _sweep_copies(resident_id: UUID, batch: int, tell: Tell) -> int:
+    """The same for what hospitals' rows hold of hers, under her key and theirs."""
+    done = 0
+    for hospital_id, appointments in copies.pages(copies.of(resident_id), batch):
+        with tenancy.scope(hospital_id):
+            for rows in copies.rows(appointments):
+                fields = [f for f in rows.model._meta.concrete_fields if isinstance(f, vault.EncryptedField)]
+                with transaction.atomic():
+                    again = sum(_seal_anew(row, fields) for row in rows.select_for_update().order_by("pk"))
+                if again:
+                    tell(Progress(rows.model._meta.db_table, again))
+                done += again
+    return done
 
 
 @transaction.atomic
@@ -153,7 +171,7 @@ def rotate(
         version = _begin(kind, owner)
         made_at = DataKey.objects.get(owner_kind=kind, owner_id=owner, version=version).created_at
         ripe = (now or timezone.now()) - made_at >= GRACE  # before the sweep: what comes after it must be new already
-        rows = _sweep(kind, owner, version, batch, tell)
+        rows = _sweep(kind, owner, batch, tell)
         retired = _retire(kind, owner, version, actor) if ripe else 0
     old = DataKey.objects.filter(owner_kind=kind, owner_id=owner, version__lt=version, destroyed_at=None)
     return Rotated(version, rows, retired, old.count())

@@ -51,7 +51,9 @@ def settle(row: OutboxCommand, outcome: str, reason: str) -> None:
     if row.appointment.idempotency_key.startswith(inbox.REHEARSAL):
         return
     import_string(settings.HOSPITALS_ANSWER_SINK)(
-        CommandAnswered(row.id, row.hospital_id, row.appointment_id, kind, str(outcome), reason.strip("。"), row.data)
+        CommandAnswered(
+            row.id, row.hospital_id, row.appointment_id, kind, str(outcome), reason.strip("。"), row.data or {}
+        )
     )
 
 

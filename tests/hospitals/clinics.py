@@ -66,6 +66,7 @@ class Clinic:
             slot_id=slot.id,
             patient=card(number),
             subject=subject or uuid4(),
+            keeper=more.pop("keeper", None),
             idempotency_key=key or uuid4().hex,
             now=more.pop("now", NOW),
         )

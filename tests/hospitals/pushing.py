@@ -40,6 +40,7 @@ def booked(hospital: Joined, number: int = 1) -> UUID:
         slot_id=slot.id,
         patient=card(number),
         subject=UUID(int=number),
+        keeper=None,
         idempotency_key=f"k{number}",
         now=timezone.now(),
     )

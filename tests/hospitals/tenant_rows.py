@@ -24,8 +24,17 @@ OURS = list(apps.get_app_config("hospitals").get_models())
 TENANTS = [model for model in OURS if issubclass(model, TenantModel)]
 # Everybody reads these; only the hospital's own scope writes them.
 OPEN = [model for model in OURS if tenancy.of_a_hospital(model) and model not in TENANTS]
-# No hospital's: keys by their owner, the log that only grows, and what stands for a system outside.
-OTHERS = {"DataKey", "AuditChain", "AuditEvent", "SandboxSystem", "SandboxClinic", "SandboxVisit", "SandboxMessage"}
+# No hospital's: keys by their owner, how far was cleared, the log that only grows, and what stands for a system outside.
+OTHERS = {
+    "DataKey",
+    "RetentionMark",
+    "AuditChain",
+    "AuditEvent",
+    "SandboxSystem",
+    "SandboxClinic",
+    "SandboxVisit",
+    "SandboxMessage",
+}
 
 
 def _client(a: Appointment) -> Any:

@@ -76,7 +76,7 @@ class TestTakingAPlace:
 
     def test_an_unknown_slot_is_not_found(self) -> None:
         with pytest.raises(NotFound):
-            booking.wish(slot_id=uuid4(), patient=card(), subject=uuid4(), idempotency_key="k")
+            booking.wish(slot_id=uuid4(), patient=card(), subject=uuid4(), keeper=None, idempotency_key="k")
 
     @pytest.mark.parametrize("why", ["stopped", "over", "suspended"])
     def test_what_is_not_on_sale_cannot_be_booked_or_held(self, clinic: Clinic, why: str) -> None:

@@ -11,9 +11,9 @@ from hospitals import tenancy
 from hospitals.models import Appointment, AuditEvent, Delivery, OutboxCommand
 from hospitals.services import (
     booking,
-    deliveries,
     outbox,
     redelivery,
+    retention,
 )
 from tests.hospitals.clinics import card
 from tests.hospitals.joining import Joined, joined
@@ -59,9 +59,10 @@ def test_it_holds_nobody_s_name_and_forgets_after_a_month(
     with tenancy.scope(river.hospital_id):
         kept = str(list(Delivery.objects.values()))
         assert card().name not in kept and card().id_number not in kept
-        Delivery.objects.update(at=timezone.now() - deliveries.KEPT - timedelta(days=1))
+        Delivery.objects.update(at=timezone.now() - timedelta(days=31))
         booked(river, 2)
     due_now(river)
+    retention.sweep()
     assert [row["kind"] for row in log(river.as_live())] == ["book"]
 
 

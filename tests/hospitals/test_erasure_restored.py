@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core import serializers
 from django.db import connection
 
 from companion.models import Patient, Resident
 from hospitals.audit import SERVICE
+from hospitals.models import DataKey
 from hospitals.services import erasure
+from tests.hospitals.clinics import a_clinic
+from tests.hospitals.lives import a_life, full
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COPY = "hc_restored"
@@ -89,6 +93,22 @@ def read(address: str, folder: Path) -> list[str]:
     return told
 
 
+def read_with_keys_of_today(address: str, keys: Path) -> list[str]:
+    """All that another machine can read in an old dump when today's table of keys stands in the place of the dump's."""
+    keys.write_text(serializers.serialize("json", DataKey.objects.all()))
+    environment = {
+        **os.environ,
+        "DATABASE_URL": address,
+        "COMPANION_DATA_DIR": str(settings.DATA_DIR),
+        "DJANGO_SETTINGS_MODULE": "companion.settings",
+    }
+    command = [sys.executable, "-m", "tests.hospitals.walking", str(keys)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told: list[str] = json.loads(done.stdout)
+    return told
+
+
 def people() -> list[str]:
     return [row.name for row in [*Resident.objects.order_by("id"), *Patient.objects.order_by("id")]]
 
@@ -120,3 +140,19 @@ def test_what_was_erased_before_the_dump_stays_erased_with_the_master_key(restor
     erasure.erase_resident(gone.id, actor=SERVICE, reason="本人申请")
     told = read(restore(), Path(settings.DATA_DIR))
     assert sorted(told) == sorted(["KeyDestroyed", "周岚"] * 2)
+
+
+def test_a_dump_made_before_the_erasure_tells_nothing_of_her_with_the_keys_of_today(
+    restore: Restore, tmp_path: Path
+) -> None:
+    clinics = a_clinic("lake"), a_clinic("hill")
+    gone = full(a_life("林晚照", "甲甲", born="19610115", phone="13900001111"), *clinics)
+    stays = full(a_life("周望舒", "乙乙", born="19720220", phone="13900002222"), *clinics)
+    address = restore()
+    keys_before = read_with_keys_of_today(address, tmp_path / "before.json")
+    for life in (gone, stays):
+        assert not [word for word in life.words if not any(word in line for line in keys_before)]
+    erasure.erase_resident(gone.person.resident_id, actor=SERVICE, reason="本人申请")
+    told = read_with_keys_of_today(address, tmp_path / "after.json")
+    assert not [word for word in gone.words if any(word in line for line in told)]
+    assert not [word for word in stays.words if not any(word in line for line in told)]

@@ -15,7 +15,7 @@ from companion.models import Visit, VisitEvent, VisitPrompt
 from hospitals import tenancy, vault
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, QueuePosition
-from hospitals.models import DataKey, InboxEvent
+from hospitals.models import Appointment, DataKey, InboxEvent
 from hospitals.services import batches, inbox
 from tests.hospitals.clinics import a_clinic
 from tests.hospitals.test_api_events import appointment, hospital, message
@@ -37,6 +37,10 @@ def queue(appointment_id: object, event_id: str, sequence: int = 1, ahead: int =
     body = codec.encode(event_id, E.QUEUE_CHANGED, str(appointment_id), sequence, NOON, where)
     found: dict[str, Any] = json.loads(body)
     return found
+
+
+def appointment_of(one: OneVisit) -> Appointment:
+    return Appointment.objects.get(id=one.visit.id)
 
 
 class TestTheDoor:
@@ -140,7 +144,7 @@ def test_together_they_come_to_what_they_come_to_one_by_one(moves: list[tuple[in
             for number, (who, ahead, kind) in enumerate(moves):
                 about = (str(two[who].visit.id), number, NOON, position(ahead))
                 event = codec.encode(f"m-{number}", kind, *about)
-                row = inbox.row_of(codec.parse_event(clinic.hospital.id, event))
+                row = inbox.row_of(codec.parse_event(clinic.hospital.id, event), appointment_of(two[who]))
                 row.save()
                 ids.append(row.id)
         if together:
@@ -163,7 +167,7 @@ def test_one_that_is_at_fault_holds_up_no_other() -> None:
         rows = []
         for number, one in enumerate((gone, good)):
             body = codec.encode(f"m-{number}", E.QUEUE_CHANGED, str(one.visit.id), 1, NOON, position(2))
-            rows.append(inbox.row_of(codec.parse_event(clinic.hospital.id, body)))
+            rows.append(inbox.row_of(codec.parse_event(clinic.hospital.id, body), appointment_of(one)))
             rows[-1].save()
     assert batches.handle(clinic.hospital.id, [row.id for row in rows]) == 2
     with tenancy.scope(clinic.hospital.id):
@@ -178,7 +182,7 @@ def test_a_batch_costs_a_handful_of_statements(django_assert_max_num_queries: An
         rows = []
         for number, one in enumerate(many):
             body = codec.encode(f"m-{number}", E.QUEUE_CHANGED, str(one.visit.id), 1, NOON, position(5))
-            rows.append(inbox.row_of(codec.parse_event(clinic.hospital.id, body)))
+            rows.append(inbox.row_of(codec.parse_event(clinic.hospital.id, body), appointment_of(one)))
             rows[-1].save()
     DataKey.objects.update(created_at=NOON - timedelta(days=1))  # younger ones are asked for each time
     vault.forget()
