@@ -8,6 +8,7 @@ companion.E011 an engine of payment that is unknown or does not start    compani
 companion.W003 nothing can be paid online in production
 companion.E007 debugging in production    companion.E008 any host name in production
 companion.E009 the admin's own host is the residents'
+companion.E013 the log collector's certificates cannot be read    companion.W004 no log collector in production
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,23 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except (KeyError, ImportError, TypeError, ValueError) as error:
         hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay needs its keys."
         return [Error(f"Payment {name!r} does not start ({type(error).__name__}).", hint=hint, id="companion.E011")]
+    return []
+
+
+@register()
+def logs_have_a_place(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Log lines leave the machine, which whoever breaks into it could otherwise clean."""
+    collector = settings.LOG_COLLECTOR
+    if collector is None:
+        hint = "Set COMPANION_LOG_COLLECTOR, or have the platform collect the containers' stderr."
+        production = settings.MODE == "production"
+        return [Warning("Logs stay on this machine.", hint=hint, id="companion.W004")] if production else []
+    try:
+        collector.context()
+    except OSError as error:
+        hint = "COMPANION_LOG_CA_FILE, COMPANION_LOG_CERT_FILE and COMPANION_LOG_KEY_FILE are PEM files."
+        reason = type(error).__name__
+        return [Error(f"The log collector's certificates do not serve ({reason}).", hint=hint, id="companion.E013")]
     return []
 
 

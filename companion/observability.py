@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from companion.log_shipping import Collector
+
 # Field names that may appear in a log. All hold ids, counts, codes, durations or names of our own code.
 ALLOWED = frozenset(
     [
@@ -99,7 +101,7 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"drop_arguments": {"()": DropArguments}},
@@ -132,3 +134,20 @@ LOGGING = {
         "django.request": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }
+
+
+def shipped(logging_config: dict[str, Any], collector: Collector) -> dict[str, Any]:
+    """The same, with every line also on its way to the collector."""
+    way = {"class": "companion.log_shipping.CollectorHandler", "formatter": "json", "collector": collector}
+    beside = {"stderr": "collector", "foreign": "collector_foreign"}
+
+    def both(entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"handlers": [h for name in entry["handlers"] for h in (name, beside[name])]}
+
+    handlers = logging_config["handlers"]
+    also = {"collector": way, "collector_foreign": way | {"filters": handlers["foreign"]["filters"]}}
+    return logging_config | {
+        "handlers": handlers | also,
+        "root": both(logging_config["root"]),
+        "loggers": {name: both(entry) for name, entry in logging_config["loggers"].items()},
+    }
