@@ -368,7 +368,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "companion.staff.WordsOfThisPlace"},
+    {"NAME": "companion.breached.NotBreached"},
 ]
+# Which list of breached passwords is asked, if any: a range service's address, a sorted file of SHA-1 digests.
+BREACHED_PASSWORDS_URL = env("COMPANION_BREACHED_PASSWORDS_URL")
+BREACHED_PASSWORDS_FILE = env("COMPANION_BREACHED_PASSWORDS_FILE")
 UNFOLD = {
     "LOGIN": {"form": "companion.staff.SignInForm"},
     "DASHBOARD_CALLBACK": "companion.overview.overview",
