@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import worker_init
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
@@ -45,11 +45,6 @@ def queues(broker_url: str) -> list[Queue]:
 
 
 app.conf.task_queues = queues(app.conf.broker_url or "")
-
-
-@setup_logging.connect
-def logs_as_configured(**_kwargs: Any) -> None:
-    """Settings have set logging up. Celery would put a handler of its own on the root logger, whose lines quote arguments."""
 
 
 @worker_init.connect

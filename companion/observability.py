@@ -139,15 +139,13 @@ LOGGING: dict[str, Any] = {
 def shipped(logging_config: dict[str, Any], collector: Collector) -> dict[str, Any]:
     """The same, with every line also on its way to the collector."""
     way = {"class": "companion.log_shipping.CollectorHandler", "formatter": "json", "collector": collector}
-    beside = {"stderr": "collector", "foreign": "collector_foreign"}
 
     def both(entry: dict[str, Any]) -> dict[str, Any]:
-        return entry | {"handlers": [h for name in entry["handlers"] for h in (name, beside[name])]}
+        return entry | {"handlers": [*entry["handlers"], "collector"] if entry["handlers"] else []}
 
-    handlers = logging_config["handlers"]
-    also = {"collector": way, "collector_foreign": way | {"filters": handlers["foreign"]["filters"]}}
+    # one record passes both handlers in this order: what the first one's filter took out of it the second one never sees
     return logging_config | {
-        "handlers": handlers | also,
+        "handlers": logging_config["handlers"] | {"collector": way},
         "root": both(logging_config["root"]),
         "loggers": {name: both(entry) for name, entry in logging_config["loggers"].items()},
     }

@@ -7,6 +7,8 @@ import queue
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from companion import checks, log_shipping, observability
 from companion import settings as settings_file
-from companion.celery import app
 from companion.log_shipping import Collector, CollectorHandler, Shipper, framed
 from tests.hospitals.certificates import certificate
 
@@ -224,12 +225,28 @@ def test_what_waits_when_the_process_ends_is_still_sent(peer: Peer, pem: str) ->
     assert [peer.hears()[2] for _ in range(100)] == [str(n) for n in range(100)]
 
 
-def test_every_line_goes_both_ways_and_what_is_not_ours_without_its_arguments() -> None:
-    made = observability.shipped(observability.LOGGING, Collector("logs.example", 6514))
-    assert made["root"]["handlers"] == ["foreign", "collector_foreign"]
-    assert made["handlers"]["collector_foreign"]["filters"] == ["drop_arguments"]
-    assert {tuple(entry["handlers"]) for entry in made["loggers"].values()} == {("stderr", "collector"), ()}
-    assert "collector" not in observability.LOGGING["handlers"]
+def test_every_line_goes_both_ways_and_what_is_not_ours_without_its_arguments(peer: Peer, pem: str) -> None:
+    whole = observability.shipped(observability.LOGGING, Collector("localhost", peer.port, pem))
+    for name, entry in observability.LOGGING["loggers"].items():
+        ways = [way for way in whole["loggers"][name]["handlers"] if way in entry["handlers"]]
+        assert ways == entry["handlers"] and len(whole["loggers"][name]["handlers"]) == 2 * len(ways)
+    says = (
+        "import django, logging, structlog; django.setup();"
+        "structlog.get_logger('companion.x').info('request', status=200, name_of_hers='陈玉兰');"
+        "logging.getLogger('somebody.elses').warning('cannot read %s', '陈玉兰')"
+    )
+    there = {"COMPANION_LOG_COLLECTOR": f"tls://localhost:{peer.port}", "COMPANION_LOG_CA_FILE": pem}
+    there["DJANGO_SETTINGS_MODULE"] = "companion.settings"
+    ran = subprocess.run(
+        [sys.executable, "-c", says], env=os.environ | there, capture_output=True, text=True, timeout=60
+    )
+    heard = [json.loads(peer.hears()[2]) for _ in range(2)]
+    seen = [json.loads(text) for text in ran.stderr.splitlines()]
+    for said in (*heard, *seen):
+        assert said.pop("timestamp")  # of the moment at which it was formatted
+    assert seen == heard
+    assert [said["event"] for said in heard] == ["request", "cannot read %s"]
+    assert "陈玉兰" not in str(heard)
 
 
 @pytest.mark.parametrize(
@@ -252,9 +269,3 @@ def test_certificates_that_are_not_there_are_found_before_the_first_line(setting
     assert [found.id for found in checks.logs_have_a_place(None)] == ["companion.E013"]
     settings.LOG_COLLECTOR, settings.MODE = None, "production"
     assert [found.id for found in checks.logs_have_a_place(None)] == ["companion.W004"]
-
-
-def test_a_celery_worker_keeps_the_handlers_that_drop_arguments() -> None:
-    before = list(logging.getLogger().handlers)
-    app.log.setup_logging_subsystem(loglevel="WARNING")
-    assert logging.getLogger().handlers == before
