@@ -5,6 +5,7 @@ import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
 import { el } from './dom.js';
 import { doorSaid, scannedDoor } from './door.js';
+import { clearScreen } from './screen.js';
 import { makePlayer } from './stage.js';
 import { arrive, signIn } from './session.js';
 
@@ -230,6 +231,8 @@ function network(state) {
   place.hidden = false;
   if (state === 'expired') {
     sessionStorage.removeItem('token');
+    shownCard = showing = null;
+    clearScreen($);
     place.replaceChildren(words.expired, ' ', el('button', { type: 'button', class: 'action quiet', onclick: () => location.reload() }, words.sign_in_again));
   } else if (state === 'elsewhere') place.textContent = words.elsewhere;
   else place.textContent = words.offline;

@@ -6,13 +6,16 @@ from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import structlog
 from django.conf import LazySettings
-from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
-from companion import identity
+from companion import api, identity
 from companion.identity import browser
 from companion.identity.base import Identity
+from hospitals.services import limits
+from hospitals.services.limits import Limit
 from tests.companion.test_identity import alipay
 
 pytestmark = pytest.mark.django_db
@@ -96,8 +99,21 @@ def test_a_super_app_without_a_page_for_browsers_says_so(client: Client) -> None
     assert (answer.status_code, answer.json()["code"]) == (401, "no_browser_sign_in")
 
 
-def test_beginning_without_end_is_held_back(client: Client) -> None:
-    cache.clear()
-    answers = {client.post("/api/session/begin/", {"provider": "alipay"}, content_type="application/json").status_code for _ in range(301)}  # fmt: skip
-    assert answers == {201, 429}
-    cache.clear()
+def test_beginning_without_end_is_held_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    monkeypatch.setattr(limits.timezone, "now", lambda: now)
+    monkeypatch.setattr(api, "BEGINNINGS", Limit(f"begin-{now}", 2, 60))
+    begun(client)
+    begun(client)
+    answer = client.post("/api/session/begin/", {"provider": "alipay"}, content_type="application/json")
+    assert answer.status_code == 429 and 0 < int(answer["retry-after"]) <= 60
+
+
+def test_each_sign_in_and_each_refusal_is_in_the_log_by_its_way_and_code_alone(client: Client) -> None:
+    with structlog.testing.capture_logs() as lines:
+        comes_back(client, BY_ITSELF)
+        comes_back(client)
+    signed_in, _request, refused = lines
+    assert (signed_in["event"], signed_in["backend"], len(signed_in["session"])) == ("resident_signed_in", "alipay", 36)
+    assert (refused["event"], refused["route"], refused["status"], refused["code"]) == ("request", "session", 401, "sign_in_not_begun")  # fmt: skip
+    assert "code-1" not in str(lines) and "open-id" not in str(lines)
