@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -102,7 +103,7 @@ def test_a_super_app_without_a_page_for_browsers_says_so(client: Client) -> None
 def test_beginning_without_end_is_held_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
     monkeypatch.setattr(limits.timezone, "now", lambda: now)
-    monkeypatch.setattr(api, "BEGINNINGS", Limit(f"begin-{now}", 2, 60))
+    monkeypatch.setattr(api, "BEGINNINGS", Limit(f"begin-{uuid4()}", 2, 60))
     begun(client)
     begun(client)
     answer = client.post("/api/session/begin/", {"provider": "alipay"}, content_type="application/json")
