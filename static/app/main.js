@@ -232,6 +232,8 @@ function network(state) {
   if (state === 'expired') {
     sessionStorage.removeItem('token');
     shownCard = showing = null;
+    player?.interrupt();
+    captions.show('');
     clearScreen($);
     place.replaceChildren(words.expired, ' ', el('button', { type: 'button', class: 'action quiet', onclick: () => location.reload() }, words.sign_in_again));
   } else if (state === 'elsewhere') place.textContent = words.elsewhere;
