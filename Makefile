@@ -8,7 +8,7 @@ PORT ?= 8000
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-embedded test-services bench lint format lock browser clean
+.PHONY: help demo test test-embedded test-services bench lint format lock outdated browser clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ lock: ## resolve pyproject.toml anew; hashes, and no index's name, so any mirror
 	@for kind in "run" "dev --group dev --extra train --extra pkcs11"; do set -- $$kind; out=$$1; shift; \
 	  uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@" pyproject.toml -o deploy/locks/$$out.txt; done
 	@echo uv | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/locks/uv.txt
+
+outdated: $(VENV)/.dev ## what the package index has that the locks have not
+	@$(UV) pip list --outdated --python $(PY)
 
 clean:
 	@rm -rf $(VENV) var $(MEDPLUM)/node_modules

@@ -22,14 +22,18 @@ from rest_framework.views import set_rollback
 
 from companion import identity, looks, paying, signin
 from companion.exceptions import CompanionError, InvalidCard, NotSignedIn
+from companion.identity import browser
 from companion.payment.base import BadNotification
 from hospitals.api.schema import HospitalSchema, OpenView
 from hospitals.problems import problem
+from hospitals.services import limits
+from hospitals.services.limits import Limit
 
 log = structlog.get_logger(__name__)
 
 CLOCKS_APART_S = 30
 NOTIFICATION_MAX_BYTES = 32 * 1024
+BEGINNINGS = Limit("sign-in-begin", 6000, 60)  # by address, which all phones of a carrier may share
 
 
 @require_GET
@@ -38,6 +42,7 @@ def page(request: HttpRequest) -> HttpResponse:
     config = {
         "socketPath": "/ws/companion/",
         "sessionUrl": "/api/session/",
+        "beginUrl": "/api/session/begin/",
         "peopleUrl": "/api/session/people/",
         "demo": settings.MODE == "demo",
         "identities": settings.IDENTITY_ENABLED,
@@ -107,6 +112,17 @@ def web_manifest(request: HttpRequest) -> HttpResponse:
 class SignInSerializer(serializers.Serializer[Any]):
     provider = serializers.RegexField(r"^[a-z]{3,20}$")
     code = serializers.RegexField(r"^[!-~]{4,512}$", help_text="The super-app's single-use authorization code.")
+    state = serializers.RegexField(r"^[0-9a-f]{32}$", required=False, help_text="As it came back with the code.")
+    secret = serializers.RegexField(r"^[\w-]{32}$", required=False, help_text="What the page was given when it began.")
+
+
+class BeginSerializer(serializers.Serializer[Any]):
+    provider = serializers.RegexField(r"^[a-z]{3,20}$")
+
+
+class BegunSerializer(serializers.Serializer[Any]):
+    address = serializers.URLField(help_text="The super-app's page to go to.")
+    secret = serializers.CharField(help_text="To be kept by the tab and shown with the code.")
 
 
 class SessionSerializer(serializers.Serializer[Any]):
@@ -151,21 +167,40 @@ class ResidentView(OpenView):
 
 
 class SessionView(ResidentView):
-    """Sign in with a super-app's authorization code; sign out."""
+    """Sign in with a super-app's authorization code; sign out. A browser's page shows the state and secret it began with."""
 
     @extend_schema(request=SignInSerializer, responses={201: SessionSerializer}, auth=[])
     def post(self, request: Request) -> Response:
         given = SignInSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        backend = identity.backend(given.validated_data["provider"])
-        who = async_to_sync(backend.exchange)(given.validated_data["code"])
+        provider, code, state, secret = (
+            given.validated_data.get(n, "") for n in ("provider", "code", "state", "secret")
+        )
+        backend = identity.backend(provider)
+        agent = request.headers.get("User-Agent", "")
+        if state or browser.needed(provider, origin=request.headers.get("Origin", ""), agent=agent):
+            browser.finish(provider, state=state, secret=secret)
+        who = async_to_sync(backend.exchange)(code)
         token, signed_in = signin.open_session(who)
+        log.info("resident_signed_in", backend=provider, session=str(signed_in.session_id))
         return Response({"token": token, "expires_at": signed_in.expires_at}, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request: Request) -> Response:
         signin.revoke(bearer(request).session_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class BeginView(ResidentView):
+    """Begin to sign in from a browser: where to go, and what the tab keeps until the super-app leads back."""
+
+    @extend_schema(request=BeginSerializer, responses={201: BegunSerializer}, auth=[])
+    def post(self, request: Request) -> Response:
+        given = BeginSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        limits.within(limits.count(BEGINNINGS, str(request.META.get("REMOTE_ADDR", ""))))
+        begun = browser.begin(given.validated_data["provider"])
+        return Response({"address": begun.address, "secret": begun.secret}, status=status.HTTP_201_CREATED)
 
 
 class TicketView(ResidentView):

@@ -8,6 +8,8 @@ companion.E011 an engine of payment that is unknown or does not start    compani
 companion.W003 nothing can be paid online in production
 companion.E007 debugging in production    companion.E008 any host name in production
 companion.E009 the admin's own host is the residents'
+companion.E013 the log collector's certificates cannot be read    companion.W004 no log collector in production
+companion.E014 a list of breached passwords that cannot be asked
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from companion import payment
+from companion import breached, payment
 from hospitals.checks import SERVING
 
 
@@ -97,6 +99,39 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay and wechat need their keys."
         return [Error(f"Payment {name!r} does not start ({type(error).__name__}).", hint=hint, id="companion.E011")]
     return []
+
+
+@register()
+def logs_have_a_place(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Log lines leave the machine, which whoever breaks into it could otherwise clean."""
+    collector = settings.LOG_COLLECTOR
+    if collector is None:
+        hint = "Set COMPANION_LOG_COLLECTOR, or have the platform collect the containers' stderr."
+        production = settings.MODE == "production"
+        return [Warning("Logs stay on this machine.", hint=hint, id="companion.W004")] if production else []
+    try:
+        collector.context()
+    except OSError as error:
+        hint = "COMPANION_LOG_CA_FILE, COMPANION_LOG_CERT_FILE and COMPANION_LOG_KEY_FILE are PEM files."
+        reason = type(error).__name__
+        return [Error(f"The log collector's certificates do not serve ({reason}).", hint=hint, id="companion.E013")]
+    return []
+
+
+@register()
+def breached_passwords_can_be_asked(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A list that is named is there; while the service runs, one that does not answer refuses nothing."""
+    found: list[CheckMessage] = []
+    if settings.BREACHED_PASSWORDS_URL and not settings.BREACHED_PASSWORDS_URL.startswith("https://"):
+        hint = "Set COMPANION_BREACHED_PASSWORDS_URL to an https address."
+        found.append(Error("The list of breached passwords has no TLS.", hint=hint, id="companion.E014"))
+    if settings.BREACHED_PASSWORDS_FILE:
+        try:
+            breached.in_file(settings.BREACHED_PASSWORDS_FILE, "0" * breached.DIGEST)
+        except breached.Unanswered:
+            hint = "COMPANION_BREACHED_PASSWORDS_FILE is a sorted file of lines SHA1:COUNT."
+            found.append(Error("The list of breached passwords cannot be read.", hint=hint, id="companion.E014"))
+    return found
 
 
 def refuse_to_start() -> None:

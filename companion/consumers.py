@@ -86,8 +86,10 @@ class CompanionConsumer(OpenPage):
                 raise NotSignedIn(code="hello_first")
             await HANDLERS[kind](self, message)
         except NotSignedIn as error:
+            log.info("refused", code=error.code, status=error.status_code)
             await self.refuse(error)
         except CompanionError as error:
+            log.info("refused", code=error.code, status=error.status_code)
             await self.frame(error.as_frame() | {"status": error.status_code})
             if self.claims is not None and self.page is None:
                 await self.close(CLOSE_NO_HELLO)  # its hello came to nothing: it may come again
@@ -210,6 +212,7 @@ class CompanionConsumer(OpenPage):
         except asyncio.CancelledError:
             raise
         except CompanionError as error:
+            log.info("refused", code=error.code, status=error.status_code)
             await self.frame(error.as_frame() | {"status": error.status_code})
         except Exception as error:  # noqa: BLE001  whatever broke, she gets words and the socket lives
             log.error("turn_failed", exc_info=error)

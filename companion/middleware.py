@@ -104,7 +104,7 @@ class ProblemMiddleware:
 
 
 class RequestLogMiddleware:
-    """One line a request: method, the route's name, status, duration."""
+    """One line a request: method, the route's name, status, duration, and of one that is refused the code."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -120,8 +120,16 @@ class RequestLogMiddleware:
                 route=match.view_name or match.route[:60],
                 status=response.status_code,
                 duration_ms=round((time.perf_counter() - started) * 1000),
+                **_refusal(response),
             )
         return response
+
+
+def _refusal(response: HttpResponse) -> dict[str, str]:
+    """Why it was refused, by the code of our problem documents or of OAuth's errors; both are names of our own."""
+    said = getattr(response, "data", None)
+    code = (said.get("code") or said.get("error")) if isinstance(said, dict) and response.status_code >= 400 else None
+    return {"code": code} if isinstance(code, str) else {}
 
 
 class StaffSessionMiddleware:

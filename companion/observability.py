@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from companion.log_shipping import Collector
+
 # Field names that may appear in a log. All hold ids, counts, codes, durations or names of our own code.
 ALLOWED = frozenset(
     [
@@ -102,7 +104,7 @@ structlog.configure(
     cache_logger_on_first_use=True,
 )
 
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"drop_arguments": {"()": DropArguments}},
@@ -135,3 +137,18 @@ LOGGING = {
         "django.request": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }
+
+
+def shipped(logging_config: dict[str, Any], collector: Collector) -> dict[str, Any]:
+    """The same, with every line also on its way to the collector."""
+    way = {"class": "companion.log_shipping.CollectorHandler", "formatter": "json", "collector": collector}
+
+    def both(entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"handlers": [*entry["handlers"], "collector"] if entry["handlers"] else []}
+
+    # one record passes both handlers in this order: what the first one's filter took out of it the second one never sees
+    return logging_config | {
+        "handlers": logging_config["handlers"] | {"collector": way},
+        "root": both(logging_config["root"]),
+        "loggers": {name: both(entry) for name, entry in logging_config["loggers"].items()},
+    }

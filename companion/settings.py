@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -392,7 +393,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "companion.staff.WordsOfThisPlace"},
+    {"NAME": "companion.breached.NotBreached"},
 ]
+# Which list of breached passwords is asked, if any: a range service's address, a sorted file of SHA-1 digests.
+BREACHED_PASSWORDS_URL = env("COMPANION_BREACHED_PASSWORDS_URL")
+BREACHED_PASSWORDS_FILE = env("COMPANION_BREACHED_PASSWORDS_FILE")
 UNFOLD = {
     "LOGIN": {"form": "companion.staff.SignInForm"},
     "DASHBOARD_CALLBACK": "companion.overview.overview",
@@ -411,4 +416,26 @@ SECURE_HSTS_SECONDS = 31_536_000 if MODE == "production" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
-from companion.observability import LOGGING  # noqa: E402,F401  (needs no settings; kept in its own room)
+# --- logs -----------------------------------------------------------------------------------------------
+from companion.log_shipping import Collector  # noqa: E402
+from companion.observability import LOGGING, shipped  # noqa: E402  (need no settings; kept in their own room)
+
+
+def _collector(address: str) -> Collector | None:
+    """Where log lines go beside stderr: ``tls://host:port``."""
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or 6514
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "tls" or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ImproperlyConfigured("COMPANION_LOG_COLLECTOR is not tls://host:port.")
+    files = (env("COMPANION_LOG_CA_FILE"), env("COMPANION_LOG_CERT_FILE"), env("COMPANION_LOG_KEY_FILE"))
+    return Collector(host, port, *files)
+
+
+LOG_COLLECTOR = _collector(env("COMPANION_LOG_COLLECTOR"))
+if LOG_COLLECTOR:
+    LOGGING = shipped(LOGGING, LOG_COLLECTOR)

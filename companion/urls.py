@@ -13,6 +13,7 @@ urlpatterns = [
     path("", api.page, name="page"),
     path("manifest.webmanifest", api.web_manifest, name="web-manifest"),
     path("api/session/", api.SessionView.as_view(), name="session"),
+    path("api/session/begin/", api.BeginView.as_view(), name="session-begin"),
     path("api/session/ticket/", api.TicketView.as_view(), name="session-ticket"),
     path("api/session/looks/", api.LooksView.as_view(), name="session-looks"),
     path("api/session/sign-ins/", api.SignInsView.as_view(), name="sign-ins"),

@@ -62,6 +62,16 @@ def test_only_the_migration_signs_in_as_the_tables_owner() -> None:
     assert "CREATE ROLE companion LOGIN" in roles and "NOSUPERUSER NOBYPASSRLS" in roles
 
 
+def test_every_store_asks_for_a_password_of_its_own() -> None:
+    asked = {}
+    for store in ("postgres", "redis", "rabbitmq"):
+        text = json.dumps(COMPOSE["services"][store])
+        asked[store] = set(re.findall(r"\$\{([A-Z_]*PASSWORD):\?", text))
+    assert all(asked.values()) and len(set.union(*asked.values())) == sum(map(len, asked.values()))
+    shown = SERVICES["web"]["environment"]
+    assert all("_PASSWORD:?" in shown[name] for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"))
+
+
 def test_every_command_exists_with_its_options() -> None:
     (image,) = re.findall(r"^CMD (\[.*?\])$", (DEPLOY / "Dockerfile").read_text(), re.M | re.S)
     commands = [json.loads(image.replace("\\\n", ""))]

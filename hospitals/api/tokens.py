@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.oauth2_validators import OAuth2Validator
@@ -19,6 +20,8 @@ from hospitals.api.answers import caller_address
 from hospitals.api.schema import OpenView
 from hospitals.models import ApiClient
 from hospitals.services import access, limits
+
+log = structlog.get_logger(__name__)
 
 GRANT = "client_credentials"
 
@@ -63,6 +66,7 @@ class CredentialValidator(OAuth2Validator):
 
     def save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
         access.keep_token(request.client.row, token["access_token"], token["scope"].split())
+        log.info("hospital_token_issued", hospital=str(request.client.row.hospital_id))
 
 
 class TokenRequestSerializer(serializers.Serializer[Any]):

@@ -5,14 +5,17 @@ import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
 import { el } from './dom.js';
 import { doorSaid, scannedDoor } from './door.js';
+import { clearScreen } from './screen.js';
 import { makePlayer } from './stage.js';
-import { signIn } from './session.js';
+import { arrive, signIn } from './session.js';
 
 const config = JSON.parse(document.getElementById('config').textContent);
 const { words } = config;
 const $ = (id) => document.getElementById(id);
 const known = { conversation: localStorage.getItem('conversation') };
 const captions = new Captions($('caption'));
+arrive();
+const back = location.pathname + location.search + location.hash;
 // A link from her family ends in #invite=…: a browser keeps that to itself, and it leaves the address at once.
 const invited = /^#invite=([2-9A-Z-]{12,16})$/.exec(location.hash)?.[1];
 if (invited) history.replaceState(null, '', location.pathname + location.search);
@@ -27,7 +30,7 @@ const socketUrl = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location
 const connection = new Connection({
   url: socketUrl,
   makeSocket: (url) => new WebSocket(url),
-  token: () => signIn(config),
+  token: () => signIn(config, back),
   hello: () => ({ conversation: known.conversation, known_patches: player.known(), avatar: player.manifest.name, ...quietly() }),
   on: { frame, media: (data) => player.push(data), state: network },
 });
@@ -228,6 +231,10 @@ function network(state) {
   place.hidden = false;
   if (state === 'expired') {
     sessionStorage.removeItem('token');
+    shownCard = showing = null;
+    player?.interrupt();
+    captions.show('');
+    clearScreen($);
     place.replaceChildren(words.expired, ' ', el('button', { type: 'button', class: 'action quiet', onclick: () => location.reload() }, words.sign_in_again));
   } else if (state === 'elsewhere') place.textContent = words.elsewhere;
   else place.textContent = words.offline;

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import structlog
 from django.core.cache import cache
 from django.test import Client
 
@@ -135,6 +136,18 @@ def test_token_errors_are_those_of_the_standard(form: dict[str, str], status: in
     answer = token_answer(**(pair | form))
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert not AccessToken.objects.exists()
+
+
+def test_tokens_given_and_refused_and_scopes_that_lack_are_in_the_log() -> None:
+    applied, credentials = join()
+    with structlog.testing.capture_logs() as lines:
+        narrow = token(credentials, scope="directory:read")
+        token_answer(client_id=credentials["client_id"], client_secret="wrong")
+        post("/credentials/rotate/", {"kind": "client"}, **bearer(narrow))
+    given = next(line for line in lines if line["event"] == "hospital_token_issued")
+    assert given["hospital"] == applied["hospital_id"]
+    assert [(line["status"], line["code"]) for line in lines if line["event"] == "request" and line["status"] >= 400] == [(401, "invalid_client"), (403, "insufficient_scope")]  # fmt: skip
+    assert credentials["client_secret"] not in str(lines) and narrow not in str(lines)
 
 
 def test_a_token_of_fewer_scopes_does_no_more_than_those() -> None:
