@@ -69,10 +69,10 @@ lint: $(VENV)/.dev ## style, types, layers
 format: $(VENV)/.dev
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
-lock: ## resolve pyproject.toml anew; hashes, and no index's name, so any mirror will do
+lock: $(UV) ## resolve pyproject.toml anew; hashes, and no index's name, so any mirror will do
 	@for kind in "run" "dev --group dev --extra train --extra pkcs11"; do set -- $$kind; out=$$1; shift; \
-	  uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@" pyproject.toml -o deploy/locks/$$out.txt; done
-	@echo uv | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/locks/uv.txt
+	  $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate "$$@" pyproject.toml -o deploy/locks/$$out.txt; done
+	@echo uv | $(UV) pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate - -o deploy/locks/uv.txt
 
 outdated: $(VENV)/.dev ## what the package index has that the locks have not
 	@$(UV) pip list --outdated --python $(PY)
