@@ -18,23 +18,22 @@ from companion import answered, checks, paying, payment, visits
 from companion.desks.visit import VisitDesk
 from companion.exceptions import CompanionError, NotNow
 from companion.journey import Payment
-from companion.models import PaymentOrder, Visit, VisitEvent
+from companion.models import PaymentOrder, Visit
 from companion.payment.alipay import AlipayPayment
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order
 from hospitals import tenancy
 from hospitals.audit import Actor
-from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLine
+from hospitals.connectors.base import CommandKind, EventType, Invoice
 from hospitals.models import OutboxCommand
 from hospitals.services.settling import CommandAnswered
+from tests.companion.bills import BILL, happened_meanwhile, payments, with_a_bill
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem
 from tests.companion.wechat_gateway import WechatGateway, notification, trade
 from tests.companion.wechat_gateway import signed as signed_by_wechat
-from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db
 E, State = EventType, PaymentOrder.State
 SHE = Actor("resident", str(UUID(int=7)))
-BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 3000, 2000)
 _PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -62,13 +61,8 @@ def engine(url: str = "https://gateway.example/do") -> AlipayPayment:
 
 @pytest.fixture()
 def billed(visit: Visit, happens: Callable[..., None], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Visit:
-    """Her visit has a bill, an appointment that takes commands, and Alipay is set up."""
-    row = an_appointment("push")
-    with tenancy.scope(row.hospital_id):
-        type(row).objects.filter(id=row.id).update(id=visit.id)
-    Visit.objects.filter(id=visit.id).update(hospital_id=row.hospital_id)
-    visit.refresh_from_db()
-    happens(E.INVOICE_ISSUED, BILL)
+    """Her visit has a bill, and Alipay is set up."""
+    with_a_bill(visit, happens)
     settings.PAYMENT = "alipay"
     made = engine()
     monkeypatch.setattr(payment, "backend", lambda name: made)
@@ -94,12 +88,6 @@ def told(visit: Visit, **changes: str) -> dict[str, str]:
         "subject": "检查费 & 验光",
         **changes,
     }
-
-
-def payments(visit: Visit) -> list[tuple[str, str]]:
-    """What the hospital is told of: (invoice, the gateway's trade number)."""
-    with tenancy.scope(visit.hospital_id):
-        return [(c.data["invoice_id"], c.data["receipt"]) for c in OutboxCommand.objects.filter(kind="pay")]
 
 
 class TestTheOrder:
@@ -239,19 +227,6 @@ def test_a_code_to_scan_is_shown_and_what_wechat_tells_in_its_headers_is_believe
         assert told.content == answer
     assert payments(billed) == [("i1", "4200001")] and PaymentOrder.objects.get().state == State.PAID
     peer.close()
-
-
-def happened_meanwhile(visit: Visit, kind: EventType) -> None:
-    VisitEvent.objects.create(
-        visit=visit,
-        resident_id=visit.resident_id,
-        key="meanwhile",
-        type=kind.value,
-        sequence=99,
-        data={"id": "i1"},
-        occurred_at=visit.start,
-        received_at=visit.start,
-    )
 
 
 class TestRefunds:
