@@ -174,7 +174,7 @@ def close_due() -> int:
             _asked(row, lambda engine, order: engine.close(order))
         except CompanionError as error:
             log.warning("close_waits", visit=str(row.visit_id), code=error.code)
-            if error.code != "close_refused":  # refused: it is paid just now, and that money goes back
+            if error.code != "close_refused":  # refused: paid just now; what comes goes back
                 continue
         done += PaymentOrder.objects.filter(id=row.id, state=State.CLOSE_DUE).update(state=State.CLOSED)
     return done
