@@ -267,7 +267,10 @@ class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
     def amount(self, order: PaymentOrder) -> str:
         return f"{order.amount_fen // 100}.{order.amount_fen % 100:02}元"
 
-    @display(description="状态", label={"paid": "success", "refund_due": "danger", "refunded": "warning"})
+    @display(
+        description="状态",
+        label={"paid": "success", "refund_due": "danger", "refunded": "warning", "close_due": "warning"},
+    )
     def shown_state(self, order: PaymentOrder) -> tuple[str, str]:
         return order.state, order.get_state_display()
 

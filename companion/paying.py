@@ -4,19 +4,20 @@ The hospital's PAY command carries the gateway's trade number. Money that came f
 at the window, withdrawn, refused by the hospital) goes back.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
 
 from companion import payment, visits
 from companion.exceptions import CompanionError, NotNow
-from companion.journey import OwnEvent
+from companion.journey import OwnEvent, Payment
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+from companion.payment.base import BadNotification, Opened, Order, PaymentBackend, Settled
 from hospitals.audit import Actor
 from hospitals.connectors.base import Invoice, Reference
 from hospitals.services import booking
@@ -24,38 +25,70 @@ from hospitals.services import booking
 log = structlog.get_logger(__name__)
 
 State = PaymentOrder.State
-REFUNDED_AT_ONCE = 50
+IN_ONE_RUN = 50
+_UNPAID = (State.BEGUN, State.CLOSE_DUE, State.CLOSED)
 
 
 def _order(row: PaymentOrder, title: str = "医疗费用") -> Order:
     return Order(row.id.hex, title, row.amount_fen)
 
 
-def begin(visit: Visit, bill: Invoice, actor: Actor) -> Opened:
-    """Open the payment of a bill that waits for it; one that is paid already is told to the hospital again.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An order on record; ``paid``: its money is here already, and the gateway need not be asked."""
 
-    Raises ``NotNow`` (pay_at_window) where no engine is set up, ``GatewayUnavailable``. In the caller's transaction, with
-    the visit locked.
+    engine: str
+    order: Order
+    paid: bool
+
+
+def begin(visit: Visit, bill: Invoice) -> Begun:
+    """The order of a bill that waits for it, the same one while it is open; the gateway does not hear of it yet.
+
+    Raises ``NotNow`` (pay_at_window) where no engine is set up. In the caller's transaction, with the visit locked; after
+    its commit come ``at_gateway`` and, in another, ``finish``: while a gateway is asked nobody waits for anything of ours.
     """
     name = settings.PAYMENT
     if not name:
         raise NotNow("这里还不能线上缴费。请到医院窗口或自助机缴费,缴好了我会告诉您。", code="pay_at_window")
-    open_one = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
-    if open_one is not None and open_one.state == State.BEGUN and open_one.amount_fen != bill.self_pay_fen:
-        PaymentOrder.objects.filter(id=open_one.id).update(state=State.CLOSED)  # what still comes for it goes back
-        with suppress(GatewayUnavailable):
-            payment.backend(open_one.engine).close(_order(open_one))
-        open_one = None
-    row = open_one or PaymentOrder.objects.create(
-        visit=visit, invoice_id=bill.id, amount_fen=bill.self_pay_fen, engine=name
-    )
+    row = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
+    if row is not None and row.state == State.BEGUN and row.amount_fen != bill.self_pay_fen:
+        PaymentOrder.objects.filter(id=row.id).update(state=State.CLOSE_DUE)  # what still comes for it goes back
+        row = None
+    if row is None:
+        about = {"amount_fen": bill.self_pay_fen, "engine": name}
+        row = PaymentOrder.objects.create(visit=visit, invoice_id=bill.id, **about)
+    return Begun(row.engine, _order(row, bill.title), row.state == State.PAID)
+
+
+async def at_gateway(begun: Begun) -> Opened:
+    """Open the order at its gateway; again is the same order there. Raises ``GatewayUnavailable``; the order stays begun."""
+    if begun.paid:
+        return Opened()
+    return await payment.ask(begun.engine, lambda engine: engine.begin(begun.order))
+
+
+def finish(begun: Begun, opened: Opened, bill: Payment, actor: Actor) -> Opened | None:
+    """What she is shown, ``trade_number`` being set where it is paid; None where order or bill changed meanwhile.
+
+    Then the order is closed, and money that moved goes back. A payment on record is told to the hospital again while the
+    bill waits for it. In the caller's transaction, with the visit locked and ``bill`` read after that.
+    """
+    row = PaymentOrder.objects.get(id=UUID(begun.order.number))
+    waits = bill.state == "issued"
     if row.state == State.PAID:
-        _tell_the_hospital(row, actor)
+        if waits:
+            _tell_the_hospital(row, actor)
         return Opened(trade_number=row.trade_number)
-    opened = payment.backend(row.engine).begin(_order(row, bill.title))
+    if row.state == State.BEGUN and waits and row.amount_fen == bill.invoice.self_pay_fen:
+        if opened.trade_number:
+            _paid(row, opened.trade_number, actor)
+        return opened
     if opened.trade_number:
-        _paid(row, opened.trade_number, actor)
-    return opened
+        _too_late(row, opened.trade_number)
+    else:  # one that was closed before the gateway heard of it is open there now
+        PaymentOrder.objects.filter(id=row.id, state__in=_UNPAID).update(state=State.CLOSE_DUE)
+    return None
 
 
 @transaction.atomic
@@ -70,16 +103,15 @@ def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> Non
     visits.locked(row.visit_id)  # as begin: one after the other
     row.refresh_from_db()
     if not settled.paid:
-        PaymentOrder.objects.filter(id=row.id, state=State.BEGUN).update(state=State.CLOSED)
+        PaymentOrder.objects.filter(id=row.id, state__in=_UNPAID).update(state=State.CLOSED)
         return
-    if row.state not in (State.BEGUN, State.CLOSED):
+    if row.state not in _UNPAID:
         return
     waits = any(p.invoice.id == row.invoice_id and p.state == "issued" for p in visits.journey_of(row.visit).payments)
     if row.state == State.BEGUN and waits:
         _paid(row, settled.trade_number, Actor("service", engine))
         return
-    PaymentOrder.objects.filter(id=row.id).update(state=State.REFUND_DUE, trade_number=settled.trade_number)
-    log.warning("payment_too_late", visit=str(row.visit_id))
+    _too_late(row, settled.trade_number)
 
 
 def _named(engine: str, settled: Settled) -> PaymentOrder:
@@ -99,6 +131,12 @@ def _paid(row: PaymentOrder, trade_number: str, actor: Actor) -> None:
     _tell_the_hospital(row, actor)
 
 
+def _too_late(row: PaymentOrder, trade_number: str) -> None:
+    late = PaymentOrder.objects.filter(id=row.id, state__in=_UNPAID)
+    if late.update(state=State.REFUND_DUE, trade_number=trade_number):
+        log.warning("payment_too_late", visit=str(row.visit_id))
+
+
 def _tell_the_hospital(row: PaymentOrder, actor: Actor) -> None:
     made = booking.pay(appointment_id=row.visit_id, invoice_id=row.invoice_id, receipt=row.trade_number, actor=actor)
     if made.command is not None:
@@ -115,9 +153,9 @@ def give_back(visit_id: UUID, invoice_id: str) -> bool:
 def refund_due() -> int:
     """Give back what is due, again and again until the gateway has done it. Returns how many it did."""
     done = 0
-    for row in PaymentOrder.objects.filter(state=State.REFUND_DUE).order_by("changed_at")[:REFUNDED_AT_ONCE]:
+    for row in PaymentOrder.objects.filter(state=State.REFUND_DUE).order_by("changed_at")[:IN_ONE_RUN]:
         try:
-            payment.backend(row.engine).refund(_order(row), "医院没有收这笔费用")
+            _asked(row, lambda engine, order: engine.refund(order, "医院没有收这笔费用"))
         except CompanionError as error:
             log.warning("refund_waits", visit=str(row.visit_id), code=error.code)
             if error.code == "refund_refused" and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
@@ -126,3 +164,23 @@ def refund_due() -> int:
             continue
         done += PaymentOrder.objects.filter(id=row.id, state=State.REFUND_DUE).update(state=State.REFUNDED)
     return done
+
+
+def close_due() -> int:
+    """Close at their gateways what nobody is to pay any more, again and again until they answer. Returns how many are done."""
+    done = 0
+    for row in PaymentOrder.objects.filter(state=State.CLOSE_DUE).order_by("changed_at")[:IN_ONE_RUN]:
+        try:
+            _asked(row, lambda engine, order: engine.close(order))
+        except CompanionError as error:
+            log.warning("close_waits", visit=str(row.visit_id), code=error.code)
+            if error.code != "close_refused":  # refused: paid just now; what comes goes back
+                continue
+        done += PaymentOrder.objects.filter(id=row.id, state=State.CLOSE_DUE).update(state=State.CLOSED)
+    return done
+
+
+def _asked(row: PaymentOrder, call: Callable[[PaymentBackend, Order], Awaitable[None]]) -> None:
+    """For the background, which has no loop."""
+    order = _order(row)
+    async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order))

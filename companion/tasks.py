@@ -46,6 +46,11 @@ def forget_old_sessions(now: datetime | None = None) -> int:
 
 
 @shared_task(queue="default")
+def close_payments() -> int:
+    return paying.close_due()
+
+
+@shared_task(queue="default")
 def send_due_reminders() -> int:
     """Put down a prompt for each reminder that is due; safe to run twice and by several workers. Returns how many."""
     sent = 0

@@ -11,7 +11,7 @@ from companion import acting, cards, journey, looks, paying, prompts, reminders,
 from companion.asking import asking
 from companion.desks.desk import Desk, visit_view
 from companion.exceptions import NotFound, NotNow
-from companion.journey import Choice, Journey, OwnEvent, Travel
+from companion.journey import Choice, Journey, OwnEvent, Payment, Travel
 from companion.journey.next_step import NextStep, next_step
 from companion.models import Visit, VisitPrompt
 from companion.payment.base import Opened
@@ -82,26 +82,44 @@ class EncounterDesk(Desk):
         return await asking(lambda: _views(InvoiceView, cards.invoices(self.visit(visit_id)[1])["invoices"]))
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
-        def work() -> InvoiceView:
-            with transaction.atomic():
-                visits.locked(visits.visit_for(self.resident_id, visit_id).id)
-                visit, now = self.visit(visit_id)
-                bill = next((p for p in now.payments if p.invoice.id == invoice_id), None)
-                if bill is None:
-                    raise NotFound("没有找到这笔费用。")
-                if bill.state == "cancelled":
-                    raise NotNow("这笔费用医院已经撤销,不用缴了。")
-                opened = paying.begin(visit, bill.invoice, self.actor) if bill.state == "issued" else Opened()
-                if opened.trade_number:  # the skill says so itself
-                    sent = VisitPrompt.objects.filter(
-                        visit=visit, name="payment_sent", part_id=invoice_id, said_at=None
-                    )
-                    sent.update(said_at=timezone.now())
-            made = cards.invoices(visits.journey_of(visit), invoice_id)["invoices"][0]
-            code = qr.picture(opened.scan) if opened.scan else ""
-            return _views(InvoiceView, [made | {"pay_at": opened.pay_at, "pay_code": code}])[0]
+        begun = await asking(self._begun, visit_id, invoice_id)
+        if begun is None:
+            return await asking(self._bill_shown, visit_id, invoice_id, Opened())
+        opened = await paying.at_gateway(begun)  # here nothing of the database is held
+        return await asking(self._paid, visit_id, invoice_id, begun, opened)
 
-        return await asking(work)
+    def _bill(self, visit_id: str, invoice_id: str) -> tuple[Visit, Payment]:
+        """Her visit, locked, and the bill as it stands. Raises ``NotFound``."""
+        visits.locked(visits.visit_for(self.resident_id, visit_id).id)
+        visit, now = self.visit(visit_id)
+        bill = next((p for p in now.payments if p.invoice.id == invoice_id), None)
+        if bill is None:
+            raise NotFound("没有找到这笔费用。")
+        return visit, bill
+
+    @transaction.atomic
+    def _begun(self, visit_id: str, invoice_id: str) -> paying.Begun | None:
+        visit, bill = self._bill(visit_id, invoice_id)
+        _not_withdrawn(bill)
+        return paying.begin(visit, bill.invoice) if bill.state == "issued" else None
+
+    def _paid(self, visit_id: str, invoice_id: str, begun: paying.Begun, opened: Opened) -> InvoiceView:
+        with transaction.atomic():
+            visit, bill = self._bill(visit_id, invoice_id)
+            shown = paying.finish(begun, opened, bill, self.actor)
+            if shown is not None and shown.trade_number:  # the skill says so itself
+                sent = VisitPrompt.objects.filter(visit=visit, name="payment_sent", part_id=invoice_id, said_at=None)
+                sent.update(said_at=timezone.now())
+        if shown is None:  # what became of the order is on record before she is told
+            _not_withdrawn(bill)
+            if bill.state == "issued":
+                raise NotNow("这笔费用刚刚有变化,请再看一下,重新缴。", code="bill_changed")
+        return self._bill_shown(visit_id, invoice_id, shown or Opened())
+
+    def _bill_shown(self, visit_id: str, invoice_id: str, opened: Opened) -> InvoiceView:
+        made = cards.invoices(self.visit(visit_id)[1], invoice_id)["invoices"][0]
+        code = qr.picture(opened.scan) if opened.scan else ""
+        return _views(InvoiceView, [made | {"pay_at": opened.pay_at, "pay_code": code}])[0]
 
     async def examinations(self, visit_id: str) -> tuple[ExaminationView, ...]:
         return await asking(
@@ -193,6 +211,11 @@ class EncounterDesk(Desk):
             )
 
         return await asking(work)
+
+
+def _not_withdrawn(bill: Payment) -> None:
+    if bill.state == "cancelled":
+        raise NotNow("这笔费用医院已经撤销,不用缴了。")
 
 
 def _room_of(visit: Visit, now: Journey, step: NextStep) -> str:

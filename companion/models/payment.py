@@ -13,6 +13,7 @@ class PaymentOrder(models.Model):
     class State(models.TextChoices):
         BEGUN = "begun", "待付款"
         PAID = "paid", "已付款"
+        CLOSE_DUE = "close_due", "待关闭"
         CLOSED = "closed", "已关闭"
         REFUND_DUE = "refund_due", "待退款"
         REFUNDED = "refunded", "已退款"

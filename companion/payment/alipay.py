@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from companion.identity.alipay import gateway_now, raw_node, rsa_keys
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+from companion.payment.http import client
 
 _DONE, _NEVER_OPENED = "10000", "ACQ.TRADE_NOT_EXIST"
 _PAID, _CLOSED = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"}), "TRADE_CLOSED"
@@ -61,7 +62,7 @@ class AlipayPayment:
         self.notify_url, self.return_url = notify_url, return_url
         self._private, self._public = rsa_keys(private_key, gateway_public_key)
 
-    def begin(self, order: Order) -> Opened:
+    async def begin(self, order: Order) -> Opened:
         """The order string is the whole of it: nothing is asked of the gateway before she opens it."""
         content = {
             "out_trade_no": order.number,
@@ -90,26 +91,27 @@ class AlipayPayment:
         except (ValueError, KeyError, InvalidSignature) as error:
             raise BadNotification from error
 
-    def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, reason: str) -> None:
         content = {
             "out_trade_no": order.number,
             "refund_amount": yuan(order.amount_fen),
             "refund_reason": reason[:TITLE_MAX],
             "out_request_no": f"{order.number}-refund",
         }
-        if self._ask("alipay.trade.refund", content)["code"] != _DONE:
+        if (await self._ask("alipay.trade.refund", content))["code"] != _DONE:
             raise GatewayUnavailable(code="refund_refused")
 
-    def close(self, order: Order) -> None:
-        told = self._ask("alipay.trade.close", {"out_trade_no": order.number})
+    async def close(self, order: Order) -> None:
+        told = await self._ask("alipay.trade.close", {"out_trade_no": order.number})
         if told["code"] != _DONE and told.get("sub_code") != _NEVER_OPENED:
             raise GatewayUnavailable(code="close_refused")
 
-    def _ask(self, method: str, content: dict[str, str]) -> dict[str, str]:
+    async def _ask(self, method: str, content: dict[str, str]) -> dict[str, str]:
         """The answer's node, in the gateway's own hand. Raises ``GatewayUnavailable``."""
         node = f'"{method.replace(".", "_")}_response":'.encode()
         try:
-            answer = httpx.post(self.gateway_url, data=self._signed(method, content, {}), timeout=self.timeout_s)
+            async with client(self.timeout_s) as asking:
+                answer = await asking.post(self.gateway_url, data=self._signed(method, content, {}))
             signed = raw_node(answer.content, node)
             signature = base64.b64decode(json.loads(answer.content)["sign"])
             self._public.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())

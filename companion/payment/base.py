@@ -57,7 +57,9 @@ class Settled:
 
 
 class PaymentBackend(Protocol):
-    def begin(self, order: Order) -> Opened:
+    """Called by ``companion.payment.ask``, which bounds how long and how many; ``verify`` asks nobody."""
+
+    async def begin(self, order: Order) -> Opened:
         """Raises ``GatewayUnavailable``. No money moves yet, but in the sandbox."""
         ...
 
@@ -65,10 +67,10 @@ class PaymentBackend(Protocol):
         """A notification as it came, its headers by names in any case; None for one that settles nothing. Raises ``BadNotification``."""
         ...
 
-    def close(self, order: Order) -> None:
+    async def close(self, order: Order) -> None:
         """Nobody is to pay it any more; one that never came to the gateway is closed as well. Raises ``GatewayUnavailable``."""
         ...
 
-    def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, reason: str) -> None:
         """All of it back; again is the same refund. Raises ``GatewayUnavailable``."""
         ...

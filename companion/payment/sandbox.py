@@ -6,14 +6,14 @@ from companion.payment.base import BadNotification, Opened, Order, Settled
 
 
 class SandboxPayment:
-    def begin(self, order: Order) -> Opened:
+    async def begin(self, order: Order) -> Opened:
         return Opened(trade_number=f"sandbox-{order.number}")
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
         raise BadNotification  # nobody sends any
 
-    def close(self, order: Order) -> None:
+    async def close(self, order: Order) -> None:
         return None
 
-    def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, reason: str) -> None:
         return None

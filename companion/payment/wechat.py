@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from companion.identity.alipay import rsa_keys
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+from companion.payment.http import client
 
 TITLE_MAX = 60
 API_KEY_BYTES = 32
@@ -59,7 +60,7 @@ class WechatPayment:
         self._private, self._public = rsa_keys(private_key, public_key)
         self._cipher = AESGCM(api_key.encode())
 
-    def begin(self, order: Order) -> Opened:
+    async def begin(self, order: Order) -> Opened:
         """The same number again is the same order. One that turns out to be paid, its notification lost, is told as that."""
         asked = {
             "appid": self.app_id,
@@ -69,11 +70,11 @@ class WechatPayment:
             "notify_url": self.notify_url,
             "amount": {"total": order.amount_fen, "currency": "CNY"},
         }
-        status, told = self._ask("POST", "/v3/pay/transactions/native", asked)
+        status, told = await self._ask("POST", "/v3/pay/transactions/native", asked)
         if status == 200 and str(told.get("code_url", "")).startswith("weixin://"):
             return Opened(scan=str(told["code_url"]))
         if told.get("code") in _NUMBER_USED:
-            settled = self._query(order.number)
+            settled = await self._query(order.number)
             if settled is not None and settled.paid and settled.amount_fen == order.amount_fen:
                 return Opened(trade_number=settled.trade_number)
         raise GatewayUnavailable(code="order_refused")
@@ -92,26 +93,26 @@ class WechatPayment:
         except _MALFORMED as error:
             raise BadNotification from error
 
-    def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, reason: str) -> None:
         asked = {
             "out_trade_no": order.number,
             "out_refund_no": f"{order.number}-refund",
             "reason": reason[:TITLE_MAX],
             "amount": {"refund": order.amount_fen, "total": order.amount_fen, "currency": "CNY"},
         }
-        status, told = self._ask("POST", "/v3/refund/domestic/refunds", asked)
+        status, told = await self._ask("POST", "/v3/refund/domestic/refunds", asked)
         if status != 200 or told.get("status") not in _REFUNDED:
             raise GatewayUnavailable(code="refund_refused")
 
-    def close(self, order: Order) -> None:
-        status, told = self._ask(
+    async def close(self, order: Order) -> None:
+        status, told = await self._ask(
             "POST", f"/v3/pay/transactions/out-trade-no/{order.number}/close", {"mchid": self.merchant_id}
         )
         if status >= 300 and told.get("code") not in _CLOSED_ALREADY:
             raise GatewayUnavailable(code="close_refused")
 
-    def _query(self, number: str) -> Settled | None:
-        status, told = self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
+    async def _query(self, number: str) -> Settled | None:
+        status, told = await self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
         try:
             return self._settled(told) if status == 200 else None
         except _MALFORMED as error:
@@ -131,7 +132,7 @@ class WechatPayment:
             str(trade["out_trade_no"]), str(trade.get("transaction_id", "")), amount["total"], state == "SUCCESS"
         )
 
-    def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    async def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """(status, answer). A good answer bears the gateway's signature, or ``GatewayUnavailable`` is raised; a refusal need not."""
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")) if content else ""
         moment, nonce = str(int(self.now())), secrets.token_hex(16)
@@ -146,9 +147,8 @@ class WechatPayment:
             "wechatpay-serial": self.public_key_id,
         }
         try:
-            answer = httpx.request(
-                method, self.gateway_url + path, content=body.encode(), headers=headers, timeout=self.timeout_s
-            )
+            async with client(self.timeout_s) as asking:
+                answer = await asking.request(method, self.gateway_url + path, content=body.encode(), headers=headers)
             if answer.status_code >= 500:
                 raise GatewayUnavailable
             if answer.status_code < 300:

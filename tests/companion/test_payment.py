@@ -16,24 +16,24 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from companion import answered, checks, paying, payment, visits
 from companion.desks.visit import VisitDesk
-from companion.exceptions import NotNow
-from companion.models import PaymentOrder, Visit, VisitEvent
+from companion.exceptions import CompanionError, NotNow
+from companion.journey import Payment
+from companion.models import PaymentOrder, Visit
 from companion.payment.alipay import AlipayPayment
-from companion.payment.base import BadNotification, GatewayUnavailable, Order
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order
 from hospitals import tenancy
 from hospitals.audit import Actor
-from hospitals.connectors.base import CommandKind, EventType, Invoice, InvoiceLine
+from hospitals.connectors.base import CommandKind, EventType, Invoice
 from hospitals.models import OutboxCommand
 from hospitals.services.settling import CommandAnswered
+from tests.companion.bills import BILL, happened_meanwhile, payments, with_a_bill
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem
 from tests.companion.wechat_gateway import WechatGateway, notification, trade
 from tests.companion.wechat_gateway import signed as signed_by_wechat
-from tests.hospitals.appointments import an_appointment
 
 pytestmark = pytest.mark.django_db
 E, State = EventType, PaymentOrder.State
 SHE = Actor("resident", str(UUID(int=7)))
-BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 3000, 2000)
 _PEM = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -61,17 +61,20 @@ def engine(url: str = "https://gateway.example/do") -> AlipayPayment:
 
 @pytest.fixture()
 def billed(visit: Visit, happens: Callable[..., None], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Visit:
-    """Her visit has a bill, an appointment that takes commands, and Alipay is set up."""
-    row = an_appointment("push")
-    with tenancy.scope(row.hospital_id):
-        type(row).objects.filter(id=row.id).update(id=visit.id)
-    Visit.objects.filter(id=visit.id).update(hospital_id=row.hospital_id)
-    visit.refresh_from_db()
-    happens(E.INVOICE_ISSUED, BILL)
+    """Her visit has a bill, and Alipay is set up."""
+    with_a_bill(visit, happens)
     settings.PAYMENT = "alipay"
     made = engine()
     monkeypatch.setattr(payment, "backend", lambda name: made)
     return visit
+
+
+def begin(visit: Visit, bill: Invoice = BILL) -> Opened:
+    """What she is shown of a bill that nothing happens to meanwhile."""
+    begun = paying.begin(visit, bill)
+    shown = paying.finish(begun, async_to_sync(paying.at_gateway)(begun), Payment(bill, "issued"), SHE)
+    assert shown is not None
+    return shown
 
 
 def told(visit: Visit, **changes: str) -> dict[str, str]:
@@ -87,15 +90,9 @@ def told(visit: Visit, **changes: str) -> dict[str, str]:
     }
 
 
-def payments(visit: Visit) -> list[tuple[str, str]]:
-    """What the hospital is told of: (invoice, the gateway's trade number)."""
-    with tenancy.scope(visit.hospital_id):
-        return [(c.data["invoice_id"], c.data["receipt"]) for c in OutboxCommand.objects.filter(kind="pay")]
-
-
 class TestTheOrder:
     def test_it_is_signed_over_the_sorted_parameters_and_says_what_is_to_be_paid(self, billed: Visit) -> None:
-        opened = paying.begin(billed, BILL, SHE)
+        opened = begin(billed)
         asked = dict(parse_qsl(urlsplit(opened.pay_at).query))
         signature = base64.b64decode(asked.pop("sign"))
         OURS.public_key().verify(signature, line(asked), padding.PKCS1v15(), hashes.SHA256())
@@ -105,28 +102,45 @@ class TestTheOrder:
         assert payments(billed) == [], "nothing is paid yet"
 
     def test_the_same_bill_is_the_same_order_so_its_money_is_taken_once(self, billed: Visit) -> None:
-        first, second = paying.begin(billed, BILL, SHE), paying.begin(billed, BILL, SHE)
+        first, second = begin(billed), begin(billed)
         assert first.pay_at and second.pay_at and PaymentOrder.objects.count() == 1
 
-    def test_a_bill_that_changed_is_another_order_and_the_first_is_closed_if_the_gateway_can(
+    def test_a_bill_that_changed_is_another_order_and_the_first_is_closed_when_the_gateway_answers(
         self, billed: Visit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         closed: list[int] = []
+        answers: list[CompanionError | None] = [GatewayUnavailable(), None]
 
-        def close(self: AlipayPayment, order: Order) -> None:
+        async def close(self: AlipayPayment, order: Order) -> None:
             closed.append(order.amount_fen)
-            raise GatewayUnavailable
+            if (refusal := answers.pop(0)) is not None:
+                raise refusal
 
         monkeypatch.setattr(AlipayPayment, "close", close)
-        assert paying.begin(billed, replace(BILL, self_pay_fen=1500), SHE).pay_at
-        assert closed == [2000]
+        assert begin(billed, replace(BILL, self_pay_fen=1500)).pay_at and closed == []
+        assert paying.close_due() == 0
+        assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "close_due"), (1500, "begun")}
+        assert (paying.close_due(), paying.close_due(), closed) == (1, 0, [2000, 2000])
         assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "closed"), (1500, "begun")}
+
+    def test_an_order_that_the_gateway_will_not_close_is_not_asked_about_for_ever(
+        self, billed: Visit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def close(self: AlipayPayment, order: Order) -> None:
+            raise GatewayUnavailable(code="close_refused")
+
+        monkeypatch.setattr(AlipayPayment, "close", close)
+        begin(billed)
+        PaymentOrder.objects.update(state=State.CLOSE_DUE)
+        assert (paying.close_due(), paying.close_due()) == (1, 0)
+        paying.on_notification("alipay", signed(told(billed)), {})
+        assert PaymentOrder.objects.get().state == State.REFUND_DUE, "it had been paid"
 
     def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
         settings.PAYMENT = ""
         with pytest.raises(NotNow) as caught:
-            paying.begin(billed, BILL, SHE)
+            begin(billed)
         assert caught.value.code == "pay_at_window" and "窗口" in caught.value.detail
         assert not PaymentOrder.objects.exists()
 
@@ -135,7 +149,7 @@ class TestTheGatewaysWord:
     def test_paid_once_the_hospital_gets_the_gateway_s_trade_number_however_often_it_is_told(
         self, billed: Visit, client: Any
     ) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         body = signed(told(billed))
         for _ in range(3):
             answer = client.post("/api/payment/alipay/", body, content_type="application/x-www-form-urlencoded")
@@ -158,7 +172,7 @@ class TestTheGatewaysWord:
     def test_what_is_not_our_order_is_refused_and_nothing_is_paid(
         self, billed: Visit, client: Any, change: dict[str, str]
     ) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         answer = client.post(
             "/api/payment/alipay/", signed(told(billed, **change)), content_type="application/x-www-form-urlencoded"
         )
@@ -166,7 +180,7 @@ class TestTheGatewaysWord:
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.BEGUN
 
     def test_a_signature_that_is_not_the_gateway_s_or_for_something_else_is_refused(self, billed: Visit) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         good = signed(told(billed))
         doubled = good + b"&total_amount=20.00"
         for body in (
@@ -182,7 +196,7 @@ class TestTheGatewaysWord:
         assert payments(billed) == []
 
     def test_one_that_waits_for_the_buyer_settles_nothing_and_a_closed_one_takes_no_money(self, billed: Visit) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         paying.on_notification("alipay", signed(told(billed, trade_status="WAIT_BUYER_PAY")), {})
         assert PaymentOrder.objects.get().state == State.BEGUN
         paying.on_notification("alipay", signed(told(billed, trade_status="TRADE_CLOSED")), {})
@@ -190,7 +204,7 @@ class TestTheGatewaysWord:
 
     @pytest.mark.parametrize("meanwhile", [E.INVOICE_PAID, E.INVOICE_CANCELLED])
     def test_money_that_comes_late_goes_back(self, billed: Visit, meanwhile: EventType) -> None:
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         happened_meanwhile(billed, meanwhile)
         paying.on_notification("alipay", signed(told(billed)), {})
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
@@ -215,24 +229,11 @@ def test_a_code_to_scan_is_shown_and_what_wechat_tells_in_its_headers_is_believe
     peer.close()
 
 
-def happened_meanwhile(visit: Visit, kind: EventType) -> None:
-    VisitEvent.objects.create(
-        visit=visit,
-        resident_id=visit.resident_id,
-        key="meanwhile",
-        type=kind.value,
-        sequence=99,
-        data={"id": "i1"},
-        occurred_at=visit.start,
-        received_at=visit.start,
-    )
-
-
 class TestRefunds:
     @pytest.fixture()
     def refused(self, billed: Visit) -> Visit:
         """Paid, and the hospital will not have it."""
-        paying.begin(billed, BILL, SHE)
+        begin(billed)
         paying.on_notification("alipay", signed(told(billed)), {})
         with tenancy.scope(billed.hospital_id):
             row = OutboxCommand.objects.get(kind="pay")
@@ -263,7 +264,7 @@ class TestRefunds:
             assert paying.refund_due() == 1
             assert paying.refund_due() == 0, "once"
         assert PaymentOrder.objects.get().state == State.REFUNDED
-        paying.begin(refused, BILL, SHE)
+        begin(refused)
         assert PaymentOrder.objects.count() == 2
 
     def test_it_waits_until_the_gateway_says_in_its_own_hand_that_it_is_done(
@@ -273,7 +274,7 @@ class TestRefunds:
         for answer in ((500, b""), (200, forged)):
             with gateway(lambda asked, answer=answer: answer) as url:  # type: ignore[misc]
                 with pytest.raises(GatewayUnavailable):
-                    engine(url).refund(Order("n", "检查费", 2000), "")
+                    async_to_sync(engine(url).refund)(Order("n", "检查费", 2000), "")
                 monkeypatch.setattr(payment, "backend", lambda name, url=url: engine(url))
                 assert paying.refund_due() == 0
         assert PaymentOrder.objects.get().state == State.REFUND_DUE

@@ -98,10 +98,10 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     yield from request.param()
 
 
-def test_an_order_gives_her_a_way_to_pay_and_takes_no_money(side: Side) -> None:
-    opened = side.engine.begin(ORDER)
+async def test_an_order_gives_her_a_way_to_pay_and_takes_no_money(side: Side) -> None:
+    opened = await side.engine.begin(ORDER)
     assert bool(opened.pay_at) != bool(opened.scan) and not opened.trade_number
-    assert side.engine.begin(ORDER)
+    assert await side.engine.begin(ORDER)
 
 
 def test_the_gateway_s_word_is_read_to_the_fen(side: Side) -> None:
@@ -129,42 +129,42 @@ def test_a_notification_in_which_anything_was_changed_is_refused(side: Side) -> 
             side.engine.verify(odd, headers)
 
 
-def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side) -> None:
-    side.engine.begin(ORDER)
-    side.engine.close(ORDER)
-    side.engine.close(ORDER)
+async def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    await side.engine.close(ORDER)
+    await side.engine.close(ORDER)
 
 
 @pytest.mark.parametrize(
     ("mood", "code"),
     [("down", "gateway_unavailable"), ("forged", "gateway_unavailable"), ("refuse", "close_refused")],
 )
-def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: str) -> None:
-    side.engine.begin(ORDER)
+async def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: str) -> None:
+    await side.engine.begin(ORDER)
     side.mood(mood)
     with pytest.raises(GatewayUnavailable, match=code):
-        side.engine.close(ORDER)
+        await side.engine.close(ORDER)
 
 
-def test_money_goes_back_whole_and_once(side: Side) -> None:
-    side.engine.begin(ORDER)
-    side.engine.refund(ORDER, "医院没有收这笔费用")
-    side.engine.refund(ORDER, "医院没有收这笔费用")
+async def test_money_goes_back_whole_and_once(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    await side.engine.refund(ORDER, "医院没有收这笔费用")
+    await side.engine.refund(ORDER, "医院没有收这笔费用")
     assert side.given_back() == [2000]
 
 
 @pytest.mark.parametrize("mood", ["down", "silent", "forged"])
-def test_without_the_gateway_s_own_word_a_refund_is_not_done(side: Side, mood: str) -> None:
+async def test_without_the_gateway_s_own_word_a_refund_is_not_done(side: Side, mood: str) -> None:
     side.mood(mood)
     with pytest.raises(GatewayUnavailable) as error:
-        side.engine.refund(ORDER, "")
+        await side.engine.refund(ORDER, "")
     assert error.value.code == "gateway_unavailable" and error.value.retryable
 
 
-def test_a_refund_that_is_refused_is_told_apart(side: Side) -> None:
+async def test_a_refund_that_is_refused_is_told_apart(side: Side) -> None:
     side.mood("refuse")
     with pytest.raises(GatewayUnavailable, match="refund_refused"):
-        side.engine.refund(ORDER, "")
+        await side.engine.refund(ORDER, "")
     assert side.given_back() == []
 
 
@@ -179,15 +179,15 @@ def peer() -> Iterator[WechatGateway]:
 
 
 @pytest.mark.parametrize("mood", ["down", "silent", "forged", "refuse"])
-def test_no_code_is_shown_that_the_gateway_did_not_sign(peer: WechatGateway, mood: str) -> None:
+async def test_no_code_is_shown_that_the_gateway_did_not_sign(peer: WechatGateway, mood: str) -> None:
     peer.mood = mood
     with pytest.raises(GatewayUnavailable):
-        peer.engine(timeout_s=0.5).begin(ORDER)
+        await peer.engine(timeout_s=0.5).begin(ORDER)
 
 
-def test_an_order_that_is_paid_already_is_asked_about_and_not_paid_twice(peer: WechatGateway) -> None:
+async def test_an_order_that_is_paid_already_is_asked_about_and_not_paid_twice(peer: WechatGateway) -> None:
     peer.mood = "paid already"
-    assert peer.engine().begin(ORDER) == Opened(trade_number="4200001")
+    assert await peer.engine().begin(ORDER) == Opened(trade_number="4200001")
     assert not peer.faults
 
 
