@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from companion.models import Turn, TurnReview
 from hospitals import audit
 from hospitals.audit import Actor
+from hospitals.personal import numbers_hidden
 
 REASONS = "looks"  # in the session: person → why
 SHORTEST, LONGEST = 4, 100
@@ -38,7 +39,7 @@ class OnRecord:
 
     def _ask(self, request: HttpRequest, subject: UUID) -> Any:
         """Asks why, and keeps the answer for this session."""
-        why = request.POST.get("why", "").strip()[:LONGEST]
+        why = numbers_hidden(request.POST.get("why", "").strip())[:LONGEST]
         if len(why) >= SHORTEST:
             request.session[REASONS] = {**request.session.get(REASONS, {}), str(subject): why}
             return HttpResponseRedirect(request.get_full_path())

@@ -235,8 +235,8 @@ class VisitDesk(PeopleDesk):
             patient=visit.patient.name,
             status=visit.state,
             practitioner=visit.practitioner,
-            place=visit.place,
-            room_code=visit.room_code,
+            place=visit.where[0],
+            room_code=visit.where[1],
             can_cancel=VisitState(visit.state) in journey.BEFORE_CHECK_IN,
             as_of=cards.iso(visit.changed_at),
             awaits=self._awaits(visit) if awaits is None else awaits,
@@ -532,4 +532,4 @@ def _room_of(visit: Visit, now: Journey, step: NextStep) -> str:
     for sheet in now.prescriptions:
         if sheet.prescription.id == step.part_id:
             return sheet.prescription.pickup_room_code
-    return visit.room_code
+    return visit.where[1]

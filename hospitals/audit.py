@@ -19,6 +19,7 @@ from django.utils import timezone
 from hospitals import compiled, tenancy
 from hospitals.compiled import Compiled, CompiledInsert
 from hospitals.models import AuditChain, AuditEvent
+from hospitals.personal import numbers_hidden
 
 COMMISSION = "commission"
 GENESIS = "0" * 64
@@ -104,7 +105,7 @@ def record(
         entity_id=str(entity_id)[:64],
         subject=subject,
         hospital_id=hospital_id,
-        why=why[:200],
+        why=numbers_hidden(why)[:200],
         previous=head,
     )
     row.digest = _digest(row)

@@ -1,0 +1,122 @@
+"""Both APIs, operation by operation as their documents tell them; and every other address that there is."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from hospitals import tenancy
+from hospitals.connectors import push
+from hospitals.models import Delivery
+from hospitals.services import limits, webhooks
+from tests.canaries import clear
+from tests.canaries.asking import Operation, Request, anywhere, operations, requests
+from tests.canaries.places import Watch
+from tests.canaries.words import PHONE
+from tests.companion.people import Person
+from tests.hospitals.joining import Joined, fill, joined
+
+HOSPITALS = operations("hospitals.api.published")
+RESIDENTS = tuple(one for one in operations(None) if not one.path.startswith("/api/hospitals/"))
+SIGNED = ("/events/", "/events/batch/")
+ENDS_IT = "/credentials/rotate/"  # called last: it ends the credential that the others are called with
+HERSELF = ("DELETE /api/session/", "DELETE /api/session/sign-ins/{session}/")
+
+
+@pytest.fixture(autouse=True)
+def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name, value in vars(limits).items() if isinstance(value, limits.Limit)]:
+        monkeypatch.setattr(limits, name, limits.Limit(name.lower(), 10**6, 60))
+    monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
+
+
+def ask(watch: Watch, one: Operation, sent: Request, held: dict[str, str]) -> int:
+    """Its status; what a refusal says is kept to be searched."""
+    headers = {name: value.encode().decode("latin-1") for name, value in (held | sent.headers).items()}
+    answer = Client(raise_request_exception=False).generic(
+        one.method, sent.path, sent.body, content_type=sent.media, headers=headers
+    )
+    if answer.status_code >= 400:
+        name = f"{one} {answer.status_code}"
+        watch.answers[name] = watch.answers.get(name, b"") + b"".join(answer)
+        for header, value in answer.items():
+            watch.answers[name] += f"\n{header}: {value}".encode()
+    return int(answer.status_code)
+
+
+def drive(
+    watch: Watch, all_of_them: Iterable[Operation], known: dict[str, str], held: dict[str, str], signer: Any = None
+) -> dict[str, set[int]]:
+    """Operation → the statuses it answered with."""
+    seen: dict[str, set[int]] = {}
+    for one in all_of_them:
+        for sent in requests(one, known):
+            more = signer(one, sent) if signer else {}
+            seen.setdefault(str(one), set()).add(ask(watch, one, sent, held | more))
+    return seen
+
+
+def with_everything(code: str) -> tuple[Joined, dict[str, str]]:
+    """A hospital with a row of each kind, and the parts of addresses that lead to them."""
+    river = joined(code)
+    fill(river)
+    assert river.put("/webhooks/live/", {"url": "https://hooks.river.example/", "enabled": False}).status_code == 201
+    with tenancy.scope(river.hospital_id):
+        delivery = Delivery.objects.create(environment="live", kind="ping", outcome="failed", number=1, duration_ms=1)
+    parts = {"hospital_id": str(river.hospital_id), "delivery_id": str(delivery.id), "environment": "live"}
+    return river, parts | {"identifier": "P1"}
+
+
+def test_every_operation_of_the_hospitals(watch: Watch) -> None:
+    river, known = with_everything("river")
+
+    def signer(one: Operation, sent: Request) -> dict[str, str]:
+        if not one.path.endswith(SIGNED):
+            return {"authorization": f"Bearer {river.claim}"} if "{hospital_id}" in one.path else {}
+        return push.sign(river.signing_secret, f"m-{uuid4().hex}", sent.body) | {"hospital-code": river.code}
+
+    held = {"authorization": f"Bearer {river.token}"}
+    ordered = sorted(HOSPITALS, key=lambda one: (one.path.endswith(ENDS_IT), one.method == "DELETE"))
+    seen = drive(watch, ordered, known, held, signer)
+    watch.work()
+    assert seen.keys() == {str(one) for one in HOSPITALS} and len(seen) >= 60
+    assert {name: codes for name, codes in seen.items() if max(codes) >= 500} == {}
+    import json as j
+
+    open("/tmp/cx/found.json", "w").write(
+        j.dumps(
+            [
+                watch.found(clear.PUBLISHED, clear.IDS),
+                [name for name, codes in seen.items() if min(codes) >= 400],
+                {
+                    k: v.decode()[:3000]
+                    for k, v in watch.answers.items()
+                    if "campuses" in k or "lexicon" in k or "map" in k
+                },
+            ],
+            ensure_ascii=False,
+            indent=1,
+        )
+    )
+    assert watch.found(clear.PUBLISHED, clear.IDS) == {}
+
+
+def test_every_operation_of_the_residents(watch: Watch) -> None:
+    her = Person("canary")
+    known = {"patient": str(her.patient.id), "session": str(her.session_id), "consent": "1", "code": PHONE}
+    held = {"authorization": f"Bearer {her.token}"}
+    ordered = sorted(RESIDENTS, key=lambda one: (str(one) in HERSELF, one.method == "DELETE"))
+    seen = drive(watch, ordered, known, held)
+    watch.work()
+    assert seen.keys() == {str(one) for one in RESIDENTS} and len(seen) >= 18
+    assert {name: codes for name, codes in seen.items() if max(codes) >= 500} == {}
+    assert watch.found() == {}
+
+
+def test_what_is_refused_before_any_view(watch: Watch) -> None:
+    nowhere = Operation("POST", "", {}, {})
+    codes = [ask(watch, nowhere, sent, {}) for sent in anywhere()]
+    assert codes and [code for code in codes if code >= 500] == []
+    assert watch.found() == {}
