@@ -113,11 +113,12 @@ def addressed(path: str, values: str | dict[str, str]) -> str:
     return re.sub(r"\{([^}]+)\}", part, path)
 
 
-def requests(one: Operation, known: dict[str, str]) -> Iterator[Request]:
-    """``known``: parts of addresses that lead somewhere. First what fits, then ever worse."""
+def requests(one: Operation, known: dict[str, str], members: dict[str, Any]) -> Iterator[Request]:
+    """``known``: parts of addresses that lead somewhere; ``members``: of bodies, likewise. First what fits, then ever worse."""
     real = addressed(one.path, known)
     for media, schema in one.bodies.items():
         fits = example(schema, one.schemas)
+        fits = {**fits, **members} if isinstance(fits, dict) else fits
         yield Request(real, _written(fits, media), media)
         if isinstance(fits, dict):
             for wrong in (ALL, [{ALL: PHONE}]):
