@@ -1,6 +1,7 @@
 """Both APIs, operation by operation as their documents tell them; and every other address that there is."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +38,29 @@ REFERRING = {
     "starts_at",
     "ends_at",
 }
+DIRECTORY = f"{V1}/directory"
+# What takes nothing that is sent here, and why; its refusals are searched like all others.
+NEVER_TAKEN = {
+    f"POST {V1}/applications/{{hospital_id}}/credentials/": "they were claimed",
+    f"GET {V1}/conformance-runs/{{run_id}}/": "a run's id is ours",
+    f"POST {V1}/conformance-runs/{{run_id}}/abort/": "a run's id is ours",
+    f"POST {V1}/conformance-runs/{{run_id}}/look/": "a run's id is ours",
+    f"POST {V1}/deliveries/{{delivery_id}}/replay/": "a ping is not sent again",
+    f"PUT {DIRECTORY}/departments/{{identifier}}/": "its standard name is chosen from a list",
+    f"PATCH {DIRECTORY}/departments/{{identifier}}/": "its standard name is chosen from a list",
+    f"PATCH {DIRECTORY}/floors/{{identifier}}/": "what fits a row is no change of one",
+    f"PATCH {DIRECTORY}/practitioners/{{identifier}}/": "what fits a row is no change of one",
+    f"PUT {DIRECTORY}/map/": "words are no map",
+    f"GET {DIRECTORY}/map/doors/": "there is no map",
+    f"POST {V1}/events/": "of an unknown visit; known ones are told of in test_sockets.py",
+    f"PATCH {V1}/hospital/": "opening hours and the avatar are chosen",
+    f"GET {V1}/imports/{{run_id}}/": "a run's id is ours",
+    f"POST {V1}/test-appointments/": "words are no slot",
+    f"GET {V1}/test-appointments/{{appointment_id}}/": "its id is ours",
+    f"DELETE {V1}/test-appointments/{{appointment_id}}/": "its id is ours",
+    f"POST {V1}/token/": "words are no secret",
+    f"POST {V1}/webhooks/{{environment}}/ping/": "the address is not in use; answers to it are in test_webhooks.py",
+}
 HERSELF = ("DELETE /api/session/", "DELETE /api/session/sign-ins/{session}/")
 
 
@@ -47,12 +71,18 @@ def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "system_resolve", lambda _host, _port: ["1.1.1.1"])
 
 
+@cache
+def asking() -> Client:
+    """One for all: each new one would load the middlewares anew."""
+    return Client(raise_request_exception=False)
+
+
 def ask(watch: Watch, one: Operation, sent: Request, held: dict[str, str]) -> int:
     """Its status; what a refusal says is kept to be searched."""
     headers = {name: value.encode().decode("latin-1") for name, value in (held | sent.headers).items()}
-    answer = Client(raise_request_exception=False).generic(
-        one.method, sent.path, sent.body, content_type=sent.media, headers=headers
-    )
+    client = asking()
+    client.cookies.clear()
+    answer = client.generic(one.method, sent.path, sent.body, content_type=sent.media, headers=headers)
     if answer.status_code >= 400:
         name = f"{one} {answer.status_code}"
         watch.answers[name] = watch.answers.get(name, b"") + b"".join(answer)
@@ -100,9 +130,8 @@ def test_every_operation_of_the_hospitals(watch: Watch) -> None:
     watch.work()
     assert seen.keys() == {str(one) for one in HOSPITALS} and len(seen) >= 60
     assert {name: codes for name, codes in seen.items() if max(codes) >= 500} == {}
-    __import__("pathlib").Path("/tmp/cx/never.txt").write_text(
-        "\n".join(name for name, codes in seen.items() if min(codes) >= 400)
-    )
+    never = {name for name, codes in seen.items() if min(codes) >= 400}
+    assert never <= NEVER_TAKEN.keys(), "driven, but only to be refused: make it fit, or say why"
     assert watch.found(clear.PUBLISHED, clear.IDS) == {}
 
 

@@ -43,14 +43,14 @@ def answers() -> Iterator[tuple[str, int, bytes]]:
 
 
 def test_whatever_a_super_app_says_of_her(watch: Watch, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    queue = list(answers())
+    queue, client = list(answers()), Client()
     settings.IDENTITY_ENABLED = ["wechat", "alipay", "development"]
     for number, (name, status, body) in enumerate(queue):
         with gateway(lambda _asked, told=(status, body): told) as url:
             made: Any = WechatIdentity(app_id="a", app_secret="s", gateway_url=url) if name == "wechat" else alipay(url)
             monkeypatch.setattr(identity, "backend", lambda _name, made=made: made)
             sent = {"provider": name, "code": f"{PHONE}-{number}"}
-            answer = Client().post("/api/session/", json.dumps(sent), content_type="application/json")
+            answer = client.post("/api/session/", json.dumps(sent), content_type="application/json")
         assert answer.status_code == (201 if number < 2 * len(OPEN_IDS) else 401)
         watch.answers[f"sign-in {number}"] = answer.content
     assert ExternalIdentity.objects.count() == 2 * len(OPEN_IDS)
@@ -60,7 +60,7 @@ def test_whatever_a_super_app_says_of_her(watch: Watch, monkeypatch: pytest.Monk
 def test_whatever_is_told_of_a_payment(watch: Watch, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     row = a_visit("push")
     settings.PAYMENT = "alipay"
-    made = engine()
+    made, client = engine(), Client()
     monkeypatch.setattr(payment, "backend", lambda _name: made)
     bill = told.data(EventType.INVOICE_ISSUED, "i1")
     with tenancy.scope(row.hospital_id):
@@ -77,7 +77,7 @@ def test_whatever_is_told_of_a_payment(watch: Watch, monkeypatch: pytest.MonkeyP
     bodies += [signed(fits), ALL.encode() * 2000]
     for number, body in enumerate(bodies):
         for where in ("alipay", "sandbox", PHONE, NAME):
-            answer = Client().post(
+            answer = client.post(
                 f"/api/payment/{where}/?q={PHONE}", body, content_type="application/x-www-form-urlencoded"
             )
             assert answer.status_code < 500
