@@ -19,6 +19,7 @@ from tests.canaries.words import PHONE
 from tests.companion.people import Person
 from tests.hospitals.joining import V1, Joined, fill, joined, rows
 
+pytestmark = pytest.mark.services
 HOSPITALS = operations("hospitals.api.published")
 RESIDENTS = tuple(one for one in operations(None) if not one.path.startswith("/api/hospitals/"))
 SIGNED = ("/events/", "/events/batch/")

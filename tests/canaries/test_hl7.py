@@ -17,7 +17,7 @@ from tests.canaries.visiting import a_visit, kept
 from tests.canaries.words import ALL, ID_NUMBER, NAME, PHONE, SYMPTOM, found_in
 from tests.hospitals.test_hl7v2_door import configured  # noqa: F401
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("configured")]
 KINDS = sorted(events._READERS)
 CODECS = {"UNICODE UTF-8": "utf-8", "GB 18030-2000": "gb18030"}
 FITTING: dict[str, dict[int, str]] = {

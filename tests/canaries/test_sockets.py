@@ -28,6 +28,7 @@ from tests.companion.people import Person
 from tests.companion.test_consumers import Page
 from tests.hospitals.clinics import Clinic, a_clinic
 
+pytestmark = pytest.mark.services
 TALK = [
     f"我叫{NAME},我{SYMPTOM}三天了,挂什么科",
     f"电话{PHONE},身份证{ID_NUMBER}",

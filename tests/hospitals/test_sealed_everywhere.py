@@ -13,7 +13,7 @@ from tests.hospitals import sealed_rows
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.sealed_rows import a_row, opened, put, raw, sealed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 Row = Any
 
 
