@@ -1,14 +1,13 @@
 """What a hospital tells, of every type there is, with canaries in each word of it: made from the contract's own classes."""
 
 import types
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, datetime
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hospitals.connectors import codec
 from hospitals.connectors.base import EventType, Invoice, QueuePosition
-from tests.canaries.words import ALL, PHONE
+from tests.canaries.words import ALL
 from tests.hospitals.clinics import NOW
 
 # Values that are chosen from a list, and ids: the hospital's own, by which one event points at another.
@@ -42,12 +41,3 @@ def full(kind: Any, ids: str = "a1") -> Any:
 
 def data(kind: EventType, ids: str = "a1") -> Any:
     return full(codec.DATA[kind], ids) if kind in codec.DATA else None
-
-
-def spoilt(value: Any) -> Iterator[Any]:
-    """The same JSON with one member a canary of a wrong type, too much, or not there."""
-    if isinstance(value, dict):
-        yield value | {ALL: ALL}
-        for name in value:
-            yield value | {name: {PHONE: ALL}}
-            yield {other: inner for other, inner in value.items() if other != name} | {PHONE: ALL}
