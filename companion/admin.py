@@ -42,6 +42,14 @@ class UserAdmin(SecondFactorPages, DjangoUserAdmin, ModelAdmin):  # type: ignore
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    # An account is known by its name alone: names, addresses and notes about staff are kept elsewhere.
+    list_display = ("username", "is_staff", "is_active", "last_login")
+    search_fields = ("username",)
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("权限", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("时间", {"fields": ("last_login", "date_joined")}),
+    )
 
 
 @admin.register(Group)

@@ -29,7 +29,7 @@ def appointment(visit: Visit, journey: Journey) -> dict[str, Any]:
         "department": visit.department,
         "practitioner": visit.practitioner,
         "start": iso(visit.start),
-        "place": visit.place,
+        "place": visit.where[0],
         "patient": visit.patient.name,
         "status": journey.state.value,
         "awaits": journey.awaits,

@@ -5,11 +5,13 @@ their systems, which mostly wait (so its worker has threads), ``batch`` what may
 the dead-letter queue instead of looping.
 """
 
+import logging.config
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import setup_logging, worker_init
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
@@ -45,6 +47,12 @@ def queues(broker_url: str) -> list[Queue]:
 
 
 app.conf.task_queues = queues(app.conf.broker_url or "")
+
+
+@setup_logging.connect
+def log_as_everywhere(**_kwargs: Any) -> None:
+    """Else Celery takes the handlers away and writes what tasks were called with and what their exceptions say."""
+    logging.config.dictConfig(settings.LOGGING)
 
 
 @worker_init.connect

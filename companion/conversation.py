@@ -173,7 +173,7 @@ async def _tapped(scene: Scene) -> AsyncIterator[Event]:
     scene.memory.expecting = {}
     if skill is None:
         skill = talk
-        scene.action = {}
+        scene.action, kind = {}, UNKNOWN  # its name is whatever the page said
     scene.memory.last_understood = {"intent": kind, "skill": _name(skill), "by": "tap"}
     if kind not in ("open", "resume"):
         scene.memory.last_intent = next(iter(registry.contract(skill).intents), "")

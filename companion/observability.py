@@ -79,11 +79,16 @@ def keep_allowed(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> M
 
 
 class DropArguments(logging.Filter):
-    """Third-party records keep their template and their exception's place; arguments may hold input and are dropped."""
+    """Third-party records keep their template and their exception's place; arguments may hold input and are dropped.
+
+    Without arguments the words may be a sentence that was put together before (a refused Host header, a task's repr): then
+    only the place that said it is kept.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        template = record.msg if record.args and isinstance(record.msg, str) else ""
+        record.msg = template[:200] or f"{record.module}.{record.funcName}:{record.lineno}"
         record.args = None
-        record.msg = str(record.msg)[:200] if isinstance(record.msg, str) else type(record.msg).__name__
         return True
 
 
@@ -133,8 +138,18 @@ LOGGING: dict[str, Any] = {
             name: {"handlers": ["stderr"], "level": "INFO", "propagate": False}
             for name in ("companion", "avatar", "hospitals")
         },
-        # Django's own request lines quote paths and exceptions quote values: companion.middleware logs requests instead.
-        "django.request": {"handlers": [], "level": "CRITICAL", "propagate": False},
+        # What these write by themselves has the exceptions' text: their own handlers go, the root's are left.
+        **{
+            name: {"handlers": [], "propagate": True}
+            for name in ("django", "django.server", "uvicorn", "uvicorn.error", "celery")
+        },
+        # Without a handler of its own, this one's words would be printed as they are.
+        "multiprocessing": {"handlers": ["foreign"], "propagate": False},
+        # Request lines quote paths and exceptions quote values: companion.middleware logs requests instead.
+        **{
+            name: {"handlers": [], "level": "CRITICAL", "propagate": False}
+            for name in ("django.request", "uvicorn.access")
+        },
     },
 }
 

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from companion.models import PaymentOrder, Turn, TurnReview
 from hospitals import audit
 from hospitals.audit import Actor
+from hospitals.personal import numbers_hidden
 
 REASONS = "looks"  # in the session: person → why
 LISTS, LISTS_KEPT = "lists", 200  # in the session: which lists are on record
@@ -55,7 +56,7 @@ class OnRecord:
 
     def _ask(self, request: HttpRequest, subject: UUID) -> Any:
         """Asks why, and keeps the answer for this session."""
-        why = request.POST.get("why", "").strip()[:LONGEST]
+        why = numbers_hidden(request.POST.get("why", "").strip())[:LONGEST]
         if len(why) >= SHORTEST:
             request.session[REASONS] = {**request.session.get(REASONS, {}), str(subject): why}
             return HttpResponseRedirect(request.get_full_path())

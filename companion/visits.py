@@ -153,7 +153,7 @@ def shown(visit: Visit) -> dict[str, Any]:
     return frame(visit, fold(events), len(events))
 
 
-_standing = CompiledUpdate(Visit, "state", "queue_as_of", "place", "room_code", "changed_at")
+_standing = CompiledUpdate(Visit, "state", "queue_as_of", "snapshot", "changed_at")
 
 
 def _project(stand: Sequence[tuple[Visit, Journey]]) -> set[UUID]:
@@ -169,7 +169,7 @@ def _project(stand: Sequence[tuple[Visit, Journey]]) -> set[UUID]:
             visit.state = now.state.value
             visit.queue_as_of = now.queue.as_of if now.queue else None
             if now.queue:
-                visit.place, visit.room_code = f"{now.queue.place}{now.queue.room_name}", now.queue.room_code
+                visit.snapshot = {"where": [f"{now.queue.place}{now.queue.room_name}", now.queue.room_code]}
             _standing.save(visit)
     for visit, now in stand:
         worth_saying = {prompt.key: prompt for prompt in now.prompts}

@@ -226,4 +226,4 @@ def _room_of(visit: Visit, now: Journey, step: NextStep) -> str:
     for sheet in now.prescriptions:
         if sheet.prescription.id == step.part_id:
             return sheet.prescription.pickup_room_code
-    return visit.room_code
+    return visit.where[1]

@@ -46,6 +46,12 @@ class Visit(models.Model):
     def __str__(self) -> str:
         return f"{self.hospital_name} {self.department} {self.start:%m-%d %H:%M}"
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """(place, room code): of her queue in the hospital's words, which are sealed; before that, the department's own."""
+        place, room_code = self.snapshot.get("where", (self.place, self.room_code))
+        return place, room_code
+
 
 class VisitEvent(models.Model):
     """One thing that happened, as it came. ``key`` makes it once; ``data`` is the event's payload as JSON.

@@ -227,6 +227,7 @@ def _means(text: str, one: AgentView | PersonView) -> bool:
 
 
 async def renew(scene: Scene) -> AsyncIterator[Event]:
-    until = await scene.port.renew_consent(int(scene.action.get("consent_id", 0)))
+    wanted = scene.action.get("consent_id")
+    until = await scene.port.renew_consent(wanted if isinstance(wanted, int) else 0)
     yield Say(f"好了,续到{until.year}年{until.month}月{until.day}日。" if until else "好了。")
     yield await people_card(scene)

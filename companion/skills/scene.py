@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Protocol
 
 from companion.events import Ask, Event, Option, Say, ShowCard, SwitchPatient
@@ -67,8 +68,8 @@ class Scene:
         return Ask(slot=name, options=options)
 
     def key(self, *parts: str) -> str:
-        """An idempotency key: the same turn sent twice acts once."""
-        return ":".join((self.turn_id, *parts))
+        """An idempotency key: the same turn sent twice acts once. The turn's id is the page's own word, and keys are kept in clear."""
+        return ":".join((sha256(self.turn_id.encode()).hexdigest()[:32], *parts))
 
     def about(self, person: PersonView) -> SwitchPatient:
         """Turn the scene to another person; nothing known of the one before is carried over."""

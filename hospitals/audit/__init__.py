@@ -18,6 +18,7 @@ from hospitals import tenancy
 from hospitals.audit import chain
 from hospitals.audit.chain import COMMISSION
 from hospitals.models import AuditEvent
+from hospitals.personal import numbers_hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def record(
         entity_id=str(entity_id)[:64],
         subject=subject,
         hospital_id=hospital_id,
-        why=why[:200],
+        why=numbers_hidden(why)[:200],
         detail=detail,
     )
 

@@ -16,6 +16,7 @@ from hospitals import audit, tenancy
 from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
 from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, OnboardingStep
+from hospitals.personal import numbers_hidden
 from hospitals.services import access, connecting, rehearsal
 from hospitals.services.access import Environment, NewClient
 
@@ -149,7 +150,7 @@ def _history(hospital_id: UUID, source: str, target: str, actor: Actor, reason: 
             source=source,
             target=target,
             actor=(actor.name or actor.kind)[:150],
-            reason=reason[:300],
+            reason=numbers_hidden(reason)[:300],
         )
     audit.record(
         f"onboarding.{action or target}",

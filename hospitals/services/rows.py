@@ -18,6 +18,7 @@ from hospitals.services import standard_departments
 IDENTIFIER = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$"
 IDENTIFIER_PATTERN = re.compile(IDENTIFIER)
 _PLAIN = r"^[^\x00-\x1f\x7f]*$"
+_A_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
 _YEARS = (2000, 2100)
 _LONGEST_SLOT = timedelta(hours=12)
 
@@ -263,13 +264,14 @@ def parse(row: type[Row], data: Any) -> Row:
         found = [
             (e["loc"], e["type"]) for e in error.errors(include_input=False, include_url=False, include_context=False)
         ]
+    # a member that is not known is named by whoever sent it: told only where it can be no name, number or words
+    found = [
+        (place if code != "extra_forbidden" or _A_NAME.fullmatch(str(place[-1])) else place[:-1], code)
+        for place, code in found
+    ]
     faults = [
         {"pointer": "".join(f"/{p}" for p in place), "code": code, "detail": _WORDS.get(code, "内容的格式不对。")}
         for place, code in found[:10]
     ]
-    # a member that is not known is named by whoever sent it: only its place is told
-    for fault in faults:
-        if fault["code"] == "extra_forbidden":
-            fault["pointer"] = fault["pointer"][:80]
     first, *rest = faults
     raise Fault(first["pointer"], first["code"], first["detail"], **({"also": rest} if rest else {}))

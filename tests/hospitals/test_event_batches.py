@@ -122,8 +122,7 @@ def stands(visit: Visit) -> Any:
     now = visits.journey_of(visit)
     return (
         visit.state,
-        visit.place,
-        visit.room_code,
+        visit.where,
         visit.queue_as_of,
         now.state,
         now.queue,
