@@ -1,6 +1,6 @@
 """Many clients on kept connections, in a process of their own; reads a plan from standard input and prints what came.
 
-Plan: {"host", "port", "connections", "waves": [[[token, patient, slot, key], ...], ...], "together"}. ``together``: each wave is
+Plan: {"host", "ports", "connections", "waves": [[[token, patient, slot, key], ...], ...], "together"}. ``together``: each wave is
 sent at one moment, one request a connection, and the next waits for it; else a wave is worked off, one request at a time
 on each connection. Raw protocols rather than an HTTP client: the load should cost little beside what it loads.
 """
@@ -65,8 +65,9 @@ async def main() -> None:
     plan = json.loads(sys.stdin.readline())
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
-    for _ in range(plan["connections"]):
-        _transport, client = await loop.create_connection(lambda: Client(plan["host"]), plan["host"], plan["port"])
+    for number in range(plan["connections"]):
+        port = plan["ports"][number % len(plan["ports"])]
+        _transport, client = await loop.create_connection(lambda: Client(plan["host"]), plan["host"], port)
         clients.append(client)
     for wave in plan["waves"]:
         started, cpu = time.perf_counter(), time.process_time()

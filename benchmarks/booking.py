@@ -21,10 +21,13 @@ from typing import Any
 
 import psycopg
 
+from benchmarks._killable import free_port
 from benchmarks._postgres import Database, database
 
 NAME = "hc_bench_booking"
-WEB_PROCESSES = 3  # on two, two hundred connections fall so unevenly that one has most of the work
+WEB_PROCESSES = (
+    3  # each on a port of its own, connections in turn, as a proxy hands them to the containers of a service
+)
 CLIENTS, PLACES, ROUNDS = 200, 50, 100
 RESIDENTS, HOSPITALS, HALF_DAYS = 500, 50, 40
 SPREAD_WAVES, SPREAD_WISHES, SPREAD_CONNECTIONS = 3, 3000, 32
@@ -37,9 +40,9 @@ def figure(name: str, value: float, unit: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Web:
-    """A web process with what stands under it, and who and what was seeded."""
+    """Web processes with what stands under them, and who and what was seeded."""
 
-    port: int
+    ports: list[int]
     database: Database
     residents: list[list[str]]  # token, patient
     slots: list[list[str]]
@@ -59,12 +62,8 @@ def web(name: str, *, processes: int = WEB_PROCESSES, **rows: int) -> Iterator[W
             owner, service = {**env, "DATABASE_URL": made.owner}, {**env, "DATABASE_URL": made.service}
             _python("manage.py", "migrate", "--verbosity", "0", env=owner)
             seeded = json.loads(_python("-m", "benchmarks._booking_web", json.dumps(rows), env=service))
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            log = Path(folder) / "web.log"
-            with log.open("w") as written, _serving(port, processes, service, written):
-                yield Web(port, made, seeded["residents"], seeded["slots"])
+            with (Path(folder) / "web.log").open("w") as log, _serving(processes, service, log) as ports:
+                yield Web(ports, made, seeded["residents"], seeded["slots"])
         finally:
             redis.stop()
 
@@ -77,29 +76,37 @@ def _python(*arguments: str, env: dict[str, str]) -> str:
 
 
 @contextmanager
-def _serving(port: int, processes: int, env: dict[str, str], log: Any) -> Iterator[None]:
-    serve = ["uvicorn", "benchmarks._booking_web:application", "--port", str(port), "--workers", str(processes)]
+def _serving(processes: int, env: dict[str, str], log: Any) -> Iterator[list[int]]:
+    ports = [free_port() for _ in range(processes)]
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    child = subprocess.Popen([sys.executable, "-m", *serve, *options], env=env, stdout=log, stderr=log)
+    serve = [sys.executable, "-m", "uvicorn", "benchmarks._booking_web:application", *options]
+    children = [subprocess.Popen([*serve, "--port", str(port)], env=env, stdout=log, stderr=log) for port in ports]
     try:
         deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if child.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the web process did not start") from None
+        for port, child in zip(ports, children, strict=True):
+            while child.poll() is None and time.monotonic() < deadline and not _answers(port):
                 time.sleep(0.1)
-        yield
+            if not _answers(port):
+                raise RuntimeError("a web process did not start")
+        yield ports
     finally:
-        child.terminate()
-        child.wait(20)
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def load(web: Web, waves: list[list[list[str]]], *, connections: int, together: bool) -> list[dict[str, Any]]:
     """What came back of each wave: {"answers": [[status, ms], ...], "wall_s", "cpu_s"}."""
-    plan = {"host": "127.0.0.1", "port": web.port, "connections": connections, "waves": waves, "together": together}
+    plan = {"host": "127.0.0.1", "ports": web.ports, "connections": connections, "waves": waves, "together": together}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks._booking_load"],
         input=json.dumps(plan) + "\n",

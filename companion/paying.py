@@ -68,6 +68,11 @@ async def at_gateway(begun: Begun) -> Opened:
     return await payment.ask(begun.engine, lambda engine: engine.begin(begun.order))
 
 
+def spent(begun: Begun) -> None:
+    """Its gateway takes this order for nothing any more: the bill gets another when it is begun again."""
+    PaymentOrder.objects.filter(id=UUID(begun.order.number), state=State.BEGUN).update(state=State.CLOSE_DUE)
+
+
 def finish(begun: Begun, opened: Opened, bill: Payment, actor: Actor) -> Opened | None:
     """What she is shown, ``trade_number`` being set where it is paid; None where order or bill changed meanwhile.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -20,33 +20,40 @@ from hospitals import tenancy
 Part = UUID | str
 
 
+def _here() -> Any:
+    """This thread's connection itself, on PostgreSQL hospitals.postgres': django.db.connection would look it up at each attribute."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def cursor(*, shared: bool = False) -> Any:
     """A cursor for a statement that will be sent again and again. ``shared``: it touches tables of no hospital only."""
-    here: Any = connection  # on PostgreSQL hospitals.postgres
-    return here.planned_cursor(shared=shared) if connection.vendor == "postgresql" else connection.cursor()
+    here = _here()
+    return here.planned_cursor(shared=shared) if here.vendor == "postgresql" else here.cursor()
 
 
 def adapted(part: Part) -> Part:
     """As this database keeps it: SQLite has no UUIDs."""
-    native = isinstance(part, str) or connection.features.has_native_uuid_field
+    native = isinstance(part, str) or _here().features.has_native_uuid_field
     return part if native else part.hex  # type: ignore[union-attr]
 
 
 def in_flight() -> bool:
     """Whether statements go now without waiting for answers: none of the ORM's may."""
-    return connection.vendor == "postgresql" and bool(connection.connection.info.pipeline_status)
+    here = _here()
+    return here.vendor == "postgresql" and bool(here.connection.info.pipeline_status)
 
 
 @contextmanager
 def in_one_go() -> Iterator[None]:
     """Writes inside go to PostgreSQL without waiting for each other's answer; what one of them raises comes at the latest
     at the end. Only for statements of this module: the ORM's would not learn how many rows they touched."""
-    if connection.vendor == "postgresql":
-        connection.ensure_connection()
-    if connection.vendor != "postgresql" or in_flight():  # inside another: its end is ours
+    here = _here()
+    if here.vendor == "postgresql":
+        here.ensure_connection()
+    if here.vendor != "postgresql" or in_flight():  # inside another: its end is ours
         yield
         return
-    with connection.wrap_database_errors, connection.connection.pipeline():
+    with here.wrap_database_errors, here.connection.pipeline():
         yield
 
 
@@ -129,7 +136,7 @@ class CompiledInsert:
         self._fields: list[models.Field[Any, Any]] = []
 
     def _compile(self, count: int, once: bool) -> str:
-        quoted, about = connection.ops.quote_name, self._model._meta
+        quoted, about = _here().ops.quote_name, self._model._meta
         self._fields = [f for f in about.concrete_fields if not isinstance(f, models.AutoField)]
         columns = ", ".join(quoted(str(field.column)) for field in self._fields)
         row = f"({', '.join(['%s'] * len(self._fields))})"
@@ -143,7 +150,8 @@ class CompiledInsert:
         sql = self._statements.get((len(rows), once))
         if sql is None:
             sql = self._statements[len(rows), once] = self._compile(len(rows), once)
-        return sql, [f.get_db_prep_save(f.pre_save(row, True), connection) for row in rows for f in self._fields]
+        here = _here()
+        return sql, [f.get_db_prep_save(f.pre_save(row, True), here) for row in rows for f in self._fields]
 
     def save(self, *rows: models.Model) -> None:
         """Raises ``WrongScope`` for another hospital's, ``IntegrityError`` (``in_one_go``: at its end)."""
@@ -188,10 +196,11 @@ class CompiledUpdate:
         if isinstance(row, tenancy.TenantModel):
             tenancy.check_writable(row.hospital_id)
         if not self._sql:
-            quoted, about = connection.ops.quote_name, self._model._meta
+            quoted, about = _here().ops.quote_name, self._model._meta
             self._fields = [about.get_field(name) for name in self._names]  # type: ignore[misc]
             columns = ", ".join(f"{quoted(str(field.column))} = %s" for field in self._fields)
             self._sql = f"UPDATE {quoted(about.db_table)} SET {columns} WHERE {quoted(str(about.pk.column))} = %s"
-        values = [f.get_db_prep_save(f.pre_save(row, False), connection) for f in self._fields]
+        here = _here()
+        values = [f.get_db_prep_save(f.pre_save(row, False), here) for f in self._fields]
         with cursor(shared=self._shared) as sent:
-            sent.execute(self._sql, [*values, row._meta.pk.get_db_prep_value(row.pk, connection)])
+            sent.execute(self._sql, [*values, row._meta.pk.get_db_prep_value(row.pk, here)])

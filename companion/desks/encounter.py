@@ -14,7 +14,7 @@ from companion.exceptions import NotFound, NotNow
 from companion.journey import Choice, Journey, OwnEvent, Payment, Travel
 from companion.journey.next_step import NextStep, next_step
 from companion.models import Visit, VisitPrompt
-from companion.payment.base import Opened
+from companion.payment.base import Opened, OrderSpent
 from companion.ports.booking import VisitView
 from companion.ports.encounter import (
     ExaminationView,
@@ -82,10 +82,20 @@ class EncounterDesk(Desk):
         return await asking(lambda: _views(InvoiceView, cards.invoices(self.visit(visit_id)[1])["invoices"]))
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
+        try:
+            return await self._pay(visit_id, invoice_id)
+        except OrderSpent:  # with the next number
+            return await self._pay(visit_id, invoice_id)
+
+    async def _pay(self, visit_id: str, invoice_id: str) -> InvoiceView:
         begun = await asking(self._begun, visit_id, invoice_id)
         if begun is None:
             return await asking(self._bill_shown, visit_id, invoice_id, Opened())
-        opened = await paying.at_gateway(begun)  # here nothing of the database is held
+        try:
+            opened = await paying.at_gateway(begun)  # here nothing of the database is held
+        except OrderSpent:
+            await asking(paying.spent, begun)
+            raise
         return await asking(self._paid, visit_id, invoice_id, begun, opened)
 
     def _bill(self, visit_id: str, invoice_id: str) -> tuple[Visit, Payment]:

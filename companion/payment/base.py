@@ -27,6 +27,12 @@ class GatewayUnavailable(CompanionError):
     detail = "支付平台暂时没有应答,请稍后再试。"
 
 
+class OrderSpent(GatewayUnavailable):
+    """The gateway closed this order or let it run out, and takes its number for nothing any more: the bill needs another."""
+
+    code = "order_spent"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """``number``: ours, the same whenever the same bill is begun again; so the gateway takes its money once."""
@@ -60,7 +66,7 @@ class PaymentBackend(Protocol):
     """Called by ``companion.payment.ask``, which bounds how long and how many; ``verify`` asks nobody."""
 
     async def begin(self, order: Order) -> Opened:
-        """Raises ``GatewayUnavailable``. No money moves yet, but in the sandbox."""
+        """Raises ``GatewayUnavailable``, ``OrderSpent``. No money moves yet, but in the sandbox."""
         ...
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:

@@ -20,14 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from companion.identity.alipay import rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderSpent, Settled
 from companion.payment.http import client
 
 TITLE_MAX = 60
 API_KEY_BYTES = 32
 FRESH_S = 300
 _CLOSED = frozenset({"CLOSED", "REVOKED", "PAYERROR"})
-_NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID"})
+_NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_CLOSED"})
 _CLOSED_ALREADY = frozenset({"ORDER_CLOSED", "ORDER_NOT_EXIST"})
 _REFUNDED = frozenset({"SUCCESS", "PROCESSING"})
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature, InvalidTag)
@@ -75,7 +75,9 @@ class WechatPayment:
             return Opened(scan=str(told["code_url"]))
         if told.get("code") in _NUMBER_USED:
             settled = await self._query(order.number)
-            if settled is not None and settled.paid and settled.amount_fen == order.amount_fen:
+            if settled is None or not settled.paid:
+                raise OrderSpent
+            if settled.amount_fen == order.amount_fen:
                 return Opened(trade_number=settled.trade_number)
         raise GatewayUnavailable(code="order_refused")
 

@@ -37,6 +37,7 @@ TAKE_NO_WORDS = {
     "seed_demo": "writes the demo's invented people",
     "new_master_key": "writes a key to standard output, which is asked for",
     "verify_audit": "reads the log",
+    "audit_heads": "asks for nothing",
     "evaluate": "reads a file of questions that belong to nobody, and counts",
     "train_triage": "reads files of questions that belong to nobody, and writes weights",
 }

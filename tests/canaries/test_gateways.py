@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 from django.utils import timezone
 
@@ -15,7 +16,6 @@ from companion.identity.wechat import WechatIdentity
 from companion.models import ExternalIdentity, PaymentOrder, Visit
 from companion.payment.base import Order
 from hospitals import tenancy
-from hospitals.audit import Actor
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.services import inbox
 from tests.canaries import clear, told
@@ -68,7 +68,7 @@ def test_whatever_is_told_of_a_payment(watch: Watch, monkeypatch: pytest.MonkeyP
             HospitalEvent("e1", EventType.INVOICE_ISSUED, row.hospital_id, str(row.id), 1, timezone.now(), bill)
         )
     watch.work()
-    paying.begin(Visit.objects.get(), bill, Actor("resident", str(row.subject)))
+    paying.begin(Visit.objects.get(), bill)
     order = PaymentOrder.objects.get()
     fits = {"app_id": "app-1", "out_trade_no": order.id.hex, "trade_no": "20261129", "total_amount": "0.01"}
     fits |= {"trade_status": "TRADE_SUCCESS", "buyer_logon_id": PHONE, "subject": ALL, "body": ALL, "buyer_name": NAME}
@@ -85,6 +85,6 @@ def test_whatever_is_told_of_a_payment(watch: Watch, monkeypatch: pytest.MonkeyP
     order.refresh_from_db()
     assert order.state == "paid"
     with gateway(lambda _asked: (200, signed_answer(ALL.encode()))) as url, pytest.raises(CompanionError):
-        engine(url).refund(Order(order.id.hex, ALL, 1), ALL)
+        async_to_sync(engine(url).refund)(Order(order.id.hex, ALL, 1), ALL)
     watch.work()
     assert watch.found(clear.IDS) == {}

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from companion.payment.alipay import AlipayPayment
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, PaymentBackend, Settled
+from companion.payment.base import (
+    BadNotification,
+    GatewayUnavailable,
+    Opened,
+    Order,
+    OrderSpent,
+    PaymentBackend,
+    Settled,
+)
 from tests.companion import wechat_gateway
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem, public_pem
 from tests.companion.wechat_gateway import WechatGateway, notification, trade
@@ -228,3 +236,9 @@ def test_news_of_a_refund_settles_no_order(peer: WechatGateway) -> None:
 def test_an_engine_without_its_keys_does_not_start(peer: WechatGateway, wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         peer.engine(**wrong)
+
+
+async def test_an_order_that_ran_out_there_is_spent(peer: WechatGateway) -> None:
+    peer.mood = "CLOSED"
+    with pytest.raises(OrderSpent):
+        await peer.engine().begin(ORDER)

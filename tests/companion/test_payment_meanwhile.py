@@ -15,7 +15,7 @@ from companion.desks.visit import VisitDesk
 from companion.exceptions import NotNow
 from companion.journey import OwnEvent, Travel
 from companion.models import PaymentOrder, Visit, VisitPrompt
-from companion.payment.base import GatewayUnavailable, Opened, Order
+from companion.payment.base import GatewayUnavailable, Opened, Order, OrderSpent
 from companion.payment.sandbox import SandboxPayment
 from companion.ports.encounter import InvoiceView
 from hospitals.connectors.base import EventType
@@ -99,6 +99,34 @@ async def test_two_pages_that_pay_a_bill_at_once_have_one_order_and_one_payment(
     assert [one.status for one in shown] == ["sent", "sent"]
     assert await orders() == [("paid", "4200001")]
     assert await in_thread(payments, billed) == [("i1", "4200001")]
+
+
+async def test_an_order_that_its_gateway_let_run_out_is_closed_and_the_bill_gets_another(
+    billed: Visit, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def begin(order: Order) -> Opened:
+        gateway.asked.append(order.number)
+        if len(gateway.asked) == 1:
+            raise OrderSpent
+        return SCAN
+
+    monkeypatch.setattr(gateway, "begin", begin)
+    assert (await page(billed)).pay_code.startswith("data:image/svg+xml;base64,")
+    assert len(set(gateway.asked)) == 2
+    assert await orders() == [("close_due", ""), ("begun", "")]
+
+
+async def test_a_gateway_that_spends_every_order_is_asked_twice_and_no_more(
+    billed: Visit, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def begin(order: Order) -> Opened:
+        gateway.asked.append(order.number)
+        raise OrderSpent
+
+    monkeypatch.setattr(gateway, "begin", begin)
+    with pytest.raises(OrderSpent):
+        await page(billed)
+    assert len(gateway.asked) == 2
 
 
 @pytest.mark.parametrize(("answer", "order"), [(SCAN, ("close_due", "")), (PAID, ("refund_due", "4200001"))])

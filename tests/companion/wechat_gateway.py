@@ -105,7 +105,7 @@ class WechatGateway:
         if path == "/v3/pay/transactions/native":
             assert {k: asked[k] for k in MERCHANT} == MERCHANT and asked["notify_url"].startswith("https://")
             self.orders[asked["out_trade_no"]] = asked
-            if self.mood == "paid already":
+            if self.mood in ("paid already", "CLOSED"):
                 return 403, {"code": "OUT_TRADE_NO_USED", "message": "used"}
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=abc"}
         if path.endswith("/close"):
@@ -117,7 +117,8 @@ class WechatGateway:
             return 200, {"status": "PROCESSING"}
         number = path.rpartition("/")[2]
         assert target.endswith(f"?mchid={MERCHANT['mchid']}")
-        return 200, trade(number, self.orders[number]["amount"]["total"])
+        state = {"trade_state": "CLOSED"} if self.mood == "CLOSED" else {}
+        return 200, trade(number, self.orders[number]["amount"]["total"], **state)
 
 
 def _handler(gateway: WechatGateway) -> type[BaseHTTPRequestHandler]:

@@ -68,6 +68,9 @@ def _message(a: Any) -> Any:
 # From a resident or from an appointment; the tenants' makers are tests.hospitals.tenant_rows'.
 OF_RESIDENTS: dict[type[models.Model], Callable[[Any], Any]] = {
     hers.Resident: lambda who: who,
+    hers.ExternalIdentity: lambda who: hers.ExternalIdentity.objects.create(
+        resident=who, provider="x", app_id="x", open_id_index=uuid4().hex
+    ),
     hers.Patient: _patient,
     hers.Conversation: _talk,
     hers.Turn: _turn,
