@@ -9,8 +9,9 @@ import logging.config
 import os
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, worker_init, worker_ready
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
@@ -53,6 +54,12 @@ app.conf.task_queues = queues(app.conf.broker_url or "")
 def log_as_everywhere(**_kwargs: Any) -> None:
     """Else Celery takes the handlers away and writes what tasks were called with and what their exceptions say."""
     logging.config.dictConfig(settings.LOGGING)
+
+
+@worker_ready.connect
+def say_so(**_kwargs: Any) -> None:
+    """Celery's own word for it is below what is let through of libraries."""
+    structlog.get_logger(__name__).info("worker_ready")
 
 
 @worker_init.connect

@@ -128,7 +128,7 @@ def test_nothing_serves_as_a_role_that_bypasses_row_level_security(migrated: Ins
     said = done.stdout + done.stderr
     assert done.returncode != 0, said
     assert "bypasses row-level security" in said and "hospitals.E002" in said
-    assert "startup complete" not in said and "ready." not in said
+    assert "startup complete" not in said and "worker_ready" not in said
 
 
 def started(migrated: Installed, command: list[str], word: str) -> subprocess.Popen[str]:
@@ -179,4 +179,4 @@ def test_the_service_s_own_role_serves_and_the_container_s_health_check_finds_it
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health/", timeout=10)
     finally:
         stop(web)
-    stop(started(migrated, WORKER, "ready."))
+    stop(started(migrated, WORKER, "worker_ready"))
