@@ -162,22 +162,11 @@ class CompiledInsert:
             for row in rows:
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
-    def prepared_once(self, row: models.Model) -> tuple[str, list[Any]]:
-        """For ``ask_once``; before ``in_one_go``, since sealing may have to make a key. Raises ``WrongScope``."""
-        return self._prepared([row], once=True)
-
-    def ask_once(self, prepared: tuple[str, list[Any]]) -> Any:
-        """Put it in unless a row stands there that excludes it; its cursor is for ``is_new``."""
-        asked = cursor(shared=self._shared)
-        asked.execute(*prepared)
-        return asked
-
     def save_once(self, row: models.Model) -> bool:
         """False when a row stands there that excludes it. Raises ``WrongScope``."""
-        return self.is_new(row, self.ask_once(self.prepared_once(row)))
-
-    @staticmethod
-    def is_new(row: models.Model, asked: Any) -> bool:
+        sql, values = self._prepared([row], once=True)
+        asked = cursor(shared=self._shared)
+        asked.execute(sql, values)
         new = bool(read(asked))
         row._state.adding, row._state.db = not new, DEFAULT_DB_ALIAS
         return new

@@ -246,12 +246,8 @@ def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
         there = OutboxCommand.objects.exclude(kind=CommandKind.BOOK).exclude(
             appointment__state__in=(Appointment.State.REFUSED, Appointment.State.CANCELLED, Appointment.State.STOPPED)
         )
-        found = (
-            there.filter(data__isnull=False)
-            .filter(id=command_id, state=State.GIVEN_UP)
-            .values_list("id", flat=True)
-            .first()
-        )
+        mine = there.filter(id=command_id, state=State.GIVEN_UP, data__isnull=False)
+        found = mine.values_list("id", flat=True).first()
         changed = found and OutboxCommand.objects.filter(id=found, state=State.GIVEN_UP).update(
             state=State.WAITING, next_attempt_at=now, retry_until=now + GIVE_UP_AFTER, done_at=None, reason=""
         )
