@@ -16,6 +16,7 @@ import django  # noqa: E402
 
 django.setup()
 
+import companion.asgi  # noqa: E402, F401  (what a web process does at its start)
 from companion import signin  # noqa: E402
 from companion.asking import asking  # noqa: E402
 from companion.desks.visit import VisitDesk  # noqa: E402
@@ -56,10 +57,13 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 # --- what it stands on ------------------------------------------------------------------------------------------
 
 
-def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandbox: bool = False) -> dict[str, Any]:
+def seed(
+    *, residents: int, hospitals: int, half_days: int, capacity: int, sandbox: bool = False, past: int = 0
+) -> dict[str, Any]:
     """Signed-in residents with real-name cards, and live hospitals with one slot a half day. Invented, all of it.
 
-    ``sandbox``: each hospital has a pretended system that takes what was booked.
+    ``sandbox``: each hospital has a pretended system that takes what was booked. ``past``: of so many days each hospital
+    has visits that are over, one resident in eight each day.
     """
     from datetime import date, timedelta
 
@@ -71,6 +75,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
     from hospitals.models import DataKey, Department, Hospital, Practitioner, Schedule, Slot
 
     signed_in: list[list[str]] = []
+    patients: list[Patient] = []
     for number in range(residents):
         token, who = signin.open_session(Identity("bench", "app", f"resident-{number}"))
         resident = Resident.objects.get(id=who.resident_id)
@@ -84,6 +89,7 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
         )
         FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=timezone.now())
         signed_in.append([token, str(patient.id)])
+        patients.append(patient)
     morning = timezone.localtime().replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(days=2)
     slots: list[list[str]] = []
     secrets: list[str] = []
@@ -125,9 +131,38 @@ def seed(*, residents: int, hospitals: int, half_days: int, capacity: int, sandb
                 )
             Slot.objects.bulk_create(made)
             slots.append([str(slot.id) for slot in made])
+            for day in range(past):
+                _over(doctor, morning - timedelta(days=3 + day), patients[(number + day) % 8 :: 8])
     # They have been here for long: a key's first minutes, in which it is read again and again, are not what is measured.
     DataKey.objects.update(created_at=timezone.now() - timedelta(hours=1))
     return {"residents": signed_in, "slots": slots, "secrets": secrets}
+
+
+def _over(doctor: Any, start: Any, patients: list[Any]) -> None:
+    """A half day that has been, and the appointments of it."""
+    from datetime import timedelta
+
+    from hospitals import indexing
+    from hospitals.models import Appointment, Schedule, Slot
+
+    rooms = {"hospital_id": doctor.hospital_id, "department_id": doctor.department_id, "practitioner": doctor}
+    day = Schedule.objects.create(identifier=f"past.{start.date()}", day=start.date(), period="morning", **rooms)
+    times = {"start": start, "end": start + timedelta(hours=3), "capacity": len(patients), "free": len(patients)}
+    slot = Slot.objects.create(identifier=f"past.{start.date()}", schedule=day, **times, **rooms)
+    Appointment.objects.bulk_create(
+        Appointment(
+            hospital_id=doctor.hospital_id,
+            slot=slot,
+            half_day=day.id,
+            subject=patient.id,
+            keeper_id=patient.keeper_id,
+            id_number_index=indexing.blind_indexes("id_number", patient.id_number)[0],
+            idempotency_key=f"past:{slot.id}:{patient.id}",
+            state=Appointment.State.FINISHED,
+            created_at=start,
+        )
+        for patient in patients
+    )
 
 
 def _sandbox(hospital: Any) -> str:

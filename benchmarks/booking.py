@@ -30,6 +30,7 @@ WEB_PROCESSES = (
 )
 CLIENTS, PLACES, ROUNDS = 200, 50, 100
 RESIDENTS, HOSPITALS, HALF_DAYS = 500, 50, 40
+PAST = 20  # days that each hospital has been in use
 SPREAD_WAVES, SPREAD_WISHES, SPREAD_CONNECTIONS = 3, 3000, 32
 STATEMENT_CONNECTIONS, STATEMENT_S = 16, 4.0
 
@@ -62,6 +63,10 @@ def web(name: str, *, processes: int = WEB_PROCESSES, **rows: int) -> Iterator[W
             owner, service = {**env, "DATABASE_URL": made.owner}, {**env, "DATABASE_URL": made.service}
             _python("manage.py", "migrate", "--verbosity", "0", env=owner)
             seeded = json.loads(_python("-m", "benchmarks._booking_web", json.dumps(rows), env=service))
+            with psycopg.connect(
+                made.owner, autocommit=True
+            ) as analyst:  # as the database does by itself where it is in use
+                analyst.execute("VACUUM ANALYZE")
             with (Path(folder) / "web.log").open("w") as log, _serving(processes, service, log) as ports:
                 yield Web(ports, made, seeded["residents"], seeded["slots"])
         finally:
@@ -79,6 +84,7 @@ def _python(*arguments: str, env: dict[str, str]) -> str:
 def _serving(processes: int, env: dict[str, str], log: Any) -> Iterator[list[int]]:
     ports = [free_port() for _ in range(processes)]
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    options += ["--timeout-keep-alive", "75"]  # as in deploy/Dockerfile
     serve = [sys.executable, "-m", "uvicorn", "benchmarks._booking_web:application", *options]
     children = [subprocess.Popen([*serve, "--port", str(port)], env=env, stdout=log, stderr=log) for port in ports]
     try:
@@ -149,7 +155,9 @@ def leave_free(web: Web, slots: list[str], free: int) -> None:
 
 def _contention() -> Iterator[dict[str, Any]]:
     half_days = 50
-    with web(NAME, residents=CLIENTS, hospitals=ROUNDS // half_days, half_days=half_days, capacity=PLACES) as served:
+    with web(
+        NAME, residents=CLIENTS, hospitals=ROUNDS // half_days, half_days=half_days, capacity=PLACES, past=PAST
+    ) as served:
         slots = [slot for mine in served.slots for slot in mine]
         came = rush(served, slots)
         taken = sold(served, slots)
@@ -165,7 +173,7 @@ def _contention() -> Iterator[dict[str, Any]]:
 
 
 def _spread() -> Iterator[dict[str, Any]]:
-    with web(NAME, residents=RESIDENTS, hospitals=HOSPITALS, half_days=HALF_DAYS, capacity=100) as served:
+    with web(NAME, residents=RESIDENTS, hospitals=HOSPITALS, half_days=HALF_DAYS, capacity=100, past=PAST) as served:
         waves: list[list[list[str]]] = [[] for _ in range(SPREAD_WAVES)]
         for n in range(SPREAD_WAVES * SPREAD_WISHES):
             turn, resident = divmod(n, RESIDENTS)

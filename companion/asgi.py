@@ -15,12 +15,29 @@ django_application = get_asgi_application()
 
 from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402  (after Django's set-up)
 from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.http.request import split_domain_port  # noqa: E402
 
+import hospitals.tasks  # noqa: E402, F401  (below)
+from companion import background  # noqa: E402
+from companion.celery import app as celery  # noqa: E402
 from companion.checks import refuse_to_start  # noqa: E402
 from companion.consumers import CompanionConsumer  # noqa: E402
 
+
+def _get_ready() -> None:
+    """What the first who come would wait for, a fifth of a second when places open: the broker's modules, the tasks', and a
+    connection to the database for each thread."""
+    celery.finalize()
+    celery.connection_for_write().get_transport_cls()
+    pool: Any = getattr(connection, "pool", None)
+    if pool is not None:
+        pool.open()
+        pool.resize(min(background.THREADS, pool.max_size), pool.max_size)
+
+
 refuse_to_start()
+_get_ready()
 # What is loaded by now stays. With ten thousand pages open a full collection stops them all for most of a second: seldom, then.
 gc.collect()
 gc.freeze()

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -41,10 +40,17 @@ class Listener(Protocol):
         """The resident has opened too many others since."""
 
 
-@cache
+_publishers: dict[str, redis.Redis] = {}
+
+
 def _publisher(url: str) -> redis.Redis:
-    """This process's connections for publishing from threads, kept open between events."""
-    return redis.Redis.from_url(url, socket_timeout=5)
+    """This process's connections for publishing from threads, kept open between events.
+
+    A client that is dropped closes its connections under whoever uses them. So of two that are made at once by the first
+    two threads none is handed out that is not kept.
+    """
+    found = _publishers.get(url)
+    return found if found is not None else _publishers.setdefault(url, redis.Redis.from_url(url, socket_timeout=5))
 
 
 def publish(resident_id: UUID, message: dict[str, Any]) -> None:

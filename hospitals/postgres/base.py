@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
+from psycopg._preparing import PrepareManager
 
 SETTING = "companion.hospital"
 EVERY = "*"
@@ -24,6 +25,17 @@ def told_value() -> str:
     if scope is None:
         return ""
     return EVERY if scope.hospital_id is None else str(scope.hospital_id)
+
+
+class KeptPlans(PrepareManager):
+    """psycopg's record of what the server has planned, kept over a rollback.
+
+    psycopg forgets every plan then, since a table may have gone with the transaction; the service's role makes none. Of two
+    hundred who want the same places at once a dozen come too late after all, and each made the next ones plan anew.
+    """
+
+    def clear(self) -> bool:
+        return False
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -65,6 +77,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor = self._prepare_cursor(psycopg.Cursor(self.connection))  # type: ignore[attr-defined]
         cursor.planned, cursor.shared = True, shared
         return cursor
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        made: Any = super().get_new_connection(conn_params)
+        if not isinstance(made._prepared, KeptPlans):  # else the pool's, used before
+            kept = KeptPlans()
+            kept.prepare_threshold, kept.prepared_max = made._prepared.prepare_threshold, made._prepared.prepared_max
+            made._prepared = kept
+        return made
 
     def connect(self) -> None:
         self._told = None

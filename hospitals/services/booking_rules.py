@@ -119,11 +119,15 @@ def _slot(slot: UUID, subject: UUID) -> "QuerySet[Slot, Any]":
 
 
 def _earlier(slot: UUID, person: str, person_too: str, subject: UUID, key: str) -> "QuerySet[Appointment, Any]":
-    who = Q(id_number_index__in=[person, person_too]) | Q(subject=subject) | Q(idempotency_key=key)
     of_slot = [f"slot__{n}" for n in ("practitioner_id", "department_id", "start", "schedule__day", "schedule__period")]
-    hospital = Subquery(Slot.objects.filter(id=slot).values("hospital_id"))
-    rows = Appointment.objects.filter(who, hospital_id=hospital).order_by("-created_at")
-    return rows.values_list("idempotency_key", "state", *of_slot)[:REMEMBERED]
+    wanted = Slot.objects.filter(id=slot)
+    same_half_day = {n: Subquery(wanted.values(n.removeprefix("slot__"))) for n in of_slot[-2:]}
+    who = Q(id_number_index__in=[person, person_too]) | Q(subject=subject)
+    counts = Q(state=State.NO_SHOW) | Q(state__in=TAKEN, **same_half_day)
+    mine = Appointment.objects.filter(
+        (who & counts) | Q(idempotency_key=key), hospital_id=Subquery(wanted.values("hospital_id"))
+    )
+    return mine.order_by("-created_at").values_list("idempotency_key", "state", *of_slot)[:REMEMBERED]
 
 
 _slots, _appointments = Compiled(_slot), Compiled(_earlier)

@@ -12,6 +12,7 @@ from hospitals.compiled import Compiled, CompiledInsert, in_one_go
 from hospitals.exceptions import WrongScope
 from hospitals.models import Appointment, Slot, SlotHold
 from hospitals.services import booking, booking_rules
+from tests.embedded import ON_SERVICES
 from tests.hospitals.clinics import NOW, Clinic, a_clinic, card
 
 pytestmark = [pytest.mark.django_db, pytest.mark.services]
@@ -96,3 +97,26 @@ class TestInserting:
             insert.save(row)
         with tenancy.scope(clinic.hospital.id):
             assert not SlotHold.objects.exists()
+
+
+@pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL")
+def test_what_the_server_has_planned_outlives_a_rollback() -> None:
+    """psycopg would have it planned anew by whoever comes next."""
+    slot = a_clinic().slot()
+    query = Compiled(lambda slot: Slot.objects.filter(id=slot).values_list("free", "capacity", "stopped"))
+
+    def planned() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%%\"stopped\" AS %%'")
+            found: int = cursor.fetchone()[0]
+            return found
+
+    before = planned()
+    for _ in range(10):
+        query.rows(slot=slot.id)
+    assert planned() == before + 1
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        query.rows(slot=slot.id)
+        raise ZeroDivisionError
+    assert query.rows(slot=slot.id) == [(1, 1, False)]
+    assert planned() == before + 1
