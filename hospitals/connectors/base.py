@@ -2,7 +2,7 @@
 
 All values are frozen and name no model; only ``hospitals.services`` turns them into rows. Money is integer fen
 (1/100 yuan), times are aware datetimes, rooms are named by the hospital's own codes on its indoor map.
-``appointment_id`` is *our* Appointment's id as a string; it is the visit's key on both sides.
+``appointment_id`` is *our* Appointment's id as a string, spelt as ``str(UUID)`` spells it; it is the visit's key on both sides.
 """
 
 from dataclasses import dataclass, field

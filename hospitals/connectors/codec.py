@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from hospitals.connectors.base import (
     DiagnosticReport,
@@ -76,6 +76,15 @@ class Envelope(BaseModel):
     sequence: Annotated[int, Field(ge=0, le=2**53, strict=True)]
     occurred_at: AwareDatetime
     data: dict[str, Any] | None = None
+
+    @field_validator("appointment_id")
+    @classmethod
+    def _as_we_spell_it(cls, key: str) -> str:
+        """In capitals or without dashes it is the same id, and must find the same rows."""
+        try:
+            return str(UUID(key))
+        except ValueError:  # none of ours: what knows the appointments says so
+            return key
 
 
 # The contract's dataclasses say nothing of unknown members: extra ones are named here, so that a typing error in a

@@ -4,8 +4,9 @@ import pytest
 
 from companion.ports.booking import SlotTaken
 from companion.ports.people import LookView
-from tests.companion.desk import NOW, Desk, World
+from tests.companion.desk import Desk
 from tests.companion.talking import Talk
+from tests.companion.world import NOW, World
 
 
 async def test_whole_visit() -> None:

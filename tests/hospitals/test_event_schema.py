@@ -6,6 +6,8 @@ from uuid import UUID
 
 import jsonschema_rs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hospitals.connectors import codec, event_schema
 from hospitals.connectors.base import EventType
@@ -53,6 +55,14 @@ def read(body: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("kind", EventType)
 def test_every_kind_of_event_fits_and_is_read(kind: EventType) -> None:
     assert read(event(kind)) and FITS.is_valid(event(kind))
+
+
+@given(st.uuids(), st.sets(st.integers(0, 35)), st.booleans(), st.sampled_from(["", "urn:uuid:"]))
+def test_an_appointment_s_id_is_read_in_one_spelling(key: UUID, capitals: set[int], dashes: bool, before: str) -> None:
+    spelt = "".join(c.upper() if n in capitals else c for n, c in enumerate(str(key)))
+    body = event(EventType.VISIT_CLOSED) | {"appointment_id": before + (spelt if dashes else spelt.replace("-", ""))}
+    found = codec.parse_event(HOSPITAL, json.dumps(body).encode())
+    assert found.appointment_id == str(key) and codec.parse_event(HOSPITAL, codec.dump_event(found)) == found
 
 
 WRONG = [

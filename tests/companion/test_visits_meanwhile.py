@@ -1,0 +1,79 @@
+"""A visit is written by two at the same moment, on PostgreSQL: each waits for the other, and neither undoes what the other wrote."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from companion import visits
+from companion.models import Patient, Resident, Visit
+from hospitals.connectors.base import EventType
+from tests.embedded import ON_SERVICES
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL"),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+def on_its_own(work: Callable[[], Any], process: "SimpleQueue[int]") -> Any:
+    """``work`` on a connection of its own, whose process in the database is told first."""
+    try:
+        connection.ensure_connection()
+        process.put(connection.connection.info.backend_pid)
+        return work()
+    finally:
+        connection.close()
+
+
+def until_it_waits(process: int) -> None:
+    """Until that process waits for a lock."""
+    with connection.cursor() as cursor:
+        for _look in range(50_000):
+            cursor.execute("SELECT cardinality(pg_blocking_pids(%s))", [process])
+            if cursor.fetchone()[0]:
+                return
+    pytest.fail("nobody holds it up")
+
+
+@pytest.fixture()
+def daughter(visit: Visit) -> Resident:
+    """She booked the visit for her mother."""
+    made = Resident(name="周敏")
+    made.save()
+    visit.snapshot, visit.resident = visit.snapshot, made
+    visit.save()
+    return made
+
+
+def test_what_a_hospital_tells_while_a_visit_changes_hands_stands(
+    daughter: Resident, patient: Patient, visit: Visit, happens: Callable[..., None], position: Callable[..., Any]
+) -> None:
+    process = SimpleQueue[int]()
+    with ThreadPoolExecutor(1) as others:
+        with transaction.atomic():
+            happens(EventType.ENCOUNTER_CALLED, position(0))
+            handed = others.submit(
+                on_its_own, lambda: visits.hand_over(patient, from_resident=daughter.id, also_over=True), process
+            )
+            until_it_waits(process.get(timeout=30))
+        handed.result(30)
+    now = Visit.objects.get(id=visit.id)
+    assert (now.resident_id, now.state, now.where) == (
+        patient.keeper_id,
+        "called",
+        ("7号楼1楼B区眼科检查一区", "7-1-B-01"),
+    )
+    assert now.queue_as_of is not None
+
+
+def test_who_holds_a_visit_holds_up_nothing_else_of_its_patient(patient: Patient, visit: Visit) -> None:
+    """Whoever removes a card takes the card first and the visits after it: the other way round they would wait in a circle."""
+    with ThreadPoolExecutor(1) as others, transaction.atomic():
+        visits.locked(visit.id)
+        cards = Patient.objects.select_for_update(nowait=True).filter(id=patient.id)
+        assert others.submit(on_its_own, transaction.atomic(cards.get), SimpleQueue()).result(30) == patient
