@@ -14,7 +14,7 @@ from django.utils import timezone
 from hospitals import checks, seed, tenancy
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.models import Appointment, Hospital, Slot
-from hospitals.services import access, circuit, erasure, rotation, waiting
+from hospitals.services import access, circuit, erasure, onboarding, rotation, waiting
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.joining import OFFICER, joined
 from tests.hospitals.tenant_rows import OPEN, TENANTS, a_row, as_new, obedient_role, without_the_orm_s_scope
@@ -173,6 +173,18 @@ def test_joining_and_seeding_go_through_the_lock(obedient: None) -> None:
     erasure.leave_and_erase(found.hospital_id, actor=OFFICER, reason="合并")
     assert Hospital.objects.get(id=found.hospital_id).state == "left"
     assert Slot.objects.filter(hospital__code=few["hospitals"][0]["code"]).exists()
+
+
+def test_what_the_commission_mends_of_a_hospital_goes_through_the_lock(obedient: None) -> None:
+    river = joined("river").hospital_id
+    about: dict[str, Any] = {"hospital_id": river, "actor": OFFICER, "reason": "更正"}
+    onboarding.correct(name="湖滨医院", city="乙市", **about)
+    assert onboarding.reissue_claim(**about)
+    onboarding.end_signing_secrets(**about)
+    onboarding.end_client(environment="sandbox", **about)
+    onboarding.set_connector(name="push", **about)
+    row = Hospital.objects.get(id=river)
+    assert (row.name, row.connector) == ("湖滨医院", "push")
 
 
 def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedient: None) -> None:
