@@ -26,7 +26,7 @@ from hospitals.exceptions import (
     UnknownHospital,
     WrongState,
 )
-from hospitals.models import Appointment, DataKey, Hospital, InboxEvent, OutboxCommand, SlotHold, WaitingEntry
+from hospitals.models import Appointment, DataKey, Hospital, InboxEvent, OutboxCommand, Slot, SlotHold, WaitingEntry
 from hospitals.services import booking, copies, inbox, onboarding, outbox, waiting
 from hospitals.services.copies import Kept
 
@@ -176,7 +176,12 @@ def _clear_lines(kept: Kept) -> None:
     for hospital_id in sorted(waits | holds):
         with tenancy.scope(hospital_id):
             mine = SlotHold.objects.filter(subject__in=kept.subjects)
+            held = mine.filter(state=SlotHold.State.HELD).order_by("id")
+            # Locked in the order of hospitals.services.waiting; released only once she waits nowhere, or she would be offered
+            # a place again.
+            slots = list(held.select_for_update().values_list("slot_id", flat=True))
+            list(Slot.objects.select_for_update(no_key=True).filter(id__in=slots).order_by("id").values_list("id"))
             WaitingEntry.objects.filter(subject__in=kept.subjects).delete()
-            for hold_id in mine.filter(state=SlotHold.State.HELD).order_by("id").values_list("id", flat=True):
+            for hold_id in list(held.values_list("id", flat=True)):
                 waiting.release(hold_id, now=timezone.now())
             mine.delete()
