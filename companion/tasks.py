@@ -34,7 +34,8 @@ def refund_payments() -> int:
 
 @shared_task(queue="default")
 def forget_old_sessions(now: datetime | None = None) -> int:
-    """Sign-ins and invitations that ended long ago, and staff's that ran out; some at a time. Returns how many of the first."""
+    """Sign-ins and invitations that ended long ago, and staff's that ran out; some at a time, and again at once
+    while there may be more. Returns how many of the first."""
     before = (now or timezone.now()) - timedelta(days=settings.SESSIONS_KEPT_DAYS)
     count = 0
     for model in (ResidentSession, Invitation):
@@ -42,6 +43,8 @@ def forget_old_sessions(now: datetime | None = None) -> int:
         ids = list(found.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
         count += model._default_manager.filter(pk__in=ids).delete()[0]
     SessionStore.clear_expired()
+    if count >= FORGOTTEN_AT_ONCE:
+        forget_old_sessions.delay()
     return count
 
 

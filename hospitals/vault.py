@@ -65,6 +65,10 @@ class Ciphertext(bytes):
         )
 
 
+# Put in the place of a value in a column that may not be empty: it opens for nobody, whoever has which keys.
+CLEARED = Ciphertext(bytes([FORMAT]) + (1).to_bytes(4, "big"))
+
+
 # --- keys ---------------------------------------------------------------------------------------------------
 
 

@@ -182,13 +182,17 @@ def handle(hospital_id: UUID, inbox_id: UUID) -> bool:
                 row = InboxEvent.objects.select_for_update().filter(id=inbox_id, state=State.RECEIVED).first()
                 if row is None:
                     return False
-                event = codec.parse_event(hospital_id, row.body.encode())
-                if not _apply(event).idempotency_key.startswith(REHEARSAL):
-                    import_string(settings.HOSPITALS_EVENT_SINK)(event)
+                hand_on(codec.parse_event(hospital_id, row.body.encode()))
                 InboxEvent.objects.filter(id=row.id).update(state=State.DONE, done_at=timezone.now(), reason="")
                 return True
         except Exception as error:  # noqa: BLE001  whatever the visit raises, the event waits and is not lost
             return _failed(hospital_id, inbox_id, error)
+
+
+def hand_on(event: HospitalEvent) -> None:
+    """What it makes of our appointment, and of the visit. In a transaction and the hospital's scope."""
+    if not _apply(event).idempotency_key.startswith(REHEARSAL):
+        import_string(settings.HOSPITALS_EVENT_SINK)(event)
 
 
 def _failed(hospital_id: UUID, inbox_id: UUID, error: Exception) -> bool:

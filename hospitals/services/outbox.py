@@ -220,6 +220,13 @@ def _end(row: OutboxCommand, state: str, reason: str, *, reference: str = "", he
     settling.settle(row, state, reason)
 
 
+def give_up_all(reason: str) -> None:
+    """End everything that still waits for a hospital, with what follows from it. In its scope and a transaction."""
+    waiting = OutboxCommand.objects.filter(state=State.WAITING)
+    for row in waiting.select_related("appointment", "appointment__slot", "hospital").order_by("created_at", "id"):
+        _end(row, State.GIVEN_UP, reason, heard=False)
+
+
 def due(limit: int = 200, each: int = 20) -> list[tuple[UUID, UUID]]:
     """(hospital, command) over all hospitals: what a lost task or an outage left behind. None of them takes all places."""
     with tenancy.service("outbox sweep"):
