@@ -226,12 +226,11 @@ def rewrap(row: "DataKey") -> bool:
 def erase(kind: str, owner_id: UUID | str) -> int:
     """Destroy all keys of an owner: what was encrypted with them can never be read again. Returns how many there were."""
     owner = (kind, str(owner_id))
+    hers = _rows().filter(owner_kind=kind, owner_id=str(owner_id))
     with transaction.atomic():
-        count = (
-            _rows()
-            .filter(owner_kind=kind, owner_id=str(owner_id), destroyed_at=None)
-            .update(wrapped=b"", destroyed_at=timezone.now())
-        )
+        # Whoever holds them may be making the next one, which only a statement that begins after that sees.
+        list(hers.select_for_update().order_by("-version").values_list("id"))
+        count = hers.filter(destroyed_at=None).update(wrapped=b"", destroyed_at=timezone.now())
         transaction.on_commit(lambda: _remembered.forget(owner))
     _remembered.forget(owner)
     return count
