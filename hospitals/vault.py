@@ -37,7 +37,7 @@ FORMAT, PAIRED = 1, 2
 _HEADER_BYTES = {FORMAT: 5, PAIRED: 9}
 Owner = tuple[str, str]
 REMEMBERED_KEYS = 4096
-REMEMBERED_S = 30.0  # an erased owner's key is gone from every process after this
+REMEMBERED_S = 30.0  # an erased owner's key opens nothing in any process after this
 _SURELY_COMMITTED_S = 300.0
 
 
@@ -78,15 +78,20 @@ class _Remembered:
     def get(self, name: tuple[str, str, int]) -> OpenKey | None:
         with self._lock:
             found = self._keys.get(name)
-            if found is None or found[0] < time.monotonic():
+            if found is None:
+                return None
+            if found[0] < time.monotonic():
+                del self._keys[name]
                 return None
             return found[1]
 
     def put(self, name: tuple[str, str, int], key: OpenKey) -> None:
+        """Those that have run out go: they stand in front, in order of age."""
         with self._lock:
-            self._keys[name] = (time.monotonic() + REMEMBERED_S, key)
+            now = time.monotonic()
+            self._keys[name] = (now + REMEMBERED_S, key)
             self._keys.move_to_end(name)
-            while len(self._keys) > REMEMBERED_KEYS:
+            while len(self._keys) > REMEMBERED_KEYS or next(iter(self._keys.values()))[0] < now:
                 self._keys.popitem(last=False)
 
     def forget(self, owner: tuple[str, str] | None = None) -> None:
