@@ -206,8 +206,10 @@ class CompanionConsumer(OpenPage):
         try:
             async with self.voice:
                 await self.frame({"type": "turn.started", "id": turn_id})
-                async for event in dialogue.turn(self.session, turn_id, text, action):
-                    await self.emit(event)
+                # closed here, not by the collector: whoever interrupts waits until the turn is on record
+                async with contextlib.aclosing(dialogue.turn(self.session, turn_id, text, action)) as events:
+                    async for event in events:
+                        await self.emit(event)
                 await self.frame({"type": "turn.ended", "id": turn_id, "number": self.session.turns})
         except asyncio.CancelledError:
             raise
