@@ -53,7 +53,6 @@ class OpenPage(BoundedSocket):
         self.turn: asyncio.Task[None] | None = None
         self.feed: sessions.Feed | None = None
         self.voice = asyncio.Lock()  # a turn and a prompt never speak into each other
-        self.gone = False
         self.missed = False  # something may have happened unheard
         self.to_say = False
         self.changed: dict[str, dict[str, Any]] = {}  # by visit: the newest that is not shown yet
