@@ -41,10 +41,9 @@ RECONNECT_WITHIN_MS = 8000  # over this time pages spread their return after a r
 class CompanionConsumer(OpenPage):
     """One open page. ``needs_ticket``: for sockets that send no Origin."""
 
-    needs_ticket = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, needs_ticket: bool = False) -> None:
+        super().__init__()
+        self.needs_ticket = needs_ticket
         self.no_hello: asyncio.TimerHandle | None = None
 
     # --- opening and closing ------------------------------------------------------------------------------
