@@ -6,7 +6,7 @@ synchronous; the consumer calls it through companion.background.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -187,7 +187,7 @@ def _tenant(patient_id: UUID) -> str:
     return str(visit.hospital_id) if visit else ""
 
 
-async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncIterator[Event]:
+async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncGenerator[Event, None]:
     """Answer one turn, event by event, and keep it on record, also when she interrupts it."""
     loaded = await in_thread(_load, session)
     started = time.perf_counter()
@@ -221,8 +221,12 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
     finally:
         session.turns += 1
         spent_ms = round((time.perf_counter() - started) * 1000)
-        # shielded: an interrupt cancels this task, and the record must not be lost with it
-        await asyncio.shield(in_thread(_store, session, asked, answered, spent_ms, not whole))
+        storing = asyncio.ensure_future(in_thread(_store, session, asked, answered, spent_ms, not whole))
+        try:
+            await asyncio.shield(storing)
+        except asyncio.CancelledError:  # interrupted just now: the next turn begins with what is on record
+            await storing
+            raise
 
 
 @transaction.atomic

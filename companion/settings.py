@@ -180,6 +180,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": env("COMPANION_REDIS_PREFIX", "hc"),
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},  # one that hangs counts nothing and holds nobody
     }
 }
 
