@@ -1,9 +1,9 @@
-"""Alipay: ``alipay.trade.wap.pay`` as a signed order string, its asynchronous notification, ``alipay.trade.refund``,
-``alipay.trade.close``.
+"""Alipay: ``alipay.trade.wap.pay`` as a signed order string, its asynchronous notification, ``alipay.trade.refund``
+and its query, ``alipay.trade.close``.
 
 Signed RSA2 (SHA256withRSA) over the sorted parameters. A notification is verified over all its parameters as they came but
 ``sign`` and ``sign_type``, and must be for this app. Source: Alipay Open Platform, 手机网站支付, 异步通知说明, 统一收单交易退款接口,
-统一收单交易关闭接口.
+统一收单交易退款查询, 统一收单交易关闭接口.
 """
 
 import base64
@@ -98,8 +98,14 @@ class AlipayPayment:
             "refund_reason": reason[:TITLE_MAX],
             "out_request_no": f"{order.number}-refund",
         }
-        if (await self._ask("alipay.trade.refund", content))["code"] != _DONE:
+        told = await self._ask("alipay.trade.refund", content)
+        if told["code"] != _DONE:
             raise GatewayUnavailable(code="refund_refused")
+        if told.get("fund_change") == "Y":
+            return
+        about = {name: content[name] for name in ("out_trade_no", "out_request_no")}  # asked before, or not done yet
+        if (await self._ask("alipay.trade.fastpay.refund.query", about)).get("refund_status") != "REFUND_SUCCESS":
+            raise GatewayUnavailable(code="refund_processing")
 
     async def close(self, order: Order) -> None:
         told = await self._ask("alipay.trade.close", {"out_trade_no": order.number})

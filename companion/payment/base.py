@@ -78,5 +78,5 @@ class PaymentBackend(Protocol):
         ...
 
     async def refund(self, order: Order, reason: str) -> None:
-        """All of it back; again is the same refund. Raises ``GatewayUnavailable``."""
+        """All of it back; again is the same refund. Raises ``GatewayUnavailable``; ``refund_processing``: not arrived yet."""
         ...
