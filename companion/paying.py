@@ -18,7 +18,15 @@ from companion import payment, visits
 from companion.exceptions import CompanionError, NotNow
 from companion.journey import OwnEvent, Payment
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, PaymentBackend, Settled
+from companion.payment.base import (
+    BadNotification,
+    GatewayUnavailable,
+    Opened,
+    Order,
+    OrderPaid,
+    PaymentBackend,
+    Settled,
+)
 from hospitals.audit import Actor
 from hospitals.connectors.base import Invoice, Reference
 from hospitals.exceptions import KeyDestroyed
@@ -30,9 +38,8 @@ State = PaymentOrder.State
 _Call = Callable[[PaymentBackend, Order], Awaitable[None]]
 IN_ONE_RUN = 50  # orders of one gateway
 _UNPAID = (State.BEGUN, State.CLOSE_DUE, State.CLOSED)
-_ANSWERED = frozenset(
-    {"", "refund_refused", "refund_processing", "close_refused"}
-)  # said of one order; all else, of a gateway
+# Said of one order; all else is a gateway's silence.
+_ANSWERED = frozenset({"refund_refused", "refund_processing", "close_refused", "order_paid"})
 _FOR_A_PERSON = frozenset({"refund_refused", "engine_unusable"})  # what no waiting mends
 
 
@@ -182,11 +189,11 @@ def refund_due() -> int:
     """Give back what is due, again and again until the gateway has done it. Returns how many it did."""
     done = 0
     for row, why in _in_turn(State.REFUND_DUE, lambda engine, order: engine.refund(order, "医院没有收这笔费用")):
-        if not why:
+        if why is None:
             done += PaymentOrder.objects.filter(id=row.id, state=State.REFUND_DUE).update(state=State.REFUNDED)
             continue
-        log.warning("refund_waits", visit=str(row.visit_id), code=why)
-        if why in _FOR_A_PERSON and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
+        log.warning("refund_waits", visit=str(row.visit_id), code=why.code)
+        if why.code in _FOR_A_PERSON and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
             kind = Incident.Kind.UNDELIVERED
             Incident.objects.create(kind=kind, hospital_id=row.visit.hospital_id, codes=[f"refund:{row.id}"])
     return done
@@ -196,15 +203,18 @@ def close_due() -> int:
     """Close at their gateways what nobody is to pay any more, again and again until they answer. Returns how many are done."""
     done = 0
     for row, why in _in_turn(State.CLOSE_DUE, lambda engine, order: engine.close(order)):
-        if why:
-            log.warning("close_waits", visit=str(row.visit_id), code=why)
-        if why in ("", "close_refused"):  # refused: paid just now; what comes goes back
+        if why is not None:
+            log.warning("close_waits", visit=str(row.visit_id), code=why.code)
+        if isinstance(why, OrderPaid):
+            _too_late(row, why.trade_number)
+            done += 1
+        elif why is None or why.code == "close_refused":  # refused: what still comes goes back
             done += PaymentOrder.objects.filter(id=row.id, state=State.CLOSE_DUE).update(state=State.CLOSED)
     return done
 
 
-def _in_turn(state: State, call: _Call) -> Iterator[tuple[PaymentOrder, str]]:
-    """Orders that wait so, the longest unasked first, each with why its gateway did not do it now ("": it did).
+def _in_turn(state: State, call: _Call) -> Iterator[tuple[PaymentOrder, CompanionError | None]]:
+    """Orders that wait so, the longest unasked first, each with why its gateway did not do it now, or None: it did.
 
     A gateway that gives no answer is left alone until the next run, so that its silence is waited for once; another's go on.
     """
@@ -214,15 +224,15 @@ def _in_turn(state: State, call: _Call) -> Iterator[tuple[PaymentOrder, str]]:
             due.filter(id=row.id).update(changed_at=timezone.now())  # behind the others, whatever comes of it
             why = _asked(row, call)
             yield row, why
-            if why not in _ANSWERED:
+            if why is not None and why.code not in _ANSWERED:
                 break
 
 
-def _asked(row: PaymentOrder, call: _Call) -> str:
-    """Why it was not done; "": it was. For the background, which has no loop."""
+def _asked(row: PaymentOrder, call: _Call) -> CompanionError | None:
+    """Why it was not done; None: it was. For the background, which has no loop."""
     order = _order(row)
     try:
         async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order))
     except CompanionError as error:
-        return error.code
-    return ""
+        return error
+    return None

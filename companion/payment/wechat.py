@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from companion.identity.alipay import rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderSpent, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, OrderSpent, Settled
 from companion.payment.http import client
 
 TITLE_MAX = 60
@@ -112,8 +112,11 @@ class WechatPayment:
         status, told = await self._ask(
             "POST", f"/v3/pay/transactions/out-trade-no/{order.number}/close", {"mchid": self.merchant_id}
         )
-        if status >= 300 and told.get("code") not in _CLOSED_ALREADY:
-            raise GatewayUnavailable(code="close_refused")
+        if status < 300 or told.get("code") in _CLOSED_ALREADY:
+            return
+        if (settled := await self._query(order.number)) is not None:
+            raise OrderPaid(settled.trade_number)
+        raise GatewayUnavailable(code="close_refused")
 
     async def _query(self, number: str) -> Settled | None:
         status, told = await self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")

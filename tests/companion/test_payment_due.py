@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from companion import paying, payment
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import GatewayUnavailable, Order
+from companion.payment.base import GatewayUnavailable, Order, OrderPaid
 from companion.payment.sandbox import SandboxPayment
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +101,19 @@ def test_an_engine_that_lost_its_keys_stops_nobody_else_s(due: Any) -> None:
     orders(1, "alipay"), orders(1, "sandbox")
     assert [ask(), ask()] == [1, 0]
     assert PaymentOrder.objects.get(engine="alipay").state in (State.REFUND_DUE, State.CLOSE_DUE)
+
+
+def test_money_that_the_gateway_never_told_of_goes_back_when_its_order_is_to_be_closed(
+    visit: Visit, gateways: dict[str, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(order: Order) -> None:
+        raise OrderPaid("4200001")
+
+    monkeypatch.setattr(gateways["alipay"], "close", close)
+    about = {"visit": visit, "invoice_id": "i1", "amount_fen": 2000, "engine": "alipay", "state": State.CLOSE_DUE}
+    PaymentOrder.objects.create(**about)
+    assert (paying.close_due(), paying.close_due()) == (1, 0)
+    assert PaymentOrder.objects.values_list("state", "trade_number").get() == ("refund_due", "4200001")
 
 
 @pytest.mark.parametrize("code", ["refund_refused", "engine_unusable"])

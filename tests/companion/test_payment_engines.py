@@ -17,6 +17,7 @@ from companion.payment.base import (
     GatewayUnavailable,
     Opened,
     Order,
+    OrderPaid,
     OrderSpent,
     PaymentBackend,
     Settled,
@@ -65,6 +66,8 @@ def alipay() -> Iterator[Side]:
         if asked["method"] == "alipay.trade.fastpay.refund.query":
             done = content["out_request_no"] in refunds and mood[0] != "processing"
             told = {"code": "10000"} | ({"refund_status": "REFUND_SUCCESS"} if done else {})
+        if asked["method"] == "alipay.trade.query" and mood[0] == "paid already":
+            told = {"code": "10000", "trade_status": "TRADE_SUCCESS", "trade_no": "4200001"}
         node = json.dumps(told).encode()
         by = sign(OURS if mood[0] == "forged" else GATEWAY, node)
         return 200, b'{"%s_response":' % asked["method"].replace(
@@ -158,6 +161,14 @@ async def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: st
     side.mood(mood)
     with pytest.raises(GatewayUnavailable, match=code):
         await side.engine.close(ORDER)
+
+
+async def test_one_that_cannot_be_closed_because_it_is_paid_is_told_as_that(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    side.mood("paid already")
+    with pytest.raises(OrderPaid) as paid:
+        await side.engine.close(ORDER)
+    assert paid.value.trade_number == "4200001"
 
 
 async def test_money_goes_back_whole_and_once(side: Side) -> None:

@@ -111,6 +111,8 @@ class WechatGateway:
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=abc"}
         if path.endswith("/close"):
             assert asked == {"mchid": MERCHANT["mchid"]}
+            if self.mood == "paid already":
+                return 400, {"code": "ORDERPAID", "message": "paid"}
             known = self.orders.pop(path.split("/")[-2], None)
             return (204, {}) if known else (404, {"code": "ORDER_NOT_EXIST"})
         if path == "/v3/refund/domestic/refunds":
