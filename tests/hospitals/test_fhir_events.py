@@ -207,7 +207,6 @@ def test_a_bill_is_told_to_the_fen_and_paid_once(server: FhirServer, hospital: F
             ]
         },
         {"lineItem": []},
-        {"totalNet": {"value": "1E+199990", "currency": "CNY"}},
     ],
 )
 def test_a_bill_that_does_not_add_up_is_counted_and_not_shown(
