@@ -287,6 +287,12 @@ class TestOnce:
         answer = river.put("/directory/campuses/main/", {"name": "东院"}, idempotency_key="k1")
         assert code_of(answer, 422) == "idempotency_conflict"
 
+    @pytest.mark.parametrize("key", ["", "a b", "x" * 121, "键"])
+    def test_a_key_that_is_none_is_said_and_nothing_is_done(self, river: Joined, key: str) -> None:
+        answer = river.put("/directory/campuses/main/", {"name": "本部"}, idempotency_key=key)
+        assert code_of(answer, 400) == "bad_idempotency_key"
+        assert code_of(river.get("/directory/campuses/main/"), 404) == "not_found"
+
     def test_a_refused_write_leaves_the_key_free(self, river: Joined) -> None:
         path = "/directory/buildings/B1/"
         body = {"campus": "main", "name": "门诊楼"}
