@@ -40,6 +40,13 @@ class CommandAnswered:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+def told_otherwise(row: OutboxCommand) -> bool:
+    """Whether this is a booking that its hospital never answered and whose patient it expects or has seen, by its own events."""
+    if row.kind != CommandKind.BOOK:
+        return False
+    return inbox.state_told(str(row.appointment_id), unhandled=True) in (A.BOOKED, A.CHECKED_IN, A.FINISHED, A.NO_SHOW)
+
+
 def settle(row: OutboxCommand, outcome: str, reason: str) -> None:
     """In the hospital's scope and the transaction that ended the command."""
     kind = CommandKind(row.kind)
@@ -79,14 +86,18 @@ def _cancelled(row: OutboxCommand, agreed: bool) -> bool:
 
 
 def _not_booked(row: OutboxCommand, outcome: str, reason: str) -> None:
-    """A booking the hospital will not have, or never answered, becomes an event like any other of its."""
+    """A booking the hospital will not have, or never answered, becomes an event like any other of its.
+
+    What waits behind it is taken back, but for a payment: her money has moved, and the hospital says whether it goes back.
+    """
     behind = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING)
+    behind = behind.exclude(kind=CommandKind.PAY)
     comes_back = row.hospital.state != Hospital.State.LEFT
     perhaps = outcome == State.GIVEN_UP and row.sent_at is not None and comes_back
     if perhaps:  # it may have been booked there all the same: when the hospital is back, that is undone
         behind = behind.exclude(kind=CommandKind.CANCEL)
     behind.update(state=State.WITHDRAWN, done_at=timezone.now())
-    hers = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING)
+    hers = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING, kind=CommandKind.CANCEL)
     if perhaps and not hers.exists():
         outbox.put(row.appointment, CommandKind.CANCEL, key=f"{UNDO}{row.appointment_id}", data={"reason": reason})
     refused = HospitalEvent(

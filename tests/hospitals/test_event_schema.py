@@ -70,6 +70,10 @@ WRONG = [
     (EventType.QUEUE_CHANGED, {"wait_low_min": -1, "wait_high_min": 3}),
     (EventType.INVOICE_ISSUED, {"id": ""}),
     (EventType.INVOICE_ISSUED, {"self_pay_fen": -100, "insurance_fen": 400}),
+    (
+        EventType.INVOICE_ISSUED,
+        {"lines": [{**LINE, "amount_fen": 10**400}], "total_fen": 10**400, "self_pay_fen": 10**400 - 100},
+    ),
     (EventType.INVOICE_PAID, {"id": "x" * 81}),
     (EventType.EXAMINATION_ORDERED, {"kind": "magic"}),
     (EventType.REPORT_ISSUED, {"observations": [{"code": "c", "name": "n", "value": "1", "interpretation": "X"}]}),
