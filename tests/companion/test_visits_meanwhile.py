@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from companion import tasks, visits
+from companion import people, tasks, visits
 from companion.models import Patient, Reminder, Resident, Visit
 from hospitals.connectors.base import EventType
 from tests.embedded import ON_SERVICES
@@ -91,3 +91,16 @@ def test_a_reminder_waits_for_whoever_writes_its_visit(visit: Visit) -> None:
             until_it_waits(process.get(timeout=30))
             Reminder.objects.filter(id=due.id).delete()
         assert sent.result(30) == 0
+
+
+def test_her_own_card_is_made_once_when_page_and_people_ask_for_it_together(transactional_db: None) -> None:
+    newcomer = Resident(name="周敏")
+    newcomer.save()
+    process = SimpleQueue[int]()
+    with ThreadPoolExecutor(1) as others:
+        with transaction.atomic():
+            first = people.own_card(newcomer)
+            second = others.submit(on_its_own, lambda: people.own_card(newcomer), process)
+            until_it_waits(process.get(timeout=30))
+        assert second.result(30) == first
+    assert Patient.objects.count() == 1
