@@ -20,6 +20,8 @@ TOO_LATE = timedelta(hours=6)
 FORGOTTEN_AT_ONCE = 5000
 # Longer than beat's pace, so that no end of quiet hours falls between two runs.
 JUST_NOW = timedelta(minutes=2)
+# What waits longer than a night has had its morning: her page hears of it when it is opened.
+ONE_NIGHT = timedelta(days=1) + TOO_LATE
 _PROMPT_OF = {
     Reminder.Kind.FASTING: "fasting",
     Reminder.Kind.FOLLOW_UP: "follow_up_due",
@@ -77,6 +79,7 @@ def _wake(now: datetime) -> None:
         said_at=None,
         obsolete=False,
         by_itself=True,
+        due_at__gt=now - ONE_NIGHT,
         visit__resident__quiet_until__gt=ended.time(),
         visit__resident__quiet_until__lte=local.time(),
     )
