@@ -102,8 +102,10 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
 def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     """Whom this conversation is about; herself again when a family member's consent has ended meanwhile."""
     if row.patient_id is None or not acting.acts_for(resident.id, row.patient_id):
-        own = people.own_card(resident)
-        Conversation.objects.filter(id=row.id).update(patient=own)
+        own, memory = people.own_card(resident), DialogueMemory.from_dict(row.memory.get("dialogue", {}))
+        memory.forget_person()
+        row.patient, row.memory = own, row.memory | {"dialogue": memory.to_dict()}
+        row.save(update_fields=["patient", "memory"])
         return own, FamilyLink.Relation.SELF.label
     link = FamilyLink.objects.select_related("patient").get(resident=resident, patient_id=row.patient_id)
     return link.patient, str(link.get_relation_display())

@@ -99,10 +99,15 @@ def record(action: str, resident_id: UUID, subject: UUID, entity: str = "patient
 
 def own_card(resident: Resident) -> Patient:
     """Her own real-name card; a resident who just signed in for the first time gets an empty one to fill."""
-    link = resident.family.filter(relation=Relation.SELF).select_related("patient").first()
-    if link is not None:
-        return link.patient
-    return keep(resident, {"name": resident.name or "本人"}, Relation.SELF)
+    own = resident.family.filter(relation=Relation.SELF).select_related("patient")
+    link = own.first()
+    if link is None:
+        with transaction.atomic():  # her page and her people ask at once: whoever comes second finds the first one's
+            Resident.objects.select_for_update().get(id=resident.id)
+            link = own.first()
+            if link is None:
+                return keep(resident, {"name": resident.name or "本人"}, Relation.SELF)
+    return link.patient
 
 
 def keep(
@@ -236,7 +241,8 @@ def create(*, resident_id: UUID, relation: str, guardian: bool = False, **given:
     wrong += [] if guardian else [card_fields.wrong("guardian", "guardian")]
     if wrong:
         raise InvalidCard(wrong)
-    if resident.kept_patients.filter(links__withdrawn_at=None).count() > MOST_CARDS:
+    # each once, however many act with it
+    if resident.kept_patients.filter(links__withdrawn_at=None).distinct().count() > MOST_CARDS:
         raise NotNow(f"最多添加{MOST_CARDS}位家人。请先移除不用的。", code="too_many")
     ends = timezone.make_aware(datetime.combine(documents.coming_of_age(born), time()))
     _only_once(patient, values["id_number"])

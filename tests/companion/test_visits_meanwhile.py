@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
-from companion import visits
-from companion.models import Patient, Resident, Visit
+from companion import people, tasks, visits
+from companion.models import Patient, Reminder, Resident, Visit
 from hospitals.connectors.base import EventType
 from tests.embedded import ON_SERVICES
 
@@ -77,3 +78,29 @@ def test_who_holds_a_visit_holds_up_nothing_else_of_its_patient(patient: Patient
         visits.locked(visit.id)
         cards = Patient.objects.select_for_update(nowait=True).filter(id=patient.id)
         assert others.submit(on_its_own, transaction.atomic(cards.get), SimpleQueue()).result(30) == patient
+
+
+def test_a_reminder_waits_for_whoever_writes_its_visit(visit: Visit) -> None:
+    """The other way round, who plans a visit's reminders anew and who sends one would wait in a circle."""
+    due = Reminder.objects.create(visit=visit, kind=Reminder.Kind.FASTING, part_id="e1", due_at=timezone.now())
+    process = SimpleQueue[int]()
+    with ThreadPoolExecutor(1) as others:
+        with transaction.atomic():
+            visits.locked(visit.id)
+            sent = others.submit(on_its_own, tasks.send_due_reminders, process)
+            until_it_waits(process.get(timeout=30))
+            Reminder.objects.filter(id=due.id).delete()
+        assert sent.result(30) == 0
+
+
+def test_her_own_card_is_made_once_when_page_and_people_ask_for_it_together(transactional_db: None) -> None:
+    newcomer = Resident(name="周敏")
+    newcomer.save()
+    process = SimpleQueue[int]()
+    with ThreadPoolExecutor(1) as others:
+        with transaction.atomic():
+            first = people.own_card(newcomer)
+            second = others.submit(on_its_own, lambda: people.own_card(newcomer), process)
+            until_it_waits(process.get(timeout=30))
+        assert second.result(30) == first
+    assert Patient.objects.count() == 1
