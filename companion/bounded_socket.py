@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import Awaitable, Container
 from typing import Any
@@ -24,6 +25,9 @@ CLOSE_TOO_SLOW = 4409
 LET_GO = {"type": "websocket.disconnect", "code": CLOSE_TOO_SLOW}
 MESSAGES_AT_ONCE = 60
 MESSAGES_A_SECOND = 20
+
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL takes it in no text
 
 
 class BoundedSocket(AsyncWebsocketConsumer):
@@ -140,8 +144,12 @@ def parse(text: str | None, kinds: Container[str]) -> dict[str, Any]:
         raise BadFrame("这条消息太长了,请分几次说。", code="too_long")
     try:
         message = json.loads(text)
+        if _ESCAPED.search(text):
+            json.dumps(message, ensure_ascii=False).encode()  # half a character stands in no text of ours
     except (ValueError, RecursionError) as error:
         raise BadFrame(code="bad_json") from error
+    if _NUL.search(text):
+        raise BadFrame(code="bad_json")
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise BadFrame(code="bad_json")
     if message["type"] not in kinds:

@@ -1,6 +1,7 @@
 """Events as JSON: strict in, exact out. One place knows which data each event carries."""
 
 import json
+import re
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -124,9 +125,13 @@ def parse_batch(hospital_id: UUID, body: bytes) -> list[HospitalEvent | BadEvent
     return parsed
 
 
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # as JSON writes it
+
+
 def _json(body: bytes) -> Any:
+    """U+0000 is left out: no text needs it, and PostgreSQL takes it in none."""
     try:
-        return json.loads(body)
+        return json.loads(_NUL.sub(rb"\1", body))
     except (ValueError, RecursionError) as error:
         raise BadEvent("内容不是 JSON。", code="bad_json") from error
 

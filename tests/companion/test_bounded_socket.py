@@ -12,6 +12,7 @@ from avatar import dispatch, sessions, streams
 from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
+from companion.exceptions import BadFrame
 from tests.companion.test_consumers import Page, resident
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,3 +111,14 @@ async def test_while_the_database_is_away_she_is_told_so_and_the_page_stays(monk
     assert await again.until("nothing") == {"type": "closed", "code": consumers.CLOSE_NO_HELLO}
     await page.close()
     await again.close()
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "\\u0000", "\\\\\\u0000", "头疼\\udc00了"])
+def test_text_that_cannot_be_kept_is_no_text(text: str) -> None:
+    with pytest.raises(BadFrame):
+        bounded_socket.parse(f'{{"type": "text", "text": "{text}"}}', {"text"})
+
+
+@pytest.mark.parametrize(("text", "read"), [("\\ud83d\\ude00", "😀"), ("\\\\u0000", "\\u0000"), ("头疼", "头疼")])
+def test_whole_characters_are_read_however_they_are_written(text: str, read: str) -> None:
+    assert bounded_socket.parse(f'{{"type": "text", "text": "{text}"}}', {"text"})["text"] == read

@@ -96,3 +96,11 @@ def test_another_event_s_data_does_not_fit() -> None:
 def test_the_rules_name_fields_of_the_contract() -> None:
     classes = event_schema.schema("{model}")["$defs"]
     assert all(set(rules) <= set(classes[name]["properties"]) for name, rules in codec.RULES.items())
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"), [("复\x00查", "复查"), ("\x00\x00", ""), ("\\u0000", "\\u0000"), ("\\\x00", "\\")]
+)
+def test_what_postgresql_takes_in_no_text_is_left_out(sent: str, read: str) -> None:
+    body = json.dumps(event(EventType.APPOINTMENT_REFUSED, text=sent)).encode()
+    assert codec.parse_event(HOSPITAL, body).data.text == read  # type: ignore[union-attr]
