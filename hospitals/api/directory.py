@@ -3,6 +3,7 @@
 The views of all kinds are made from hospitals.services.rows, so that what is documented is what is checked.
 """
 
+import re
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -24,6 +25,7 @@ from hospitals.services.rows import IDENTIFIER_PATTERN, ROWS, Fault, Row, parse,
 
 READ, WRITE = "directory:read", "directory:write"
 LIMIT_MAX = 500
+_LIMIT = re.compile(r"[0-9]{1,6}")
 
 
 class MergePatchParser(JSONParser):
@@ -45,7 +47,7 @@ def _identifier(given: str) -> str:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", "100")
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:6]) <= LIMIT_MAX):
+    if not (_LIMIT.fullmatch(given) and 1 <= int(given) <= LIMIT_MAX):
         raise InvalidInput(f"limit 须为 1 到 {LIMIT_MAX}。", code="bad_limit")
     return int(given)
 
