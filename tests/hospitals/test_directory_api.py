@@ -254,7 +254,7 @@ class TestReadingInStep:
         assert river.put("/directory/practitioners/P2/", {"department": "D1", "name": "白露"}).status_code == 201
 
     @pytest.mark.parametrize(
-        "query", ["cursor=x", "cursor=WzFd", "limit=0", "limit=9999", "limit=x", "withdrawn=maybe"]
+        "query", ["cursor=x", "cursor=WzFd", "limit=0", "limit=9999", "limit=x", "limit=000001999", "withdrawn=maybe"]
     )
     def test_what_cannot_be_read_is_400(self, river: Joined, query: str) -> None:
         assert river.get(f"/directory/campuses/?{query}").status_code == 400
@@ -349,6 +349,41 @@ class TestImports:
             media="text/csv",
         ).json()
         assert (report["written"], report["faults"]) == (2, [])
+
+    @pytest.mark.parametrize(
+        ("kind", "header", "cells", "shown"),
+        [
+            ("slots", "schedule,start,end,capacity,free", f"S1,{at(10)},{at(11)},3,2", {"free": 2}),
+            (
+                "schedules",
+                "department,practitioner,day,period,stopped",
+                "D1,P1,2031-05-06,morning,是",
+                {"stopped": True},
+            ),
+            (
+                "schedules",
+                "department,practitioner,day,period,stopped",
+                "D1,P1,2031-05-06,morning,否",
+                {"stopped": False},
+            ),
+        ],
+    )
+    def test_a_csv_cell_is_read_as_what_its_column_holds(
+        self, river: Joined, kind: str, header: str, cells: str, shown: dict[str, Any]
+    ) -> None:
+        """Also where a column may be left out altogether."""
+        fill(river)
+        report = upload(river, [f"identifier,{header}", f"X1,{cells}"], query=f"?kind={kind}", media="text/csv").json()
+        assert report["faults"] == []
+        assert river.get(f"/directory/{kind}/X1/").json().items() >= shown.items()
+
+    @pytest.mark.parametrize("cell", ["--5", "5-", "1e3", "٣"])
+    def test_a_csv_cell_that_is_no_number_is_a_fault_of_its_line(self, river: Joined, cell: str) -> None:
+        fill(river)
+        lines = ["identifier,schedule,start,end,capacity"]
+        lines += [f"{name},S1,{at(10)},{at(11)},{capacity}" for name, capacity in (("T1", cell), ("T2", "3"))]
+        report = upload(river, lines, query="?kind=slots", media="text/csv").json()
+        assert (report["written"], [(f["line"], f["pointer"]) for f in report["faults"]]) == (1, [(2, "/capacity")])
 
     @pytest.mark.parametrize(
         ("query", "media", "status"),
