@@ -239,9 +239,14 @@ def suspend(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
-    """Open again where it was live before and has passed with the connector it has now, else back to the sandbox."""
-    was_live = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.LIVE).exists()
-    target = State.LIVE if was_live and _passes_today(_locked(hospital_id)) else State.SANDBOX
+    """Open again where it was live until then and has passed with the connector it has now, else back to the sandbox.
+
+    Out of rehearsals it goes live by ``go_live`` alone, which ends them.
+    """
+    row = _locked(hospital_id)
+    suspended = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.SUSPENDED)
+    last = suspended.exclude(source=State.SUSPENDED).last()
+    target = State.LIVE if last and last.source == State.LIVE and _passes_today(row) else State.SANDBOX
     move(hospital_id=hospital_id, target=target, actor=actor, reason=_because(reason))
 
 
