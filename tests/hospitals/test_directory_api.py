@@ -194,6 +194,7 @@ class TestSlots:
         assert river.put(path, {"fee_fen": 900}).json() == {"slots_changed": 0}
         assert river.get("/directory/slots/T1/").json()["fee_fen"] == 900
         assert code_of(river.put("/directory/practitioners/P9/fee/", {"fee_fen": 1}), 404) == "not_found"
+        assert code_of(river.put("/directory/practitioners/P%00/fee/", {"fee_fen": 1}), 400) == "bad_identifier"
 
     def test_residents_find_it_once_the_hospital_is_live(self, river: Joined) -> None:
         from datetime import timedelta
