@@ -175,16 +175,24 @@ def perform(run: ImportRun, records: Iterable[Line], *, kind: str = "", actor: A
     Raises ``Conflict``: ``another_file`` where what was written already is not what stands there, ``taken_over``.
     """
     rehearsed: upsert.Rehearsed | None = {} if run.dry_run else None
+    told = run.dry_run
     try:
         for batch in _batches(records, kind, run):
             with transaction.atomic():
                 _write(run, batch, rehearsed)
+                if not told:  # with the first batch, since an upload may end in the middle
+                    audit.record(
+                        "directory.import",
+                        actor=actor,
+                        hospital_id=run.hospital_id,
+                        entity="import",
+                        entity_id=run.id,
+                    )
+            told = True
     except BaseException:
         _keep(run, state=ImportRun.State.FAILED, finished_at=timezone.now())
         raise
     _keep(run, state=ImportRun.State.FINISHED, finished_at=timezone.now())
-    if not run.dry_run:
-        audit.record("directory.import", actor=actor, hospital_id=run.hospital_id, entity="import", entity_id=run.id)
     run.refresh_from_db()
     return run
 
