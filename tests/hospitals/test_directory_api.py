@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 import yaml
 from django.core.cache import cache
+from django.db import IntegrityError
 
 from hospitals import seed, tenancy
-from hospitals.models import Appointment, Department, Hospital, ImportRun, Practitioner, Slot
+from hospitals.models import Appointment, Department, Hospital, IdempotentAnswer, ImportRun, Practitioner, Slot
 from hospitals.services import directory, feed, importing, standard_departments
 from tests.hospitals.joining import Joined, at, fill, joined, rows
 
@@ -284,6 +285,18 @@ class TestOnce:
         river.put("/directory/campuses/main/", {"name": "本部"})
         assert river.put(path, body, idempotency_key="k1").status_code == 201
 
+    def test_a_key_whose_first_request_is_refused_at_that_moment_is_a_conflict(
+        self, river: Joined, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The row is in the way when it is to be made, and gone when it is to be read."""
+
+        def refused_meanwhile(**_given: Any) -> None:
+            raise IntegrityError
+
+        monkeypatch.setattr(IdempotentAnswer.objects, "create", refused_meanwhile)
+        answer = river.put("/directory/campuses/main/", {"name": "本部"}, idempotency_key="k1")
+        assert code_of(answer, 409) == "in_progress"
+
     def test_two_hospitals_may_use_the_same_key(self, river: Joined) -> None:
         hill = joined("hill")
         for hospital in (river, hill):
@@ -413,6 +426,15 @@ class TestImports:
         lines = [{"kind": "campuses", "identifier": "c", "name": name} for name in ("先", "后")]
         assert upload(river, lines).json()["written"] == 2
         assert river.get("/directory/campuses/c/").json()["name"] == "后"
+
+    def test_two_floors_that_take_one_number_are_a_fault_of_the_later_line(self, river: Joined) -> None:
+        fill(river)
+        floor = {"kind": "floors", "building": "B1", "name": "楼上"}
+        upload(river, [{**floor, "identifier": f"U{n}", "number": n} for n in (11, 12)])
+        lines = [{**floor, "identifier": name, "number": 20} for name in ("U11", "U12", "U13")]
+        report = upload(river, [*lines, {"kind": "campuses", "identifier": "new", "name": "新院"}]).json()
+        assert [(f["line"], f["code"]) for f in report["faults"]] == [(2, "floor_taken"), (3, "floor_taken")]
+        assert (report["state"], report["written"]) == ("finished", 2)
 
     def test_it_is_read_as_a_stream_in_batches(self, river: Joined) -> None:
         lines = importing.ndjson(piece for piece in [b'{"a"', b":1}\r\n\n", b'{"a":2}', b"\n[", b"]"])
