@@ -13,12 +13,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from pydantic import BaseModel, create_model
 from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals import audit
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.parsers import JSONParser
 from hospitals.exceptions import InvalidInput, NotFound
 from hospitals.services import feed, upsert
 from hospitals.services.rows import IDENTIFIER_PATTERN, ROWS, Fault, Row, parse, shown_model

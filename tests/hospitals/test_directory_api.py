@@ -101,8 +101,8 @@ class TestOneRow:
         assert code_of(river.put(f"/directory/campuses/{identifier}/", {"name": "院"}), 400) == "bad_identifier"
 
     def test_the_body_is_an_object(self, river: Joined) -> None:
-        for body in ([], "x", 3):
-            assert river.put("/directory/campuses/main/", json.dumps(body)).status_code == 400
+        for body in ("[]", '"x"', "3", "[" * 100_000):
+            assert river.put("/directory/campuses/main/", body).status_code == 400
 
 
 class TestDepartments:
