@@ -297,14 +297,15 @@ def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: st
     name, city = name.strip(), city.strip()
     if not name or not city:
         raise InvalidInput("名称和城市不能为空。")
-    if Hospital.objects.filter(name=name).exclude(id=hospital_id).exists():
-        raise Conflict("这个名称已经有人用了。", code="name_taken")
     changed = [f"{old} → {new}" for old, new in ((row.name, name), (row.city, city)) if old != new]
     if not changed:
         raise InvalidInput("没有要更正的内容。", code="nothing_changed")
     row.name, row.city = name, city
-    with tenancy.scope(hospital_id):
-        row.save(update_fields=["name", "city", "changed_at"])
+    try:
+        with tenancy.scope(hospital_id), transaction.atomic():
+            row.save(update_fields=["name", "city", "changed_at"])
+    except IntegrityError as error:  # also where another takes the name at this moment
+        raise Conflict("这个名称已经有人用了。", code="name_taken") from error
     _history(hospital_id, row.state, row.state, actor, f"更正:{';'.join(changed)}。{why}", action="corrected")
 
 
