@@ -3,6 +3,7 @@
 The views of all kinds are made from hospitals.services.rows, so that what is documented is what is checked.
 """
 
+import re
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -12,18 +13,19 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from pydantic import BaseModel, create_model
 from rest_framework import status
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals import audit
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.parsers import JSONParser
 from hospitals.exceptions import InvalidInput, NotFound
 from hospitals.services import feed, upsert
 from hospitals.services.rows import IDENTIFIER_PATTERN, ROWS, Fault, Row, parse, shown_model
 
 READ, WRITE = "directory:read", "directory:write"
 LIMIT_MAX = 500
+_LIMIT = re.compile(r"[0-9]{1,6}")
 
 
 class MergePatchParser(JSONParser):
@@ -45,7 +47,7 @@ def checked_identifier(given: str) -> str:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", "100")
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:6]) <= LIMIT_MAX):
+    if not (_LIMIT.fullmatch(given) and 1 <= int(given) <= LIMIT_MAX):
         raise InvalidInput(f"limit 须为 1 到 {LIMIT_MAX}。", code="bad_limit")
     return int(given)
 

@@ -162,6 +162,8 @@ def _open(run: ConformanceRun) -> "QuerySet[ConformanceRun]":
 @transaction.atomic
 def _finish(run: ConformanceRun, actor: Actor, *, final: bool, aborted: bool = False) -> None:
     """Judge; when all is decided the run is over and its places are free again. Once, whoever comes first. In its scope."""
+    # The hospital before its run, as whoever ends runs from above does (onboarding): else each would wait for the other.
+    Hospital.objects.select_for_update(no_key=True).get(id=run.hospital_id)
     run.points = conformance_points.judge(_facts(run), final=final, aborted=aborted)
     if all(point["passed"] is not None for point in run.points):
         run.finished_at, run.passed = timezone.now(), all(point["passed"] for point in run.points)

@@ -48,10 +48,10 @@ def begin(who: Credential, key: str, print_: str) -> Answer | None:
             )
         return None
     except IntegrityError:
-        known = mine.get(key=key)
-    if known.fingerprint != print_:
+        known = mine.filter(key=key).first()
+    if known is not None and known.fingerprint != print_:
         raise IdempotencyConflict
-    if known.status is None:
+    if known is None or known.status is None:  # none: it was refused a moment ago, and the key is free again
         raise Conflict("同一个请求正在处理。", code="in_progress")
     return Answer(known.status, known.headers, known.body)
 

@@ -7,10 +7,12 @@ sent again to the same address goes on behind its last batch. One that failed be
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -30,6 +32,7 @@ MOST_BYTES = 64 * 1024 * 1024
 FAULTS_KEPT = 200
 STALE_AFTER = timedelta(minutes=5)  # many times what a batch takes
 _BOOLEANS = {"true": True, "1": True, "是": True, "false": False, "0": False, "否": False}
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 Line = tuple[int, Any]  # number from 1, and a record or a Fault
 
@@ -106,14 +109,20 @@ def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
         if not cell.strip():
             continue
         known = row_type.model_fields.get(name)
-        wanted = known.annotation if known else str
+        wanted = _plainly(known.annotation) if known else str
         if wanted is bool:
             typed[name] = _BOOLEANS.get(cell.strip().lower(), cell)
-        elif wanted in (int, int | None) and cell.strip().lstrip("-").isdecimal() and len(cell) < 12:
+        elif wanted is int and _WHOLE.fullmatch(cell.strip()):
             typed[name] = int(cell)
         else:
             typed[name] = cell
     return typed
+
+
+def _plainly(annotation: Any) -> Any:
+    """The type itself, of ``int | None`` and of ``Annotated[int, …] | None`` as well."""
+    inner = [one for one in get_args(annotation) if one is not NoneType]
+    return _plainly(inner[0]) if inner else annotation
 
 
 # --- writing --------------------------------------------------------------------------------------------------
@@ -166,16 +175,24 @@ def perform(run: ImportRun, records: Iterable[Line], *, kind: str = "", actor: A
     Raises ``Conflict``: ``another_file`` where what was written already is not what stands there, ``taken_over``.
     """
     rehearsed: upsert.Rehearsed | None = {} if run.dry_run else None
+    told = run.dry_run
     try:
         for batch in _batches(records, kind, run):
             with transaction.atomic():
                 _write(run, batch, rehearsed)
+                if not told:  # with the first batch, since an upload may end in the middle
+                    audit.record(
+                        "directory.import",
+                        actor=actor,
+                        hospital_id=run.hospital_id,
+                        entity="import",
+                        entity_id=run.id,
+                    )
+            told = True
     except BaseException:
         _keep(run, state=ImportRun.State.FAILED, finished_at=timezone.now())
         raise
     _keep(run, state=ImportRun.State.FINISHED, finished_at=timezone.now())
-    if not run.dry_run:
-        audit.record("directory.import", actor=actor, hospital_id=run.hospital_id, entity="import", entity_id=run.id)
     run.refresh_from_db()
     return run
 

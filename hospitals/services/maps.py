@@ -1,5 +1,6 @@
 """Indoor maps: where one can start, where things are, the way there, and the floors to draw. Public data."""
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,8 @@ __all__ = [
 
 KEPT_PLANS = 64
 FAULTS_TOLD = 50
+DEEPEST = 50  # objects and lists inside each other; GeoJSON needs seven
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # NUL, and halves of a character
 _plans: OrderedDict[UUID, tuple[int, Plan]] = OrderedDict()
 _lock = Lock()
 
@@ -141,7 +144,8 @@ def find_place(*, hospital_id: UUID, text: str) -> PlaceInfo | None:
 def scanned(*, hospital_id: UUID, code: str) -> PlaceInfo:
     """The place at which ``HOSPITAL.CODE`` hangs. Raises ``UnknownPlace``, also for another hospital's code."""
     hospital, _dot, place = code.partition(".")
-    if not Hospital.objects.filter(id=hospital_id, code=hospital).exists():
+    # Compared here: what a page sends may hold characters that PostgreSQL takes in no query.
+    if Hospital.objects.filter(id=hospital_id).values_list("code", flat=True).first() != hospital:
         raise UnknownPlace("这个码不是您这次就诊的医院的。", code="other_hospital")
     plan = _plan(hospital_id)
     return _info(plan, wayfinding.find(plan, place))
@@ -200,9 +204,28 @@ def drawings(*, hospital_id: UUID, way: Route) -> Iterator[dict[str, Any]]:
         }
 
 
+def _can_be_kept(geojson: Mapping[str, Any]) -> bool:
+    """Whether PostgreSQL's jsonb takes all of it: members that no rule of ours names are kept as well."""
+    waiting: list[tuple[Any, int]] = [(geojson, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        if isinstance(value, Mapping | list):
+            if depth > DEEPEST:
+                return False
+            inner = [*value, *value.values()] if isinstance(value, Mapping) else value
+            waiting += ((one, depth + 1) for one in inner)
+    return True
+
+
 @transaction.atomic
 def upload(*, hospital_id: UUID, geojson: Mapping[str, Any]) -> int:
     """Check a map and put it in place of the old one; returns its version. Raises ``InvalidInput`` with every fault."""
+    if not _can_be_kept(geojson):
+        raise InvalidInput("地图里有不能保存的字符或数字,或者嵌套太深。", code="bad_map")
     found = map_graph.faults(map_graph.read(geojson))
     if found:
         more = f",下面是前 {FAULTS_TOLD} 处" if len(found) > FAULTS_TOLD else ""

@@ -239,9 +239,14 @@ def suspend(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, hospital_id: UUID, actor: Actor, reason: str) -> None:
-    """Open again where it was live before and has passed with the connector it has now, else back to the sandbox."""
-    was_live = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.LIVE).exists()
-    target = State.LIVE if was_live and _passes_today(_locked(hospital_id)) else State.SANDBOX
+    """Open again where it was live until then and has passed with the connector it has now, else back to the sandbox.
+
+    Out of rehearsals it goes live by ``go_live`` alone, which ends them.
+    """
+    row = _locked(hospital_id)
+    suspended = OnboardingStep.objects.filter(hospital_id=hospital_id, target=State.SUSPENDED)
+    last = suspended.exclude(source=State.SUSPENDED).last()
+    target = State.LIVE if last and last.source == State.LIVE and _passes_today(row) else State.SANDBOX
     move(hospital_id=hospital_id, target=target, actor=actor, reason=_because(reason))
 
 
@@ -292,14 +297,15 @@ def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: st
     name, city = name.strip(), city.strip()
     if not name or not city:
         raise InvalidInput("名称和城市不能为空。")
-    if Hospital.objects.filter(name=name).exclude(id=hospital_id).exists():
-        raise Conflict("这个名称已经有人用了。", code="name_taken")
     changed = [f"{old} → {new}" for old, new in ((row.name, name), (row.city, city)) if old != new]
     if not changed:
         raise InvalidInput("没有要更正的内容。", code="nothing_changed")
     row.name, row.city = name, city
-    with tenancy.scope(hospital_id):
-        row.save(update_fields=["name", "city", "changed_at"])
+    try:
+        with tenancy.scope(hospital_id), transaction.atomic():
+            row.save(update_fields=["name", "city", "changed_at"])
+    except IntegrityError as error:  # also where another takes the name at this moment
+        raise Conflict("这个名称已经有人用了。", code="name_taken") from error
     _history(hospital_id, row.state, row.state, actor, f"更正:{';'.join(changed)}。{why}", action="corrected")
 
 

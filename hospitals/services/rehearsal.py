@@ -51,8 +51,11 @@ def invented_card(number: int) -> PatientCard:
 
 
 def _open(hospital_id: UUID) -> None:
-    """Raises ``Forbidden`` in a live hospital: nothing invented stands in a queue with real patients."""
-    if Hospital.objects.values_list("state", flat=True).get(id=hospital_id) not in OPEN:
+    """Raises ``Forbidden`` in a live hospital: nothing invented stands in a queue with real patients.
+
+    The hospital is locked: one that goes live meanwhile has ended what was rehearsed before, or refuses this.
+    """
+    if Hospital.objects.select_for_update(no_key=True).get(id=hospital_id).state not in OPEN:
         raise Forbidden("医院上线以后不能建测试预约。", code="not_in_sandbox")
 
 

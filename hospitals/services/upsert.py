@@ -73,8 +73,8 @@ def write(
         before = known.get(identifier)
         try:
             values = row.values(found, before)
-            if isinstance(before, Floor) or row_type.model is Floor:
-                _check_floor(values, before, made)
+            if row_type.model is Floor:
+                _check_floor(values, before, [*made, *changed])
         except Fault as fault:
             outcomes.append(Outcome(identifier, fault=fault))
             continue
@@ -135,12 +135,13 @@ def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearse
     return found
 
 
-def _check_floor(values: dict[str, Any], before: Any, made: list[Any]) -> None:
-    """A building has one floor of each number. Raises ``Fault``."""
+def _check_floor(values: dict[str, Any], before: Any, written: list[Any]) -> None:
+    """A building has one floor of each number. ``written``: other floors, not in the database yet. Raises ``Fault``."""
     others = Floor.objects.filter(building=values["building"], number=values["number"])
     if before is not None:
         others = others.exclude(id=before.id)
-    twice = any((f.building_id, f.number) == (values["building"].id, values["number"]) for f in made)
+    wanted = values["building"].id, values["number"]
+    twice = any((f.building_id, f.number) == wanted for f in written)
     if twice or others.exists():
         raise Fault("/number", "floor_taken", "这栋楼已经有这一层。")
 

@@ -136,6 +136,7 @@ def test_a_token_by_form_or_by_basic_is_short_lived_and_kept_hashed() -> None:
     [
         ({"client_secret": "hcs_wrong"}, 401, "invalid_client"),
         ({"client_id": "hc-sandbox-nobody"}, 401, "invalid_client"),
+        pytest.param({"client_id": "hc-\x00"}, 401, "invalid_client", marks=pytest.mark.services),
         ({"scope": "directory:read everything"}, 400, "invalid_scope"),
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
     ],

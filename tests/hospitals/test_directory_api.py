@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 import yaml
 from django.core.cache import cache
+from django.db import IntegrityError
 
 from hospitals import seed, tenancy
-from hospitals.models import Appointment, Department, Hospital, ImportRun, Practitioner, Slot
+from hospitals.models import Appointment, Department, Hospital, IdempotentAnswer, ImportRun, Practitioner, Slot
 from hospitals.services import directory, feed, importing, standard_departments
 from tests.hospitals.joining import Joined, at, fill, joined, rows
 
@@ -100,8 +101,8 @@ class TestOneRow:
         assert code_of(river.put(f"/directory/campuses/{identifier}/", {"name": "院"}), 400) == "bad_identifier"
 
     def test_the_body_is_an_object(self, river: Joined) -> None:
-        for body in ([], "x", 3):
-            assert river.put("/directory/campuses/main/", json.dumps(body)).status_code == 400
+        for body in ("[]", '"x"', "3", "[" * 100_000):
+            assert river.put("/directory/campuses/main/", body).status_code == 400
 
 
 class TestDepartments:
@@ -194,6 +195,7 @@ class TestSlots:
         assert river.put(path, {"fee_fen": 900}).json() == {"slots_changed": 0}
         assert river.get("/directory/slots/T1/").json()["fee_fen"] == 900
         assert code_of(river.put("/directory/practitioners/P9/fee/", {"fee_fen": 1}), 404) == "not_found"
+        assert code_of(river.put("/directory/practitioners/P%00/fee/", {"fee_fen": 1}), 400) == "bad_identifier"
 
     @pytest.mark.services
     @pytest.mark.parametrize("identifier", ["%00", "P1%00", "x" * 65, "a%20b"])
@@ -265,7 +267,7 @@ class TestReadingInStep:
         assert river.put("/directory/practitioners/P2/", {"department": "D1", "name": "白露"}).status_code == 201
 
     @pytest.mark.parametrize(
-        "query", ["cursor=x", "cursor=WzFd", "limit=0", "limit=9999", "limit=x", "withdrawn=maybe"]
+        "query", ["cursor=x", "cursor=WzFd", "limit=0", "limit=9999", "limit=x", "limit=000001999", "withdrawn=maybe"]
     )
     def test_what_cannot_be_read_is_400(self, river: Joined, query: str) -> None:
         assert river.get(f"/directory/campuses/?{query}").status_code == 400
@@ -299,6 +301,18 @@ class TestOnce:
         assert river.put(path, body, idempotency_key="k1").status_code == 400
         river.put("/directory/campuses/main/", {"name": "本部"})
         assert river.put(path, body, idempotency_key="k1").status_code == 201
+
+    def test_a_key_whose_first_request_is_refused_at_that_moment_is_a_conflict(
+        self, river: Joined, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The row is in the way when it is to be made, and gone when it is to be read."""
+
+        def refused_meanwhile(**_given: Any) -> None:
+            raise IntegrityError
+
+        monkeypatch.setattr(IdempotentAnswer.objects, "create", refused_meanwhile)
+        answer = river.put("/directory/campuses/main/", {"name": "本部"}, idempotency_key="k1")
+        assert code_of(answer, 409) == "in_progress"
 
     def test_two_hospitals_may_use_the_same_key(self, river: Joined) -> None:
         hill = joined("hill")
@@ -368,6 +382,41 @@ class TestImports:
         assert (report["written"], report["faults"]) == (2, [])
 
     @pytest.mark.parametrize(
+        ("kind", "header", "cells", "shown"),
+        [
+            ("slots", "schedule,start,end,capacity,free", f"S1,{at(10)},{at(11)},3,2", {"free": 2}),
+            (
+                "schedules",
+                "department,practitioner,day,period,stopped",
+                "D1,P1,2031-05-06,morning,是",
+                {"stopped": True},
+            ),
+            (
+                "schedules",
+                "department,practitioner,day,period,stopped",
+                "D1,P1,2031-05-06,morning,否",
+                {"stopped": False},
+            ),
+        ],
+    )
+    def test_a_csv_cell_is_read_as_what_its_column_holds(
+        self, river: Joined, kind: str, header: str, cells: str, shown: dict[str, Any]
+    ) -> None:
+        """Also where a column may be left out altogether."""
+        fill(river)
+        report = upload(river, [f"identifier,{header}", f"X1,{cells}"], query=f"?kind={kind}", media="text/csv").json()
+        assert report["faults"] == []
+        assert river.get(f"/directory/{kind}/X1/").json().items() >= shown.items()
+
+    @pytest.mark.parametrize("cell", ["--5", "5-", "1e3", "٣"])
+    def test_a_csv_cell_that_is_no_number_is_a_fault_of_its_line(self, river: Joined, cell: str) -> None:
+        fill(river)
+        lines = ["identifier,schedule,start,end,capacity"]
+        lines += [f"{name},S1,{at(10)},{at(11)},{capacity}" for name, capacity in (("T1", cell), ("T2", "3"))]
+        report = upload(river, lines, query="?kind=slots", media="text/csv").json()
+        assert (report["written"], [(f["line"], f["pointer"]) for f in report["faults"]]) == (1, [(2, "/capacity")])
+
+    @pytest.mark.parametrize(
         ("query", "media", "status"),
         [
             ("", "text/csv", 400),
@@ -394,6 +443,15 @@ class TestImports:
         lines = [{"kind": "campuses", "identifier": "c", "name": name} for name in ("先", "后")]
         assert upload(river, lines).json()["written"] == 2
         assert river.get("/directory/campuses/c/").json()["name"] == "后"
+
+    def test_two_floors_that_take_one_number_are_a_fault_of_the_later_line(self, river: Joined) -> None:
+        fill(river)
+        floor = {"kind": "floors", "building": "B1", "name": "楼上"}
+        upload(river, [{**floor, "identifier": f"U{n}", "number": n} for n in (11, 12)])
+        lines = [{**floor, "identifier": name, "number": 20} for name in ("U11", "U12", "U13")]
+        report = upload(river, [*lines, {"kind": "campuses", "identifier": "new", "name": "新院"}]).json()
+        assert [(f["line"], f["code"]) for f in report["faults"]] == [(2, "floor_taken"), (3, "floor_taken")]
+        assert (report["state"], report["written"]) == ("finished", 2)
 
     def test_it_is_read_as_a_stream_in_batches(self, river: Joined) -> None:
         lines = importing.ndjson(piece for piece in [b'{"a"', b":1}\r\n\n", b'{"a":2}', b"\n[", b"]"])

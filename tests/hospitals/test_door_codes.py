@@ -116,7 +116,7 @@ class TestScanned:
             found = maps.scanned(hospital_id=river.hospital_id, code=f"river.{code}")
             assert found.code == code and found.kind in ("gate", "entrance", "door")
 
-    @pytest.mark.parametrize("code", ["spy.GATE", "GATE", "", ".GATE", "nowhere.GATE"])
+    @pytest.mark.parametrize("code", ["spy.GATE", "GATE", "", ".GATE", "nowhere.GATE", "\ud800.GATE", "\0.GATE"])
     def test_a_code_of_another_hospital(self, river: Joined, code: str) -> None:
         joined("spy")
         with pytest.raises(UnknownPlace) as caught:

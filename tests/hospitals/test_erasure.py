@@ -55,6 +55,15 @@ def test_a_reason_and_somebody_known_are_needed() -> None:
         call_command("erase", "resident", "nobody", by="li", reason="x")
 
 
+def test_what_goes_wrong_in_an_erasure_is_not_taken_for_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_args: object, **_given: object) -> None:
+        raise ValueError("within")
+
+    monkeypatch.setattr(erasure, "erase_resident", breaks)
+    with pytest.raises(ValueError, match="within"):
+        call_command("erase", "resident", str(uuid.uuid4()), by="li", reason="本人申请")
+
+
 def test_an_erased_resident_is_signed_out_and_her_super_app_leads_to_somebody_new() -> None:
     who, other = Identity("alipay", "app", "open-id"), Identity("alipay", "app", "somebody-else")
     token, signed_in = signin.open_session(who)

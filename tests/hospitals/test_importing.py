@@ -12,7 +12,7 @@ from django.utils import timezone
 from hospitals import tenancy
 from hospitals.audit import Actor
 from hospitals.exceptions import Conflict
-from hospitals.models import Campus, Hospital, ImportRun
+from hospitals.models import AuditEvent, Campus, Hospital, ImportRun
 from hospitals.services import importing, upsert
 from tests.hospitals.joining import Joined, joined
 
@@ -82,6 +82,20 @@ def test_a_killed_upload_goes_on_behind_its_last_batch(river: Joined, monkeypatc
     assert written == ["c7", "c9", "c10"]
     assert (done.state, done.read, done.written, done.refused, done.unchanged) == ("finished", 10, 8, 2, 0)
     assert [fault["line"] for fault in done.faults] == [4, 8]
+
+
+def test_an_upload_that_ended_in_the_middle_is_on_the_audit_log(river: Joined) -> None:
+    run_id = uuid4()
+    with tenancy.scope(river.hospital_id):
+        killed_in_the_middle(river, run_id)
+    assert AuditEvent.objects.filter(action="directory.import", entity_id=str(run_id)).count() == 1
+
+
+def test_a_rehearsal_is_not_on_the_audit_log(river: Joined) -> None:
+    with tenancy.scope(river.hospital_id):
+        run, _new = begins(river, uuid4(), dry_run=True)
+        importing.perform(run, lines(10), actor=ENGINEER)
+    assert not AuditEvent.objects.filter(action="directory.import").exists()
 
 
 def test_one_that_still_makes_progress_is_not_taken_over(river: Joined) -> None:

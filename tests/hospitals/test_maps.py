@@ -1,5 +1,6 @@
 """A hospital's map through its API: taken whole or not at all, read once a version, and used at once."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +39,17 @@ class TestUpload:
         assert first["pointer"] == f"/features/{index}/properties/closed" and first["id"] == "L1"
         assert (first["code"], first["detail"]) == ("bad_time", FAULTS["bad_time"])
         assert river.get("/directory/map/").json() == example()
+
+    @pytest.mark.parametrize("member", ['"\\u0000"', '"\\ud800"', '{"\\u0000": 1}', "1e999", "[" * 60 + "]" * 60])
+    def test_what_the_database_cannot_keep_is_refused_also_where_no_rule_names_it(
+        self, river: Joined, member: str
+    ) -> None:
+        drawn = json.dumps(example()).replace(
+            '"type": "FeatureCollection"', f'"type": "FeatureCollection", "own": {member}'
+        )
+        answer = river.put("/directory/map/", drawn)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_map")
+        assert river.get("/directory/map/").json()["features"] == []
 
     def test_many_faults_are_counted_and_the_first_fifty_told(self, river: Joined) -> None:
         told = river.put("/directory/map/", {"type": "FeatureCollection", "features": [{}] * 70}).json()

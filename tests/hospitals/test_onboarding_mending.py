@@ -49,6 +49,26 @@ def test_a_suspended_hospital_does_not_come_back_live_with_a_connector_it_never_
     assert state(found) == "sandbox"
 
 
+def test_a_hospital_that_was_suspended_while_it_rehearsed_goes_on_rehearsing() -> None:
+    """Invented patients may still stand in its slots: they are ended where it goes live, which this is not."""
+    found, _claimed = live()
+    connect(found)
+    passed_run(found.hospital_id, connector="river-fhir")
+    onboarding.conformance_finished(hospital_id=found.hospital_id, passed=True, actor=OFFICER)
+    onboarding.suspend(hospital_id=found.hospital_id, actor=OFFICER, reason="数据不准")
+    onboarding.correct(hospital_id=found.hospital_id, name="河医院", city="岚州市", actor=OFFICER, reason="改名")
+    onboarding.resume(hospital_id=found.hospital_id, actor=OFFICER, reason="已改正")
+    assert state(found) == "sandbox"
+
+
+def test_a_live_hospital_comes_back_live_whatever_was_mended_meanwhile() -> None:
+    found, _claimed = live()
+    onboarding.suspend(hospital_id=found.hospital_id, actor=OFFICER, reason="数据不准")
+    onboarding.correct(hospital_id=found.hospital_id, name="河医院", city="岚州市", actor=OFFICER, reason="改名")
+    onboarding.resume(hospital_id=found.hospital_id, actor=OFFICER, reason="已改正")
+    assert state(found) == "live"
+
+
 def test_setting_it_before_anything_was_tried_moves_nobody_and_stays_in_the_history() -> None:
     found = applied()
     connect(found)

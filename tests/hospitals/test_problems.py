@@ -91,6 +91,11 @@ class TestWhatNoViewRefused:
         form = client.post("/api/hospitals/v1/token/", fields, "application/x-www-form-urlencoded")
         assert told(form, 400) == "parse_error"
 
+    @pytest.mark.django_db
+    def test_a_body_nested_deeper_than_anybody_reads(self, client: Client) -> None:
+        answer = client.post("/api/hospitals/v1/applications/", "[" * 100_000, content_type="application/json")
+        assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
+
     def test_a_fault_of_ours_says_nothing_of_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_: object) -> None:
             raise RuntimeError("secret words")

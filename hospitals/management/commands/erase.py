@@ -11,6 +11,13 @@ from hospitals.models import Hospital
 from hospitals.services import erasure
 
 
+def _resident(name: str) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError as error:
+        raise CommandError("居民的编号不对。") from error
+
+
 class Command(BaseCommand):
     help = "销毁一家已退出医院或一位居民的密钥,内容从此无法恢复。"
 
@@ -31,9 +38,7 @@ class Command(BaseCommand):
                 erase = erasure.leave_and_erase if options["leave"] else erasure.erase_hospital
                 count = erase(hospital.id, actor=actor, reason=reason)
             else:
-                count = erasure.erase_resident(UUID(options["name"]), actor=actor, reason=reason)
-        except ValueError as error:
-            raise CommandError("居民的编号不对。") from error
+                count = erasure.erase_resident(_resident(options["name"]), actor=actor, reason=reason)
         except HospitalsError as error:
             raise CommandError(f"{error.code}: {error.detail}") from error
         self.stdout.write(f"已销毁 {count} 个密钥。")
