@@ -112,8 +112,8 @@ class HospitalView(AnsweringView):
 
     def do_once(self, request: Request, work: Any) -> Response:
         """``work()``'s answer, or the one that was given before under this Idempotency-Key."""
-        key = request.headers.get("Idempotency-Key", "")
-        if not key or not self.once:
+        key = request.headers.get("Idempotency-Key")
+        if key is None or not self.once:
             done: Response = work()
             return done
         if not _KEY.fullmatch(key):

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -99,6 +100,12 @@ def comma_separated(chunks: Iterable[bytes], kind: str) -> Iterator[Line]:
             yield number, _typed(BY_KIND[kind], dict(zip(header, cells, strict=True)))
 
 
+def _type_of(annotation: Any) -> Any:
+    """The type alone, without its rules and without None beside it."""
+    inner = [one for one in get_args(annotation) if one is not NoneType]
+    return _type_of(inner[0]) if inner else annotation
+
+
 def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
     """Cells as the row's types; what cannot be one is left as text, for the row's own check to refuse."""
     typed: dict[str, Any] = {}
@@ -106,10 +113,10 @@ def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
         if not cell.strip():
             continue
         known = row_type.model_fields.get(name)
-        wanted = known.annotation if known else str
+        wanted = _type_of(known.annotation) if known else str
         if wanted is bool:
             typed[name] = _BOOLEANS.get(cell.strip().lower(), cell)
-        elif wanted in (int, int | None) and cell.strip().lstrip("-").isdecimal() and len(cell) < 12:
+        elif wanted is int and cell.strip().lstrip("-").isdecimal() and len(cell) < 12:
             typed[name] = int(cell)
         else:
             typed[name] = cell

@@ -283,6 +283,12 @@ class TestOnce:
         river.put("/directory/campuses/main/", {"name": "本部"})
         assert river.put(path, body, idempotency_key="k1").status_code == 201
 
+    @pytest.mark.parametrize("key", ["", "a b", "x" * 121])
+    def test_what_is_no_key_is_refused_and_nothing_is_written(self, river: Joined, key: str) -> None:
+        path = "/directory/campuses/main/"
+        assert code_of(river.put(path, {"name": "本部"}, idempotency_key=key), 400) == "bad_idempotency_key"
+        assert river.get(path).status_code == 404
+
     def test_two_hospitals_may_use_the_same_key(self, river: Joined) -> None:
         hill = joined("hill")
         for hospital in (river, hill):
@@ -349,6 +355,16 @@ class TestImports:
             media="text/csv",
         ).json()
         assert (report["written"], report["faults"]) == (2, [])
+
+    def test_a_csv_may_give_what_a_row_need_not_have(self, river: Joined) -> None:
+        fill(river)
+        lines = ["identifier,schedule,start,end,capacity,free", f"T1,S1,{at(9)},{at(9, 30)},5,3"]
+        assert upload(river, lines, query="?kind=slots", media="text/csv").json()["faults"] == []
+        assert river.get("/directory/slots/T1/").json()["free"] == 3
+        day = at(9)[:10]
+        lines = ["identifier,department,practitioner,day,period,stopped", f"S1,D1 ,P1,{day},morning,是"]
+        assert upload(river, lines, query="?kind=schedules", media="text/csv").json()["faults"] == []
+        assert river.get("/directory/schedules/S1/").json()["stopped"] is True
 
     @pytest.mark.parametrize(
         ("query", "media", "status"),
