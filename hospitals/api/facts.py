@@ -25,7 +25,7 @@ DOOR_CODES_MOST = 400
 _SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
 
 
-def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> Text:
+def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializers.CharField:
     return Text(pattern, max_length=longest, allow_blank=True)
 
 
