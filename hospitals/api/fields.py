@@ -5,16 +5,19 @@ REST framework's own are lenient: they read 5 as "5", "5" as 5 and "yes" as true
 
 from typing import Any
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 from rest_framework.fields import empty
 
 
-class Text(serializers.RegexField):
-    """A string. Its rules hold as it was sent; white space around it is taken off afterwards."""
+class Text(serializers.CharField):
+    """A string. Its rules hold as it was sent; white space around it is taken off afterwards. ``pattern``: for the whole of it."""
 
-    def __init__(self, regex: str, **kwargs: Any) -> None:
-        # Python's $ also stands before a last line break; \Z is shown as $ in the document
-        super().__init__(regex.removesuffix("$") + r"\Z", **kwargs)
+    def __init__(self, pattern: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if pattern:
+            # Python's $ also stands before a last line break; \Z is shown as $ in the document
+            self.validators.append(RegexValidator(pattern.removesuffix("$") + r"\Z"))
 
     def run_validation(self, data: Any = empty) -> Any:
         if data is not empty and data is not None and not isinstance(data, str):
