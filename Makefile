@@ -55,7 +55,8 @@ test-embedded: $(VENV)/.dev $(MEDPLUM)/node_modules/.package-lock.json
 	@$(PY) -m pytest tests/scenario
 
 test-services: $(VENV)/.dev
-	@TEST_ON_SERVICES=1 $(PY) -m pytest -m services
+	@TEST_ON_SERVICES=1 $(PY) -m pytest -m services -n $(WORKERS) --dist loadfile --ignore tests/scenario
+	@TEST_ON_SERVICES=1 $(PY) -m pytest -m services tests/scenario
 
 bench: $(VENV)/.dev browser ## figures, one JSON object a line
 	@$(PY) -m benchmarks

@@ -14,6 +14,7 @@ is simply not looked at any more.
 
 import asyncio
 import json
+import socket
 import struct
 import time
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +24,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -35,6 +36,13 @@ STATE_TTL_S = 86_400
 SPEECH_TTL_S = 300
 PATCH_TTL_S = 86_400
 PLAN_ENTRIES = 256
+VANISHED_AFTER_S = 30
+_ASKS = {  # seconds, but for the last: the same where something was just sent. Not every system knows each
+    "TCP_KEEPIDLE": VANISHED_AFTER_S // 2,
+    "TCP_KEEPINTVL": VANISHED_AFTER_S // 6,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": VANISHED_AFTER_S * 1000,
+}
 # What one session may leave waiting: beyond half of it pictures are no longer written, beyond all of it nothing is.
 SESSION_BYTES = 8 * 1024 * 1024
 READ_MS_PER_CHARACTER = 220  # unhurried silent reading, for how long a caption without voice stays
@@ -174,6 +182,20 @@ async def close() -> None:
     if found is not None:
         await found.aclose()
         await found.connection_pool.disconnect()
+
+
+def subscriber() -> Redis:
+    """A connection of its own for a subscription, which may be silent for hours.
+
+    Where Redis's machine vanished, or a firewall forgot the line, nothing would ever be read and no error either: the
+    kernel asks, and the line is lost after ``VANISHED_AFTER_S``.
+    """
+    url = settings.REDIS_URL
+    options: dict[str, Any] = {}
+    if not url.startswith("unix:"):
+        asks = {getattr(socket, name): value for name, value in _ASKS.items() if hasattr(socket, name)}
+        options = {"socket_keepalive": True, "socket_keepalive_options": asks}
+    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0), **options)
 
 
 def first_generation() -> int:

@@ -4,12 +4,7 @@ import asyncio
 import contextlib
 from weakref import WeakKeyDictionary
 
-from django.conf import settings
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-from avatar.streams import LOST, wake_channel
+from avatar.streams import LOST, subscriber, wake_channel
 
 RECONNECT_S = 0.2
 
@@ -31,7 +26,6 @@ class Wakes:
 
     def __init__(self) -> None:
         self._sleepers: dict[bytes, set[Sleeper]] = {}
-        self._redis: Redis | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Lock()
         self._ready = asyncio.Event()
@@ -76,7 +70,7 @@ class Wakes:
 
     async def _listen(self) -> None:
         while True:
-            redis = Redis.from_url(settings.REDIS_URL, socket_timeout=None, retry=Retry(NoBackoff(), 0))
+            redis = subscriber()
             self._pubsub = redis.pubsub(ignore_subscribe_messages=True)
             try:
                 await self._pubsub.subscribe(*self._sleepers)

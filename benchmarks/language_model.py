@@ -78,8 +78,8 @@ async def _measured() -> list[dict[str, Any]]:
     from companion.llm.masking import Mask
     from companion.llm.openai import OpenAICompatible
     from companion.understanding import Context, Understanding
-    from tests.companion.desk import HOSPITALS, NOW
     from tests.companion.model_stub import Json, ModelStub, Reply, Stall, Status, Words
+    from tests.companion.world import HOSPITALS, NOW
 
     def fresh(url: str) -> Fluency:
         model = models.setdefault(url, OpenAICompatible(base_url=url, model="stub"))

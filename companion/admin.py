@@ -21,12 +21,23 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from companion import admin_quality, incidents, quality
 from companion.admin_second_factor import SecondFactorPages
 from companion.journey import VisitState
-from companion.models import Conversation, HumanRequest, Incident, PaymentOrder, Reminder, Turn, Visit, VisitEvent
+from companion.models import (
+    Conversation,
+    HumanRequest,
+    Incident,
+    Patient,
+    PaymentOrder,
+    Reminder,
+    Turn,
+    Visit,
+    VisitEvent,
+)
 from companion.on_record import OnRecord, list_shown
 from companion.triage import LEVELS
 from hospitals import vault
 from hospitals.admin import Province, ReadOnly, one_of
 from hospitals.audit import Actor
+from hospitals.exceptions import KeyDestroyed
 
 admin.site.index_title = "总览"
 admin.site.index_template = "companion/admin_overview.html"
@@ -62,6 +73,14 @@ def masked(name: str) -> str:
     return name[:1] + "＊" * max(1, len(name) - 1) if name else "—"
 
 
+def masked_name(patient: Patient) -> str:
+    """The patient's; of somebody erased, that it is gone."""
+    try:
+        return masked(patient.name)
+    except KeyDestroyed:
+        return "已注销"
+
+
 class NamesShown:
     """A list that shows whose each row is: their keys are opened together."""
 
@@ -95,7 +114,7 @@ class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
 
     @display(description="就诊人")
     def who(self, visit: Visit) -> str:
-        return masked(visit.patient.name)
+        return masked_name(visit.patient)
 
     @display(
         description="状态",
@@ -140,7 +159,7 @@ class ConversationAdmin(NamesShown, OnRecord, ReadOnly, Province):
 
     @display(description="为谁")
     def who(self, conversation: Conversation) -> str:
-        return masked(conversation.patient.name) if conversation.patient else "—"
+        return masked_name(conversation.patient) if conversation.patient else "—"
 
 
 @admin.register(Turn)

@@ -56,8 +56,9 @@ class ReviewForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "label" in self.fields:
-            self.fields["label"].required = True
+        if "label" not in self.fields:  # only to be read
+            return
+        self.fields["label"].required = True
         turn: Turn = self.instance.turn
         self.initial = {
             **self.initial,
@@ -89,6 +90,12 @@ class TurnReviewAdmin(OnRecord, Province):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: TurnReview | None = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj and _erased(obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: TurnReview | None = None) -> Any:
+        return self.fieldsets[:1] if obj and _erased(obj) else self.fieldsets
 
     def save_model(self, request: HttpRequest, obj: TurnReview, form: Any, change: bool) -> None:
         given = form.cleaned_data
@@ -160,22 +167,30 @@ class TurnReviewAdmin(OnRecord, Province):
 
     @display(description="为什么这样理解")
     def why(self, review: TurnReview) -> SafeString:
-        names = quality.people_of(review.resident_id)
         try:
+            names = quality.people_of(review.resident_id)
             understood = dict(review.turn.understood)
         except KeyDestroyed:
-            return format_html("{}", "居民已注销,内容不可读。")
+            return format_html("{}", "居民或家人已注销,内容不可读。")
         shown = ((key, quality.hidden(str(value), names)) for key, value in understood.items() if value)
         return format_html_join("", "<p><code>{}</code> {}</p>", shown)
 
 
+def _erased(review: TurnReview) -> bool:
+    """Whether whose turn it is was erased: reviewers' words were under her key too."""
+    try:
+        return review.note is None
+    except KeyDestroyed:
+        return True
+
+
 def words_of(turn: Turn) -> tuple[str, list[str]]:
     """What she said and what was answered, with personal data hidden."""
-    names = quality.people_of(turn.resident_id)
-    try:
+    try:  # her names, too, were under her key; where one of the family is erased, that name could not be hidden
+        names = quality.people_of(turn.resident_id)
         return quality.hidden(turn.said, names), [quality.hidden(str(line), names) for line in turn.answered]
     except KeyDestroyed:
-        return "居民已注销,内容不可读。", []
+        return "居民或家人已注销,内容不可读。", []
 
 
 def _lines(lines: list[str]) -> SafeString:

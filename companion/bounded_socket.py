@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 SEND_WITHIN_S = 10
 CLOSE_WITHIN_S = 5
+CLOSE_BROKEN = 1011
 CLOSE_TOO_SLOW = 4409
 LET_GO = {"type": "websocket.disconnect", "code": CLOSE_TOO_SLOW}
 MESSAGES_AT_ONCE = 60
@@ -32,7 +33,9 @@ class BoundedSocket(AsyncWebsocketConsumer):
         super().__init__(*args, **kwargs)
         self.owned: set[asyncio.Task[None]] = set()
         self.send_lock = asyncio.Lock()
+        self.closed = False  # from this side
         self.dropped = False
+        self.gone = False  # ``disconnect`` has begun
         self.task: asyncio.Task[Any] | None = None
         self.receiving = False
         self.may_send = float(MESSAGES_AT_ONCE)
@@ -42,9 +45,13 @@ class BoundedSocket(AsyncWebsocketConsumer):
         """As Channels' without a layer, but in one task: a second one, kept for each open page, would add up."""
         self.scope, self.base_send = scope, send
         self.task = asyncio.current_task()
-        with contextlib.suppress(StopConsumer):
-            while True:
-                await self.dispatch(await self._next(receive))
+        try:
+            with contextlib.suppress(StopConsumer):
+                while True:
+                    await self.dispatch(await self._next(receive))
+        finally:
+            if not self.gone:  # a handler broke, or she left while it wrote: nobody will say so any more
+                await self.disconnect(CLOSE_BROKEN)
 
     async def _next(self, receive: Any) -> Any:
         """The client's next message; its leaving, once it has been let go of."""
@@ -99,13 +106,19 @@ class BoundedSocket(AsyncWebsocketConsumer):
     async def send_within(self, **data: Any) -> None:
         """One write at a time, each within a limit: a client that never reads must not hold a process."""
         async with self.send_lock:
-            if self.dropped:
+            if self.closed or self.dropped:
                 return
             try:
                 async with asyncio.timeout(SEND_WITHIN_S):
                     await self.send(**data)
             except TimeoutError:
                 self._drop()
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """The first one counts: after it a server takes nothing more."""
+        if not self.closed:
+            self.closed = True
+            await super().close(code, reason)
 
     def _drop(self) -> None:
         """Let go of a client that takes nothing. The close frame, too, waits for it to read, but not for long."""

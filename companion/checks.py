@@ -23,6 +23,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from companion import breached, payment
+from companion.payment.base import GatewayUnavailable
 from hospitals.checks import SERVING
 
 
@@ -95,9 +96,10 @@ def payment_makes_sense(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [Error("The sandbox takes invented money.", hint=hint, id="companion.E012")]
     try:
         payment.backend(name)
-    except (KeyError, ImportError, TypeError, ValueError) as error:
+    except GatewayUnavailable as error:
         hint = f"COMPANION_PAYMENT may name: {', '.join(settings.PAYMENT_BACKENDS)}; alipay and wechat need their keys."
-        return [Error(f"Payment {name!r} does not start ({type(error).__name__}).", hint=hint, id="companion.E011")]
+        why = type(error.__cause__).__name__
+        return [Error(f"Payment {name!r} does not start ({why}).", hint=hint, id="companion.E011")]
     return []
 
 

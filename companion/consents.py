@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from companion import cards, documents, people
+from companion import card_fields, cards, documents, people
 from companion.exceptions import InvalidCard, NotAllowed, NotFound, NotNow
 from companion.models import FamilyLink, Invitation, Resident
 from companion.people import Agent, Consent, Relation
@@ -53,7 +53,7 @@ class Asked:
 def invite(*, resident_id: UUID, relation: str) -> Invited:
     """Ask an adult to let her act for her. Raises ``NotNow`` (``own_card_first``), ``InvalidCard``, ``TooManyRequests``."""
     if relation not in Relation.values or relation == Relation.SELF:
-        raise InvalidCard([people.wrong_field("relation", "relation")])
+        raise InvalidCard([card_fields.wrong("relation", "relation")])
     resident = Resident.objects.get(id=resident_id)
     own = people.own_card(resident)
     if not people.complete(own):

@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from django.db import InterfaceError, OperationalError
+from redis import RedisError
 
 from avatar import sessions
 from avatar.exceptions import AvatarError
@@ -21,7 +23,7 @@ from companion import dialogue, reopening, signin
 from companion.background import in_thread
 from companion.bounded_socket import parse
 from companion.events import Say
-from companion.exceptions import BadFrame, CompanionError, NotSignedIn
+from companion.exceptions import BadFrame, CompanionError, NotSignedIn, Unavailable
 from companion.fanout import fanout
 from companion.open_page import OpenPage
 from companion.reopening import Shown
@@ -39,10 +41,9 @@ RECONNECT_WITHIN_MS = 8000  # over this time pages spread their return after a r
 class CompanionConsumer(OpenPage):
     """One open page. ``needs_ticket``: for sockets that send no Origin."""
 
-    needs_ticket = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, needs_ticket: bool = False) -> None:
+        super().__init__()
+        self.needs_ticket = needs_ticket
         self.no_hello: asyncio.TimerHandle | None = None
 
     # --- opening and closing ------------------------------------------------------------------------------
@@ -64,13 +65,15 @@ class CompanionConsumer(OpenPage):
             self.turn.cancel()
         if self.claims is not None:
             fanout().leave(self.claims.resident_id, self)
-        if self.session is not None:
-            with contextlib.suppress(AvatarError, OSError):
-                # nobody hears the rest: stop making it, unless another page has taken the conversation over
-                await sessions.interrupt(str(self.session.id), expected=self.generation)
-        await self.end_tasks()
-        if self.turn is not None:
-            await asyncio.gather(self.turn, return_exceptions=True)
+        try:
+            if self.session is not None:
+                with contextlib.suppress(AvatarError, RedisError, OSError):
+                    # nobody hears the rest: stop making it, unless another page has taken the conversation over
+                    await sessions.interrupt(str(self.session.id), expected=self.generation)
+        finally:
+            await self.end_tasks()
+            if self.turn is not None:
+                await asyncio.gather(self.turn, return_exceptions=True)
 
     # --- in -----------------------------------------------------------------------------------------------
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -84,7 +87,10 @@ class CompanionConsumer(OpenPage):
                 self.active_at = time.monotonic()
             if self.page is None and kind != "hello":
                 raise NotSignedIn(code="hello_first")
-            await HANDLERS[kind](self, message)
+            try:
+                await HANDLERS[kind](self, message)
+            except (OperationalError, InterfaceError) as error:
+                raise Unavailable from error
         except NotSignedIn as error:
             log.info("refused", code=error.code, status=error.status_code)
             await self.refuse(error)
@@ -206,8 +212,10 @@ class CompanionConsumer(OpenPage):
         try:
             async with self.voice:
                 await self.frame({"type": "turn.started", "id": turn_id})
-                async for event in dialogue.turn(self.session, turn_id, text, action):
-                    await self.emit(event)
+                # closed here, not by the collector: whoever interrupts waits until the turn is on record
+                async with contextlib.aclosing(dialogue.turn(self.session, turn_id, text, action)) as events:
+                    async for event in events:
+                        await self.emit(event)
                 await self.frame({"type": "turn.ended", "id": turn_id, "number": self.session.turns})
         except asyncio.CancelledError:
             raise

@@ -6,7 +6,7 @@ synchronous; the consumer calls it through companion.background.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -102,8 +102,10 @@ def open_session(resident_id: UUID, conversation_id: UUID | None, *, open_since:
 def _acting_for(resident: Resident, row: Conversation) -> tuple[Patient, str]:
     """Whom this conversation is about; herself again when a family member's consent has ended meanwhile."""
     if row.patient_id is None or not acting.acts_for(resident.id, row.patient_id):
-        own = people.own_card(resident)
-        Conversation.objects.filter(id=row.id).update(patient=own)
+        own, memory = people.own_card(resident), DialogueMemory.from_dict(row.memory.get("dialogue", {}))
+        memory.forget_person()
+        row.patient, row.memory = own, row.memory | {"dialogue": memory.to_dict()}
+        row.save(update_fields=["patient", "memory"])
         return own, FamilyLink.Relation.SELF.label
     link = FamilyLink.objects.select_related("patient").get(resident=resident, patient_id=row.patient_id)
     return link.patient, str(link.get_relation_display())
@@ -187,7 +189,7 @@ def _tenant(patient_id: UUID) -> str:
     return str(visit.hospital_id) if visit else ""
 
 
-async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncIterator[Event]:
+async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any] | None) -> AsyncGenerator[Event, None]:
     """Answer one turn, event by event, and keep it on record, also when she interrupts it."""
     loaded = await in_thread(_load, session)
     started = time.perf_counter()
@@ -221,8 +223,12 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
     finally:
         session.turns += 1
         spent_ms = round((time.perf_counter() - started) * 1000)
-        # shielded: an interrupt cancels this task, and the record must not be lost with it
-        await asyncio.shield(in_thread(_store, session, asked, answered, spent_ms, not whole))
+        storing = asyncio.ensure_future(in_thread(_store, session, asked, answered, spent_ms, not whole))
+        try:
+            await asyncio.shield(storing)
+        except asyncio.CancelledError:  # interrupted just now: the next turn begins with what is on record
+            await storing
+            raise
 
 
 @transaction.atomic

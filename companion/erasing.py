@@ -39,7 +39,10 @@ def forget(resident_id: UUID) -> None:
     hers = Visit.objects.filter(patient__keeper_id=resident_id)
     for model in (VisitEvent, VisitPrompt, Reminder):
         model._default_manager.filter(visit__in=hers).delete()
-    hers.update(resident_id=resident_id, practitioner="", place="", room_code="", queue_as_of=None)
+    # where her queue was is under the key of whoever booked for her, which goes on
+    hers.update(
+        resident_id=resident_id, practitioner="", place="", room_code="", queue_as_of=None, snapshot=vault.CLEARED
+    )
     hers.filter(state__in=[state.value for state in OPEN]).update(
         state=VisitState.CANCELLED
     )  # nobody follows it any more

@@ -16,11 +16,9 @@ from weakref import WeakKeyDictionary
 import redis
 import structlog
 from django.conf import settings
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from avatar import seal
+from avatar.streams import subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +139,7 @@ class Fanout:
 
     async def _listen(self) -> None:
         while True:
-            client = Redis.from_url(settings.REDIS_URL, socket_timeout=None, retry=Retry(NoBackoff(), 0))
+            client = subscriber()
             pubsub = client.pubsub()
             try:
                 await pubsub.psubscribe(PREFIX + "*")

@@ -17,8 +17,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from urllib.parse import urlsplit
 
 import structlog
+from django.core.exceptions import ImproperlyConfigured
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,7 @@ NETWORK_S = 5.0  # to connect, and for one line to be taken
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 60.0
 LEAVING_S = 2.0  # what is still waiting when the process ends gets this long
 LOCAL0 = 16
+USUAL_PORT = 6514  # RFC 5425
 # RFC 5424, 6.2.1
 _SEVERITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 
@@ -57,6 +60,20 @@ class Collector:
         except BaseException:
             plain.close()
             raise
+
+
+def collector_at(address: str, **files: str) -> Collector | None:
+    """The one at ``tls://host:port``, or none without an address. Raises ``ImproperlyConfigured`` for any other."""
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or USUAL_PORT
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "tls" or parts.path not in ("", "/") or parts.query or parts.username:
+        raise ImproperlyConfigured("COMPANION_LOG_COLLECTOR is not tls://host:port.")
+    return Collector(host, port, **files)
 
 
 def framed(line: str, level: int, at: float) -> bytes:

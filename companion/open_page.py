@@ -12,6 +12,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import structlog
+from django.db import InterfaceError, OperationalError
+from redis import RedisError
+
 from avatar import sessions
 from avatar.exceptions import FeedReplaced
 from avatar.speech_text import clauses
@@ -25,11 +29,23 @@ from companion.exceptions import NotSignedIn
 from companion.fanout import fanout
 from companion.reopening import Shown
 from companion.signin import Claims
+from hospitals.exceptions import KeyServiceUnavailable
+
+log = structlog.get_logger(__name__)
 
 SLEEP_AFTER_S = 60
+AGAIN_AFTER_S = 1.0
+# What comes back by itself. Anything else is a fault of ours, and would be met again each time.
+AWAY = (OperationalError, InterfaceError, RedisError, OSError, KeyServiceUnavailable)
 CLOSE_NOT_SIGNED_IN = 4401
 CLOSE_ELSEWHERE = 4410
 CLOSE_TOO_MANY_PAGES = 4411
+
+
+async def _a_moment(error: Exception) -> None:
+    """What is owed to a page stays owed while something is away that it takes."""
+    log.warning("page_waits", error=type(error).__name__)
+    await asyncio.sleep(AGAIN_AFTER_S)
 
 
 def _unless_done(task: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
@@ -53,7 +69,6 @@ class OpenPage(BoundedSocket):
         self.turn: asyncio.Task[None] | None = None
         self.feed: sessions.Feed | None = None
         self.voice = asyncio.Lock()  # a turn and a prompt never speak into each other
-        self.gone = False
         self.missed = False  # something may have happened unheard
         self.to_say = False
         self.changed: dict[str, dict[str, Any]] = {}  # by visit: the newest that is not shown yet
@@ -241,10 +256,14 @@ class OpenPage(BoundedSocket):
                 continue
             try:
                 await in_thread(signin.check, self.page.claims)
+                frame = await in_thread(dialogue.current_frame, self.page.patient_id)
             except NotSignedIn as error:
                 await self.refuse(error)
                 return
-            frame = await in_thread(dialogue.current_frame, self.page.patient_id)
+            except AWAY as error:
+                self.missed = True
+                await _a_moment(error)
+                continue
             if frame is not None:
                 await self._show(frame)
             self.to_say = True
@@ -258,7 +277,12 @@ class OpenPage(BoundedSocket):
             del self.changed[visit]
             if message.get("frame") is None:
                 about = (self.page.claims.resident_id, self.page.patient_id, UUID(visit))
-                frame = await in_thread(dialogue.visit_frame, *about)
+                try:
+                    frame = await in_thread(dialogue.visit_frame, *about)
+                except AWAY as error:
+                    self.changed[visit] = message  # it reads the newest, whatever has come meanwhile
+                    await _a_moment(error)
+                    continue
             else:
                 self.shown[visit] = message["number"]
                 frame = message["frame"] if message["patient"] == str(self.page.patient_id) else None
@@ -275,7 +299,11 @@ class OpenPage(BoundedSocket):
         try:
             while self.to_say:
                 self.to_say = False
-                await self.speak_prompts()
+                try:
+                    await self.speak_prompts()
+                except AWAY as error:
+                    self.to_say = True
+                    await _a_moment(error)
         except NotSignedIn as error:  # it slept, and its sign-in ended meanwhile
             await self.refuse(error)
 

@@ -4,7 +4,7 @@ The hospital's PAY command carries the gateway's trade number. Money that came f
 at the window, withdrawn, refused by the hospital) goes back.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,21 +12,35 @@ import structlog
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from companion import payment, visits
 from companion.exceptions import CompanionError, NotNow
 from companion.journey import OwnEvent, Payment
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import BadNotification, Opened, Order, PaymentBackend, Settled
+from companion.payment.base import (
+    BadNotification,
+    GatewayUnavailable,
+    Opened,
+    Order,
+    OrderPaid,
+    PaymentBackend,
+    Settled,
+)
 from hospitals.audit import Actor
 from hospitals.connectors.base import Invoice, Reference
+from hospitals.exceptions import KeyDestroyed
 from hospitals.services import booking
 
 log = structlog.get_logger(__name__)
 
 State = PaymentOrder.State
-IN_ONE_RUN = 50
+_Call = Callable[[PaymentBackend, Order], Awaitable[None]]
+IN_ONE_RUN = 50  # orders of one gateway
 _UNPAID = (State.BEGUN, State.CLOSE_DUE, State.CLOSED)
+# Said of one order; all else is a gateway's silence.
+_ANSWERED = frozenset({"refund_refused", "refund_processing", "close_refused", "order_paid"})
+_FOR_A_PERSON = frozenset({"refund_refused", "engine_unusable"})  # what no waiting mends
 
 
 def _order(row: PaymentOrder, title: str = "医疗费用") -> Order:
@@ -45,17 +59,20 @@ class Begun:
 def begin(visit: Visit, bill: Invoice) -> Begun:
     """The order of a bill that waits for it, the same one while it is open; the gateway does not hear of it yet.
 
-    Raises ``NotNow`` (pay_at_window) where no engine is set up. In the caller's transaction, with the visit locked; after
-    its commit come ``at_gateway`` and, in another, ``finish``: while a gateway is asked nobody waits for anything of ours.
+    Another sum is another order, and so is another gateway while nothing is paid. Raises ``NotNow`` (pay_at_window) where no
+    engine is set up. In the caller's transaction, with the visit locked; after its commit come ``at_gateway`` and, in another,
+    ``finish``: while a gateway is asked nobody waits for anything of ours.
     """
     name = settings.PAYMENT
-    if not name:
-        raise NotNow("这里还不能线上缴费。请到医院窗口或自助机缴费,缴好了我会告诉您。", code="pay_at_window")
     row = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
-    if row is not None and row.state == State.BEGUN and row.amount_fen != bill.self_pay_fen:
-        PaymentOrder.objects.filter(id=row.id).update(state=State.CLOSE_DUE)  # what still comes for it goes back
+    paid = row is not None and row.state == State.PAID
+    if row is not None and (row.amount_fen != bill.self_pay_fen or not paid and row.engine != name):
+        over = State.REFUND_DUE if paid else State.CLOSE_DUE  # what came for it, or still comes, goes back
+        PaymentOrder.objects.filter(id=row.id).update(state=over)
         row = None
     if row is None:
+        if not name:
+            raise NotNow("这里还不能线上缴费。请到医院窗口或自助机缴费,缴好了我会告诉您。", code="pay_at_window")
         about = {"amount_fen": bill.self_pay_fen, "engine": name}
         row = PaymentOrder.objects.create(visit=visit, invoice_id=bill.id, **about)
     return Begun(row.engine, _order(row, bill.title), row.state == State.PAID)
@@ -80,15 +97,14 @@ def finish(begun: Begun, opened: Opened, bill: Payment, actor: Actor) -> Opened 
     bill waits for it. In the caller's transaction, with the visit locked and ``bill`` read after that.
     """
     row = PaymentOrder.objects.get(id=UUID(begun.order.number))
-    waits = bill.state == "issued"
+    waits = _waits(bill, row)
     if row.state == State.PAID:
         if waits:
             _tell_the_hospital(row, actor)
-        return Opened(trade_number=row.trade_number)
-    if row.state == State.BEGUN and waits and row.amount_fen == bill.invoice.self_pay_fen:
-        if opened.trade_number:
-            _paid(row, opened.trade_number, actor)
-        return opened
+        changed = bill.state == "issued" and not waits  # when it is begun again, this money goes back
+        return None if changed else Opened(trade_number=row.trade_number)
+    if row.state == State.BEGUN and waits:
+        return opened if not opened.trade_number or _paid(row, opened.trade_number, actor) else None
     if opened.trade_number:
         _too_late(row, opened.trade_number)
     else:  # one that was closed before the gateway heard of it is open there now
@@ -99,9 +115,10 @@ def finish(begun: Begun, opened: Opened, bill: Payment, actor: Actor) -> Opened 
 @transaction.atomic
 def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> None:
     """The gateway tells what became of an order; again changes nothing. Raises ``BadNotification``."""
-    if engine not in settings.PAYMENT_BACKENDS:
-        raise BadNotification(code="unknown_engine")
-    settled = payment.backend(engine).verify(body, headers)
+    try:
+        settled = payment.backend(engine).verify(body, headers)
+    except GatewayUnavailable as error:
+        raise BadNotification(code="unknown_engine") from error
     if settled is None:
         return
     row = _named(engine, settled)
@@ -112,11 +129,17 @@ def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> Non
         return
     if row.state not in _UNPAID:
         return
-    waits = any(p.invoice.id == row.invoice_id and p.state == "issued" for p in visits.journey_of(row.visit).payments)
+    waits = any(_waits(bill, row) for bill in visits.journey_of(row.visit).payments)
     if row.state == State.BEGUN and waits:
         _paid(row, settled.trade_number, Actor("service", engine))
         return
     _too_late(row, settled.trade_number)
+
+
+def _waits(bill: Payment, row: PaymentOrder) -> bool:
+    """Whether this bill waits for the order's money, to the fen: the command to the hospital names no sum."""
+    due = bill.invoice
+    return bill.state == "issued" and (due.id, due.self_pay_fen) == (row.invoice_id, row.amount_fen)
 
 
 def _named(engine: str, settled: Settled) -> PaymentOrder:
@@ -130,10 +153,17 @@ def _named(engine: str, settled: Settled) -> PaymentOrder:
     return row
 
 
-def _paid(row: PaymentOrder, trade_number: str, actor: Actor) -> None:
-    row.state, row.trade_number = State.PAID, trade_number
-    row.save(update_fields=["state", "trade_number", "changed_at"])
-    _tell_the_hospital(row, actor)
+def _paid(row: PaymentOrder, trade_number: str, actor: Actor) -> bool:
+    """False where the hospital cannot be told any more: then the money goes back."""
+    try:
+        with transaction.atomic():
+            row.state, row.trade_number = State.PAID, trade_number
+            row.save(update_fields=["state", "trade_number", "changed_at"])
+            _tell_the_hospital(row, actor)
+    except KeyDestroyed:  # it left, and its keys with it
+        _too_late(row, trade_number)
+        return False
+    return True
 
 
 def _too_late(row: PaymentOrder, trade_number: str) -> None:
@@ -158,34 +188,51 @@ def give_back(visit_id: UUID, invoice_id: str) -> bool:
 def refund_due() -> int:
     """Give back what is due, again and again until the gateway has done it. Returns how many it did."""
     done = 0
-    for row in PaymentOrder.objects.filter(state=State.REFUND_DUE).order_by("changed_at")[:IN_ONE_RUN]:
-        try:
-            _asked(row, lambda engine, order: engine.refund(order, "医院没有收这笔费用"))
-        except CompanionError as error:
-            log.warning("refund_waits", visit=str(row.visit_id), code=error.code)
-            if error.code == "refund_refused" and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
-                kind = Incident.Kind.UNDELIVERED
-                Incident.objects.create(kind=kind, hospital_id=row.visit.hospital_id, codes=[f"refund:{row.id}"])
+    for row, why in _in_turn(State.REFUND_DUE, lambda engine, order: engine.refund(order, "医院没有收这笔费用")):
+        if why is None:
+            done += PaymentOrder.objects.filter(id=row.id, state=State.REFUND_DUE).update(state=State.REFUNDED)
             continue
-        done += PaymentOrder.objects.filter(id=row.id, state=State.REFUND_DUE).update(state=State.REFUNDED)
+        log.warning("refund_waits", visit=str(row.visit_id), code=why.code)
+        if why.code in _FOR_A_PERSON and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
+            kind = Incident.Kind.UNDELIVERED
+            Incident.objects.create(kind=kind, hospital_id=row.visit.hospital_id, codes=[f"refund:{row.id}"])
     return done
 
 
 def close_due() -> int:
     """Close at their gateways what nobody is to pay any more, again and again until they answer. Returns how many are done."""
     done = 0
-    for row in PaymentOrder.objects.filter(state=State.CLOSE_DUE).order_by("changed_at")[:IN_ONE_RUN]:
-        try:
-            _asked(row, lambda engine, order: engine.close(order))
-        except CompanionError as error:
-            log.warning("close_waits", visit=str(row.visit_id), code=error.code)
-            if error.code != "close_refused":  # refused: paid just now; what comes goes back
-                continue
-        done += PaymentOrder.objects.filter(id=row.id, state=State.CLOSE_DUE).update(state=State.CLOSED)
+    for row, why in _in_turn(State.CLOSE_DUE, lambda engine, order: engine.close(order)):
+        if why is not None:
+            log.warning("close_waits", visit=str(row.visit_id), code=why.code)
+        if isinstance(why, OrderPaid):
+            _too_late(row, why.trade_number)
+            done += 1
+        elif why is None or why.code == "close_refused":  # refused: what still comes goes back
+            done += PaymentOrder.objects.filter(id=row.id, state=State.CLOSE_DUE).update(state=State.CLOSED)
     return done
 
 
-def _asked(row: PaymentOrder, call: Callable[[PaymentBackend, Order], Awaitable[None]]) -> None:
-    """For the background, which has no loop."""
+def _in_turn(state: State, call: _Call) -> Iterator[tuple[PaymentOrder, CompanionError | None]]:
+    """Orders that wait so, the longest unasked first, each with why its gateway did not do it now, or None: it did.
+
+    A gateway that gives no answer is left alone until the next run, so that its silence is waited for once; another's go on.
+    """
+    due = PaymentOrder.objects.filter(state=state)
+    for engine in due.order_by().values_list("engine", flat=True).distinct():
+        for row in due.filter(engine=engine).select_related("visit").order_by("changed_at")[:IN_ONE_RUN]:
+            due.filter(id=row.id).update(changed_at=timezone.now())  # behind the others, whatever comes of it
+            why = _asked(row, call)
+            yield row, why
+            if why is not None and why.code not in _ANSWERED:
+                break
+
+
+def _asked(row: PaymentOrder, call: _Call) -> CompanionError | None:
+    """Why it was not done; None: it was. For the background, which has no loop."""
     order = _order(row)
-    async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order))
+    try:
+        async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order))
+    except CompanionError as error:
+        return error
+    return None

@@ -14,8 +14,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from companion import cards, documents, visits
-from companion.exceptions import FieldError, InvalidCard, NotAllowed, NotFound, NotNow, Outdated
+from companion import card_fields, cards, documents, visits
+from companion.exceptions import InvalidCard, NotAllowed, NotFound, NotNow, Outdated
 from companion.journey import OPEN
 from companion.models import FamilyLink, Patient, Resident, Visit
 from hospitals import audit, indexing
@@ -31,24 +31,6 @@ _FROM_THE_OTHER_SIDE: dict[str, str] = {
     Relation.CHILD: "父母",
     Relation.GRANDCHILD: "祖辈",
     Relation.SPOUSE: "爱人",
-}
-_WORDS = {
-    ("name", "empty"): "请填写姓名。",
-    ("name", "characters"): "姓名里只能有文字和「·」,请照证件上的写。",
-    ("name", "length"): "姓名太长了,请照证件上的写。",
-    ("id_number", "empty"): "请填写证件号码。",
-    ("id_number", "length"): "身份证号是18位,请数一数是不是少了或者多了。",
-    ("id_number", "characters"): "证件号码里有不该有的字,请照证件重新填。",
-    ("id_number", "check_digit"): "这个身份证号对不上,可能有一位填错了,请照身份证再核对一遍。",
-    ("id_number", "birth_date"): "身份证号中间的出生日期不对,请照身份证再核对一遍。",
-    ("phone", "empty"): "请填写手机号。",
-    ("phone", "characters"): "手机号是1开头的11位数字,请再核对一遍。",
-    ("birth_date", "empty"): "请填写出生日期。",
-    ("birth_date", "birth_date"): "出生日期不对,请照证件再核对一遍。",
-    ("birth_date", "mismatch"): "出生日期和身份证号对不上,请再核对一遍。",
-    ("sex", "mismatch"): "性别和身份证号对不上,请再核对一遍。",
-    ("relation", "relation"): "请选择和您的关系。未满18岁的家人选子女、孙辈或其他。",
-    ("guardian", "guardian"): "请确认您是孩子的父母或监护人。",
 }
 
 
@@ -117,10 +99,15 @@ def record(action: str, resident_id: UUID, subject: UUID, entity: str = "patient
 
 def own_card(resident: Resident) -> Patient:
     """Her own real-name card; a resident who just signed in for the first time gets an empty one to fill."""
-    link = resident.family.filter(relation=Relation.SELF).select_related("patient").first()
-    if link is not None:
-        return link.patient
-    return keep(resident, {"name": resident.name or "本人"}, Relation.SELF)
+    own = resident.family.filter(relation=Relation.SELF).select_related("patient")
+    link = own.first()
+    if link is None:
+        with transaction.atomic():  # her page and her people ask at once: whoever comes second finds the first one's
+            Resident.objects.select_for_update().get(id=resident.id)
+            link = own.first()
+            if link is None:
+                return keep(resident, {"name": resident.name or "本人"}, Relation.SELF)
+    return link.patient
 
 
 def keep(
@@ -246,15 +233,16 @@ def create(*, resident_id: UUID, relation: str, guardian: bool = False, **given:
     if not complete(own):
         raise NotNow("请先填好您自己的实名信息,再添加家人。", code="own_card_first")
     patient = Patient(keeper=resident, name="", id_number="", phone="", birth_date="", sex="")
-    values = _checked(patient, given)
+    values = card_fields.checked(patient, given)
     born = date.fromisoformat(values["birth_date"])
     if documents.age(born, timezone.localdate()) >= documents.ADULT_AT:
         raise NotNow("满18岁的家人要本人同意:请给家人发邀请,由家人自己填写。", code="needs_consent")
-    wrong = [] if relation in MINORS else [wrong_field("relation", "relation")]
-    wrong += [] if guardian else [wrong_field("guardian", "guardian")]
+    wrong = [] if relation in MINORS else [card_fields.wrong("relation", "relation")]
+    wrong += [] if guardian else [card_fields.wrong("guardian", "guardian")]
     if wrong:
         raise InvalidCard(wrong)
-    if resident.kept_patients.filter(links__withdrawn_at=None).count() > MOST_CARDS:
+    # each once, however many act with it
+    if resident.kept_patients.filter(links__withdrawn_at=None).distinct().count() > MOST_CARDS:
         raise NotNow(f"最多添加{MOST_CARDS}位家人。请先移除不用的。", code="too_many")
     ends = timezone.make_aware(datetime.combine(documents.coming_of_age(born), time()))
     _only_once(patient, values["id_number"])
@@ -277,7 +265,7 @@ def change(*, resident_id: UUID, patient_id: UUID, version: int, **given: Any) -
 
 
 def _write(resident: Resident, patient: Patient, given: Mapping[str, Any], action: str) -> Card:
-    values = _checked(patient, given)
+    values = card_fields.checked(patient, given)
     if patient.id_number and values["id_number"] != patient.id_number and _on_the_way(patient):
         raise NotNow("还有没看完的预约,现在不能改证件号码。", code="has_visits")
     link = patient.links.select_related("patient").get(resident=resident)
@@ -343,56 +331,6 @@ def _kept(resident_id: UUID, patient_id: UUID) -> Patient:
 
 def _on_the_way(patient: Patient) -> bool:
     return Visit.objects.filter(patient=patient, state__in=[state.value for state in OPEN]).exists()
-
-
-def wrong_field(field: str, code: str) -> FieldError:
-    """What is wrong with a field of a card, and what to do."""
-    return FieldError(f"/{field}", code, _WORDS[(field, code)])
-
-
-def _checked(patient: Patient, given: Mapping[str, Any]) -> dict[str, str]:
-    """The card's values in their normal form: what is given, over what stood there. Raises ``InvalidCard``."""
-    values = {
-        name: str(given[name] if given.get(name) is not None else getattr(patient, name))
-        for name in ("name", "document", "id_number", "phone", "birth_date", "sex")
-    }
-    other_document = "id_number" in given or values["document"] != patient.document
-    if other_document and "id_number" not in given:
-        values["id_number"] = ""
-    wrong: list[FieldError] = []
-    today = timezone.localdate()
-    for field, normal in (("name", documents.name), ("phone", documents.mobile)):
-        try:
-            values[field] = normal(values[field])
-        except documents.Wrong as error:
-            wrong.append(wrong_field(field, error.code))
-    try:
-        if values["document"] == Patient.Document.ID_CARD:
-            read = documents.identity_number(values["id_number"], today=today)
-            values["id_number"] = read.number
-            for field, says in (("birth_date", read.birth_date.isoformat()), ("sex", read.sex)):
-                if given.get(field) and str(given[field]) != says:
-                    wrong.append(wrong_field(field, "mismatch"))
-                values[field] = says
-        else:
-            values["id_number"] = documents.other_number(values["id_number"])
-    except documents.Wrong as error:
-        wrong.append(wrong_field("id_number", error.code))
-    if values["document"] != Patient.Document.ID_CARD:
-        wrong += _born(values["birth_date"], today)
-    if wrong:
-        raise InvalidCard(wrong)
-    return values
-
-
-def _born(text: str, today: date) -> list[FieldError]:
-    if not text:
-        return [wrong_field("birth_date", "empty")]
-    try:
-        documents.check_born(date.fromisoformat(text), today=today)
-    except ValueError:
-        return [wrong_field("birth_date", "birth_date")]
-    return []
 
 
 # --- consent ------------------------------------------------------------------------------------------------

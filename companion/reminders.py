@@ -76,7 +76,7 @@ def plan(journey: Journey, start: datetime, now: datetime) -> Iterator[Due]:
     for part in journey.examinations:
         if part.examination.fasting and part.state == "ordered":
             yield Due(Reminder.Kind.FASTING, part.examination.id, _at(start, 0, FASTING_EVENING))
-    if journey.follow_up:
+    if journey.follow_up and journey.follow_up.due_on > timezone.localdate(now):  # also far from any year of a calendar
         due_on = datetime.combine(journey.follow_up.due_on, FOLLOW_UP_MORNING)
         yield Due(Reminder.Kind.FOLLOW_UP, "", timezone.make_aware(due_on - timedelta(days=1)))
     if journey.medicine_reminders:
@@ -113,11 +113,16 @@ def worth_saying(name: str, part_id: str, due_at: datetime, journey: Journey, st
 def _next_dose(sheet: Prescription, start: datetime, now: datetime) -> datetime | None:
     """The first time after ``now`` at which some medicine of this prescription is taken, while its course lasts."""
     found: list[datetime] = []
+    begun = timezone.localtime(start).date()
     for item in sheet.items:
         times = times_of_day(item.dosage)
-        last = timezone.localtime(start).date() + timedelta(days=item.days or COURSE_DAYS)
         for days in (0, 1):
-            found += [at for t in times if (at := _at(now, days, t)) > now and at.date() <= last]
+            found += [
+                at
+                for t in times
+                # counted, not added: the hospital's number may lead beyond every calendar
+                if (at := _at(now, days, t)) > now and (at.date() - begun).days <= (item.days or COURSE_DAYS)
+            ]
     return min(found, default=None)
 
 

@@ -9,7 +9,6 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -181,6 +180,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": env("COMPANION_REDIS_PREFIX", "hc"),
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},  # one that hangs counts nothing and holds nobody
     }
 }
 
@@ -418,25 +418,14 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 # --- logs -----------------------------------------------------------------------------------------------
-from companion.log_shipping import Collector  # noqa: E402
+from companion.log_shipping import collector_at  # noqa: E402
 from companion.observability import LOGGING, shipped  # noqa: E402  (need no settings; kept in their own room)
 
-
-def _collector(address: str) -> Collector | None:
-    """Where log lines go beside stderr: ``tls://host:port``."""
-    if not address:
-        return None
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port or 6514
-    except ValueError:
-        host = None
-    if not host or parts.scheme != "tls" or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ImproperlyConfigured("COMPANION_LOG_COLLECTOR is not tls://host:port.")
-    files = (env("COMPANION_LOG_CA_FILE"), env("COMPANION_LOG_CERT_FILE"), env("COMPANION_LOG_KEY_FILE"))
-    return Collector(host, port, *files)
-
-
-LOG_COLLECTOR = _collector(env("COMPANION_LOG_COLLECTOR"))
+LOG_COLLECTOR = collector_at(
+    env("COMPANION_LOG_COLLECTOR"),
+    ca_file=env("COMPANION_LOG_CA_FILE"),
+    cert_file=env("COMPANION_LOG_CERT_FILE"),
+    key_file=env("COMPANION_LOG_KEY_FILE"),
+)
 if LOG_COLLECTOR:
     LOGGING = shipped(LOGGING, LOG_COLLECTOR)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from companion import journey, paying, visits
 from companion.journey import OwnEvent, VisitState
-from companion.models import Invitation, Reminder, ResidentSession, VisitPrompt
+from companion.models import Invitation, Reminder, ResidentSession, Visit, VisitPrompt
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,8 @@ TOO_LATE = timedelta(hours=6)
 FORGOTTEN_AT_ONCE = 5000
 # Longer than beat's pace, so that no end of quiet hours falls between two runs.
 JUST_NOW = timedelta(minutes=2)
+# What waits longer than a night has had its morning: her page hears of it when it is opened.
+ONE_NIGHT = timedelta(days=1) + TOO_LATE
 _PROMPT_OF = {
     Reminder.Kind.FASTING: "fasting",
     Reminder.Kind.FOLLOW_UP: "follow_up_due",
@@ -34,7 +36,8 @@ def refund_payments() -> int:
 
 @shared_task(queue="default")
 def forget_old_sessions(now: datetime | None = None) -> int:
-    """Sign-ins and invitations that ended long ago, and staff's that ran out; some at a time. Returns how many of the first."""
+    """Sign-ins and invitations that ended long ago, and staff's that ran out; some at a time, and again at once
+    while there may be more. Returns how many of the first."""
     before = (now or timezone.now()) - timedelta(days=settings.SESSIONS_KEPT_DAYS)
     count = 0
     for model in (ResidentSession, Invitation):
@@ -42,6 +45,8 @@ def forget_old_sessions(now: datetime | None = None) -> int:
         ids = list(found.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
         count += model._default_manager.filter(pk__in=ids).delete()[0]
     SessionStore.clear_expired()
+    if count >= FORGOTTEN_AT_ONCE:
+        forget_old_sessions.delay()
     return count
 
 
@@ -55,14 +60,11 @@ def send_due_reminders() -> int:
     """Put down a prompt for each reminder that is due; safe to run twice and by several workers. Returns how many."""
     sent = 0
     now = timezone.now()
-    for row in Reminder.objects.filter(sent_at=None, due_at__lte=now).select_related("visit").order_by("due_at")[:500]:
-        with transaction.atomic():
-            if not Reminder.objects.filter(id=row.id, sent_at=None).update(sent_at=now):
-                continue
-            if now - row.due_at <= TOO_LATE:
-                sent += _send(row)
-            if row.kind == Reminder.Kind.MEDICINE:
-                visits.plan_reminders([(row.visit, visits.journey_of(row.visit))])  # the next dose
+    for row in Reminder.objects.filter(sent_at=None, due_at__lte=now).order_by("due_at")[:500]:
+        try:
+            sent += _send_once(row, now)
+        except Exception as error:  # noqa: BLE001  it stays due, and those behind it are not held up
+            log.error("reminder_failed", visit=str(row.visit_id), exc_info=error)
     _wake(now)
     log.info("reminders_sent", count=sent)
     return sent
@@ -77,6 +79,7 @@ def _wake(now: datetime) -> None:
         said_at=None,
         obsolete=False,
         by_itself=True,
+        due_at__gt=now - ONE_NIGHT,
         visit__resident__quiet_until__gt=ended.time(),
         visit__resident__quiet_until__lte=local.time(),
     )
@@ -84,8 +87,18 @@ def _wake(now: datetime) -> None:
         visits.notify(resident_id, visit_id)
 
 
-def _send(row: Reminder) -> int:
-    visit = row.visit
+@transaction.atomic
+def _send_once(row: Reminder, now: datetime) -> int:
+    visit = visits.locked(row.visit_id)  # first, as whoever plans reminders does: else each would wait for the other
+    if not Reminder.objects.filter(id=row.id, sent_at=None).update(sent_at=now):
+        return 0
+    sent = _send(row, visit) if now - row.due_at <= TOO_LATE else 0
+    if row.kind == Reminder.Kind.MEDICINE:
+        visits.plan_reminders([(visit, visits.journey_of(visit))])  # the next dose
+    return sent
+
+
+def _send(row: Reminder, visit: Visit) -> int:
     state = VisitState(visit.state)
     if row.kind in (Reminder.Kind.DAY_BEFORE, Reminder.Kind.LEAVE_HOME):
         if state not in journey.BEFORE_CHECK_IN:

@@ -71,7 +71,7 @@ def journey_of(visit: Visit) -> Journey:
 
 
 def locked(visit_id: UUID | str) -> Visit:
-    visit = Visit.objects.select_for_update().select_related("patient").filter(id=visit_id).first()
+    visit = Visit.objects.select_for_update(of=("self",)).select_related("patient").filter(id=visit_id).first()
     if visit is None:
         raise UnknownVisit
     return visit
@@ -283,7 +283,7 @@ def hand_over(patient: Patient, *, from_resident: UUID, also_over: bool = False)
     """
     states = list(VisitState) if also_over else journey.OPEN
     here = Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=[state.value for state in states])
-    for visit in here:
+    for visit in here.select_for_update().order_by("id"):  # held, so that what a hospital tells meanwhile is not undone
         events = list(visit.events.exclude(resident_id=patient.keeper_id))
         # opened under the old key; saving seals under the new one
         visit.snapshot, visit.resident_id = visit.snapshot, patient.keeper_id

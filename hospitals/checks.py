@@ -1,5 +1,10 @@
 """What would go wrong later, found at start: connectors that cannot be made, a database role that sees everything, no key.
 
+hospitals.E001 a connector that cannot be made    hospitals.E002 a role that passes row-level security
+hospitals.E003 a database that does not answer    hospitals.E004 a key service that does not work
+hospitals.E005 the webhooks' allowance cannot be read    hospitals.E006 how long things are kept cannot be read
+hospitals.E007 the key service and the one before call their master keys alike    hospitals.W006 it does not wrap by SM4
+
 Checks tagged ``serving`` ask the database and the key service. They are made by what serves (web, workers, the HL7 v2 door)
 and by ``manage.py check --deploy --tag serving --database default``, never by ``migrate``, which the tables' owner runs.
 """
@@ -14,7 +19,7 @@ from django.db import DatabaseError, connections
 from hospitals import ciphers
 from hospitals.exceptions import HospitalsError
 from hospitals.keys import key_service
-from hospitals.keys.base import by_sm4
+from hospitals.keys.base import MovingKeyService, by_sm4
 from hospitals.models.webhooks import Environment
 from hospitals.services import connecting
 
@@ -82,6 +87,10 @@ def keys_can_be_used(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         service = key_service()
         master_id, wrapped = service.wrap(probe, context=context)
         if service.unwrap(master_id, wrapped, context=context) == probe:
+            if isinstance(service, MovingKeyService) and service.alike:
+                hint = "Give the new one another label or key, or take COMPANION_KEY_SERVICE_BEFORE out; see docs/operations.md."
+                said = "The key service and the one before call their master keys alike."
+                return [Error(said, hint=hint, id="hospitals.E007")]
             if settings.HOSPITALS_CIPHER == ciphers.SM4 and not by_sm4(master_id):
                 hint = "Data keys are SM4's and their wrapping is what the token or server does; see docs/security.md."
                 return [Warning("The key service does not wrap by SM4.", hint=hint, id="hospitals.W006")]

@@ -37,7 +37,7 @@ FORMAT, PAIRED = 1, 2
 _HEADER_BYTES = {FORMAT: 5, PAIRED: 9}
 Owner = tuple[str, str]
 REMEMBERED_KEYS = 4096
-REMEMBERED_S = 30.0  # an erased owner's key is gone from every process after this
+REMEMBERED_S = 30.0  # an erased owner's key opens nothing in any process after this
 _SURELY_COMMITTED_S = 300.0
 
 
@@ -65,6 +65,10 @@ class Ciphertext(bytes):
         )
 
 
+# Put in the place of a value in a column that may not be empty: it opens for nobody, whoever has which keys.
+CLEARED = Ciphertext(bytes([FORMAT]) + (1).to_bytes(4, "big"))
+
+
 # --- keys ---------------------------------------------------------------------------------------------------
 
 
@@ -78,15 +82,20 @@ class _Remembered:
     def get(self, name: tuple[str, str, int]) -> OpenKey | None:
         with self._lock:
             found = self._keys.get(name)
-            if found is None or found[0] < time.monotonic():
+            if found is None:
+                return None
+            if found[0] < time.monotonic():
+                del self._keys[name]
                 return None
             return found[1]
 
     def put(self, name: tuple[str, str, int], key: OpenKey) -> None:
+        """Those that have run out go: they stand in front, in order of age."""
         with self._lock:
-            self._keys[name] = (time.monotonic() + REMEMBERED_S, key)
+            now = time.monotonic()
+            self._keys[name] = (now + REMEMBERED_S, key)
             self._keys.move_to_end(name)
-            while len(self._keys) > REMEMBERED_KEYS:
+            while len(self._keys) > REMEMBERED_KEYS or next(iter(self._keys.values()))[0] < now:
                 self._keys.popitem(last=False)
 
     def forget(self, owner: tuple[str, str] | None = None) -> None:
@@ -226,12 +235,11 @@ def rewrap(row: "DataKey") -> bool:
 def erase(kind: str, owner_id: UUID | str) -> int:
     """Destroy all keys of an owner: what was encrypted with them can never be read again. Returns how many there were."""
     owner = (kind, str(owner_id))
+    hers = _rows().filter(owner_kind=kind, owner_id=str(owner_id))
     with transaction.atomic():
-        count = (
-            _rows()
-            .filter(owner_kind=kind, owner_id=str(owner_id), destroyed_at=None)
-            .update(wrapped=b"", destroyed_at=timezone.now())
-        )
+        # Whoever holds them may be making the next one, which only a statement that begins after that sees.
+        list(hers.select_for_update().order_by("-version").values_list("id"))
+        count = hers.filter(destroyed_at=None).update(wrapped=b"", destroyed_at=timezone.now())
         transaction.on_commit(lambda: _remembered.forget(owner))
     _remembered.forget(owner)
     return count

@@ -82,12 +82,9 @@ class EncounterDesk(Desk):
         return await asking(lambda: _views(InvoiceView, cards.invoices(self.visit(visit_id)[1])["invoices"]))
 
     async def pay(self, *, visit_id: str, invoice_id: str, key: str) -> InvoiceView:
-        try:
-            return await self._pay(visit_id, invoice_id)
-        except OrderSpent:  # with the next number
-            return await self._pay(visit_id, invoice_id)
+        return await self._pay(visit_id, invoice_id, again=True)
 
-    async def _pay(self, visit_id: str, invoice_id: str) -> InvoiceView:
+    async def _pay(self, visit_id: str, invoice_id: str, *, again: bool) -> InvoiceView:
         begun = await asking(self._begun, visit_id, invoice_id)
         if begun is None:
             return await asking(self._bill_shown, visit_id, invoice_id, Opened())
@@ -95,7 +92,9 @@ class EncounterDesk(Desk):
             opened = await paying.at_gateway(begun)  # here nothing of the database is held
         except OrderSpent:
             await asking(paying.spent, begun)
-            raise
+            if not again:
+                raise
+            return await self._pay(visit_id, invoice_id, again=False)  # with the next number
         return await asking(self._paid, visit_id, invoice_id, begun, opened)
 
     def _bill(self, visit_id: str, invoice_id: str) -> tuple[Visit, Payment]:

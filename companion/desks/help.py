@@ -3,6 +3,7 @@
 from typing import Literal
 
 from django.conf import settings
+from django.db import transaction
 
 from companion.asking import asking
 from companion.desks.desk import Desk
@@ -16,7 +17,10 @@ class HelpDesk(Desk):
 
     async def request_human(self) -> HumanView:
         def work() -> HumanView:
-            mine, _created = HumanRequest.objects.get_or_create(conversation_id=self.conversation_id, answered_at=None)
+            with transaction.atomic():  # a second tap at the same moment finds the first one's
+                Conversation.objects.select_for_update().get(id=self.conversation_id)
+                hers = HumanRequest.objects.filter(conversation_id=self.conversation_id, answered_at=None)
+                mine = hers.first() or HumanRequest.objects.create(conversation_id=self.conversation_id)
             ahead = HumanRequest.objects.filter(answered_at=None, requested_at__lt=mine.requested_at).count()
             return HumanView(phone=settings.HUMAN_PHONE, hours=settings.HUMAN_HOURS, queue_position=ahead + 1)
 

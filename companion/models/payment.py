@@ -8,7 +8,10 @@ from companion.models.visit import Visit
 
 
 class PaymentOrder(models.Model):
-    """``id`` in hex is the number that the gateway knows. One order a bill is open or paid at a time."""
+    """``id`` in hex is the number that the gateway knows. One order a bill is open or paid at a time.
+
+    ``changed_at``: also when its gateway was last asked to close it or to give it back.
+    """
 
     class State(models.TextChoices):
         BEGUN = "begun", "待付款"

@@ -1,9 +1,9 @@
-"""Alipay: ``alipay.trade.wap.pay`` as a signed order string, its asynchronous notification, ``alipay.trade.refund``,
-``alipay.trade.close``.
+"""Alipay: ``alipay.trade.wap.pay`` as a signed order string, its asynchronous notification, ``alipay.trade.refund``
+and its query, ``alipay.trade.close``, ``alipay.trade.query``.
 
 Signed RSA2 (SHA256withRSA) over the sorted parameters. A notification is verified over all its parameters as they came but
 ``sign`` and ``sign_type``, and must be for this app. Source: Alipay Open Platform, 手机网站支付, 异步通知说明, 统一收单交易退款接口,
-统一收单交易关闭接口.
+统一收单交易退款查询, 统一收单交易关闭接口, 统一收单交易查询.
 """
 
 import base64
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from companion.identity.alipay import gateway_now, raw_node, rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, Settled
 from companion.payment.http import client
 
 _DONE, _NEVER_OPENED = "10000", "ACQ.TRADE_NOT_EXIST"
@@ -98,13 +98,24 @@ class AlipayPayment:
             "refund_reason": reason[:TITLE_MAX],
             "out_request_no": f"{order.number}-refund",
         }
-        if (await self._ask("alipay.trade.refund", content))["code"] != _DONE:
+        told = await self._ask("alipay.trade.refund", content)
+        if told["code"] != _DONE:
             raise GatewayUnavailable(code="refund_refused")
+        if told.get("fund_change") == "Y":
+            return
+        about = {name: content[name] for name in ("out_trade_no", "out_request_no")}  # asked before, or not done yet
+        if (await self._ask("alipay.trade.fastpay.refund.query", about)).get("refund_status") != "REFUND_SUCCESS":
+            raise GatewayUnavailable(code="refund_processing")
 
     async def close(self, order: Order) -> None:
-        told = await self._ask("alipay.trade.close", {"out_trade_no": order.number})
-        if told["code"] != _DONE and told.get("sub_code") != _NEVER_OPENED:
-            raise GatewayUnavailable(code="close_refused")
+        about = {"out_trade_no": order.number}
+        told = await self._ask("alipay.trade.close", about)
+        if told["code"] == _DONE or told.get("sub_code") == _NEVER_OPENED:
+            return
+        told = await self._ask("alipay.trade.query", about)
+        if told.get("trade_status") in _PAID and told.get("trade_no"):
+            raise OrderPaid(told["trade_no"])
+        raise GatewayUnavailable(code="close_refused")
 
     async def _ask(self, method: str, content: dict[str, str]) -> dict[str, str]:
         """The answer's node, in the gateway's own hand. Raises ``GatewayUnavailable``."""

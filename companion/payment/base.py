@@ -33,6 +33,16 @@ class OrderSpent(GatewayUnavailable):
     code = "order_spent"
 
 
+class OrderPaid(GatewayUnavailable):
+    """It cannot be closed: it is paid, and whoever was to tell us of it may not have."""
+
+    code = "order_paid"
+
+    def __init__(self, trade_number: str) -> None:
+        super().__init__()
+        self.trade_number = trade_number
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """``number``: ours, the same whenever the same bill is begun again; so the gateway takes its money once."""
@@ -74,9 +84,12 @@ class PaymentBackend(Protocol):
         ...
 
     async def close(self, order: Order) -> None:
-        """Nobody is to pay it any more; one that never came to the gateway is closed as well. Raises ``GatewayUnavailable``."""
+        """Nobody is to pay it any more; one that never came to the gateway is closed as well.
+
+        Raises ``GatewayUnavailable``, ``OrderPaid``.
+        """
         ...
 
     async def refund(self, order: Order, reason: str) -> None:
-        """All of it back; again is the same refund. Raises ``GatewayUnavailable``."""
+        """All of it back; again is the same refund. Raises ``GatewayUnavailable``; ``refund_processing``: not arrived yet."""
         ...

@@ -3,7 +3,7 @@
 Requests carry WECHATPAY2-SHA256-RSA2048; answers and notifications are verified with WeChat Pay's public key before
 anything in them is believed, and a notification's resource is opened by AES-256-GCM under the merchant's APIv3 key. No open id
 is needed, which this service does not keep. Source: WeChat Pay merchant documentation (API v3): Native下单, 支付成功回调通知,
-商户订单号查询订单, 关闭订单, 退款申请, 签名认证.
+商户订单号查询订单, 关闭订单, 退款申请, 查询单笔退款, 签名认证.
 """
 
 import base64
@@ -20,16 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from companion.identity.alipay import rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderSpent, Settled
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, OrderSpent, Settled
 from companion.payment.http import client
 
 TITLE_MAX = 60
 API_KEY_BYTES = 32
 FRESH_S = 300
-_CLOSED = frozenset({"CLOSED", "REVOKED", "PAYERROR"})
 _NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_CLOSED"})
 _CLOSED_ALREADY = frozenset({"ORDER_CLOSED", "ORDER_NOT_EXIST"})
-_REFUNDED = frozenset({"SUCCESS", "PROCESSING"})
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature, InvalidTag)
 
 
@@ -75,7 +73,7 @@ class WechatPayment:
             return Opened(scan=str(told["code_url"]))
         if told.get("code") in _NUMBER_USED:
             settled = await self._query(order.number)
-            if settled is None or not settled.paid:
+            if settled is None:
                 raise OrderSpent
             if settled.amount_fen == order.amount_fen:
                 return Opened(trade_number=settled.trade_number)
@@ -102,16 +100,23 @@ class WechatPayment:
             "reason": reason[:TITLE_MAX],
             "amount": {"refund": order.amount_fen, "total": order.amount_fen, "currency": "CNY"},
         }
-        status, told = await self._ask("POST", "/v3/refund/domestic/refunds", asked)
-        if status != 200 or told.get("status") not in _REFUNDED:
-            raise GatewayUnavailable(code="refund_refused")
+        refunds = "/v3/refund/domestic/refunds"
+        status, told = await self._ask("POST", refunds, asked)
+        if status != 200 or told.get("status") != "SUCCESS":  # asked before, it may have come to an end meanwhile
+            status, told = await self._ask("GET", f"{refunds}/{asked['out_refund_no']}")
+        became = told.get("status") if status == 200 else ""
+        if became != "SUCCESS":  # a bank may still send back what is on its way to it
+            raise GatewayUnavailable(code="refund_processing" if became == "PROCESSING" else "refund_refused")
 
     async def close(self, order: Order) -> None:
         status, told = await self._ask(
             "POST", f"/v3/pay/transactions/out-trade-no/{order.number}/close", {"mchid": self.merchant_id}
         )
-        if status >= 300 and told.get("code") not in _CLOSED_ALREADY:
-            raise GatewayUnavailable(code="close_refused")
+        if status < 300 or told.get("code") in _CLOSED_ALREADY:
+            return
+        if (settled := await self._query(order.number)) is not None:
+            raise OrderPaid(settled.trade_number)
+        raise GatewayUnavailable(code="close_refused")
 
     async def _query(self, number: str) -> Settled | None:
         status, told = await self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
@@ -121,18 +126,18 @@ class WechatPayment:
             raise GatewayUnavailable from error
 
     def _settled(self, trade: dict[str, Any]) -> Settled | None:
-        """Raises ``ValueError`` for another merchant's or another app's trade, or one in other money."""
+        """None for one that is not paid, which need not name a sum.
+
+        Raises ``ValueError`` for another merchant's or another app's trade, or one in other money.
+        """
         if (trade["appid"], trade["mchid"]) != (self.app_id, self.merchant_id):
             raise ValueError("another merchant's")
-        state = trade["trade_state"]
-        if state != "SUCCESS" and state not in _CLOSED:
+        if trade["trade_state"] != "SUCCESS":
             return None
         amount = trade["amount"]
         if amount.get("currency", "CNY") != "CNY" or type(amount["total"]) is not int:
             raise ValueError("other money")
-        return Settled(
-            str(trade["out_trade_no"]), str(trade.get("transaction_id", "")), amount["total"], state == "SUCCESS"
-        )
+        return Settled(str(trade["out_trade_no"]), str(trade["transaction_id"]), amount["total"], paid=True)
 
     async def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """(status, answer). A good answer bears the gateway's signature, or ``GatewayUnavailable`` is raised; a refusal need not."""

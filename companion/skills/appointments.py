@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from companion.events import Event, Option, Say, ShowCard
+from companion.exceptions import CompanionError
 from companion.ports import as_card
 from companion.ports.booking import OfferQuery, SlotTaken, VisitView, Window
 from companion.skills import phrases
@@ -200,8 +201,16 @@ async def settle_move(scene: Scene, upcoming: tuple[VisitView, ...]) -> AsyncIte
     if new.status == "refused":  # why is said by itself
         yield Say("新的号医院没有接受,原来的号还在。", mood="concern")
         return
-    gone = await scene.port.cancel(visit_id=old.visit_id, reason="居民改期", key=scene.key("move_from", old.visit_id))
     scene.memory.forget_booking()
+    try:
+        gone = await scene.port.cancel(
+            visit_id=old.visit_id, reason="居民改期", key=scene.key("move_from", old.visit_id)
+        )
+    except CompanionError as error:  # too late for the old one, say: she must hear that she has two
+        yield Say(f"新的号约好了:{phrases.visit(new, scene.now)}。原来的号没有退掉,现在两个号都在。", mood="concern")
+        yield Say(error.detail, mood="concern")
+        yield ShowCard("appointment", as_card(new))
+        return
     if new.awaits or gone.status != "cancelled":
         yield Say(f"改期已提交,新的时间是{phrases.visit(new, scene.now)}。")
         yield Say("正等医院确认,确认了我告诉您。")

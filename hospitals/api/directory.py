@@ -36,8 +36,8 @@ def _refuse(fault: Fault) -> InvalidInput:
     return InvalidInput("这项内容还有要改的地方。", code=fault.code, errors=[fault.shown()])
 
 
-def _identifier(given: str) -> str:
-    """Raises ``InvalidInput``."""
+def checked_identifier(given: str) -> str:
+    """Raises ``InvalidInput`` (bad_identifier)."""
     if not IDENTIFIER_PATTERN.fullmatch(given):
         raise InvalidInput("编号须为 1 到 64 个字母、数字或 _ . : -,且不以符号开头。", code="bad_identifier")
     return given
@@ -84,7 +84,7 @@ class DirectoryRowView(HospitalView):
         return Response(feed.shown(self.row, row), status=code, headers={"ETag": tag})
 
     def get(self, request: Request, identifier: str) -> Response:
-        return self._answer(_identifier(identifier))
+        return self._answer(checked_identifier(identifier))
 
     def put(self, request: Request, identifier: str) -> Response:
         return self.do_once(request, lambda: self._write(request, identifier, whole=True))
@@ -95,7 +95,7 @@ class DirectoryRowView(HospitalView):
     @transaction.atomic
     def _write(self, request: Request, identifier: str, *, whole: bool) -> Response:
         hospital_id, kind = self.who.hospital_id, self.row.kind
-        _identifier(identifier)
+        checked_identifier(identifier)
         if not isinstance(request.data, dict):
             raise ParseError
         upsert.lock(hospital_id)
@@ -139,7 +139,7 @@ class DirectoryRowView(HospitalView):
     def _withdraw(self, request: Request, identifier: str) -> Response:
         hospital_id, kind = self.who.hospital_id, self.row.kind
         upsert.lock(hospital_id)
-        known = feed.find(hospital_id=hospital_id, kind=kind, identifier=_identifier(identifier))
+        known = feed.find(hospital_id=hospital_id, kind=kind, identifier=checked_identifier(identifier))
         feed.check_match(self.row, known, request.headers.get("If-Match", ""), "")
         if upsert.withdraw(hospital_id=hospital_id, kind=kind, identifier=identifier):
             self._record("directory.withdrawn", identifier)

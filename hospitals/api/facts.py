@@ -15,7 +15,7 @@ from hospitals import audit
 from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.api.bodies import MAP_SCHEMA
-from hospitals.api.directory import READ, WRITE
+from hospitals.api.directory import READ, WRITE, checked_identifier
 from hospitals.api.fields import Flag, Text, Whole
 from hospitals.models import Hospital, IndoorMap
 from hospitals.services import door_codes, feed, maps, profile, upsert
@@ -221,6 +221,7 @@ class FeeView(HospitalView):
         responses=FeeChangedSerializer,
     )
     def put(self, request: Request, identifier: str) -> Response:
+        checked_identifier(identifier)
         given = FeeSerializer(data=request.data)
         given.is_valid(raise_exception=True)
 

@@ -45,8 +45,8 @@ class _Client:
 class CredentialValidator(OAuth2Validator):
     """The toolkit's validator over our clients; it never sees or stores a secret or a token in clear."""
 
-    def _load_application(self, client_id: str, request: Any) -> _Client | None:
-        row = access.client(client_id)
+    def _load_application(self, client_id: str | None, request: Any) -> _Client | None:
+        row = access.client(client_id or "")
         request.client = _Client(row) if row else None
         return request.client
 

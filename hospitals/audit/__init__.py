@@ -34,7 +34,11 @@ SERVICE = Actor("service")
 
 
 def ready() -> None:
-    """For who records while statements go in one go: a key that is to be made must be made before."""
+    """For who records while statements go in one go: a key that is to be made must be made before.
+
+    The chain cannot see to it when it is asked to record: statements are under way by then, and only an answer tells whether
+    another process has made the key first. Forgotten, ``vault.new_key`` refuses.
+    """
     chain.newest()
 
 

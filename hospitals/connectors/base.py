@@ -2,7 +2,7 @@
 
 All values are frozen and name no model; only ``hospitals.services`` turns them into rows. Money is integer fen
 (1/100 yuan), times are aware datetimes, rooms are named by the hospital's own codes on its indoor map.
-``appointment_id`` is *our* Appointment's id as a string; it is the visit's key on both sides.
+``appointment_id`` is *our* Appointment's id as a string, spelt as ``str(UUID)`` spells it; it is the visit's key on both sides.
 """
 
 from dataclasses import dataclass, field
@@ -226,13 +226,19 @@ class Command:
 class Acknowledgement:
     """The hospital's answer to a command: ``accepted`` or not, its own reference, and its words when it refuses.
 
-    ``http_status``: where it came by HTTP, for the log of deliveries alone.
+    Half an emoji in these becomes "?" and NUL is left out: an answer that no database can hold would be asked for again and
+    again. ``http_status``: where it came by HTTP, for the log of deliveries alone.
     """
 
     accepted: bool
     reference: str = ""
     reason: str = ""
     http_status: int | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("reference", "reason"):
+            said: str = getattr(self, name)
+            object.__setattr__(self, name, said.encode(errors="replace").decode().replace("\0", ""))
 
 
 class Connector(Protocol):

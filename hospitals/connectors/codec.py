@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from hospitals.connectors.base import (
     DiagnosticReport,
@@ -51,13 +51,18 @@ DATA: dict[EventType, Any] = {
 _KINDS = frozenset({"laboratory", "imaging", "procedure"})
 _INTERPRETATIONS = frozenset({"N", "H", "L", "HH", "LL", "A"})
 _ID_MAX = 80
+_FEN_MAX = 2**31 - 1  # 21 million yuan, which an order to a payment gateway holds
 # What ``_faults`` checks beyond the types and a schema can say, by the class it checks (hospitals.connectors.event_schema).
 _ID = {"id": {"minLength": 1, "maxLength": _ID_MAX}}
 _NOT_NEGATIVE = {"minimum": 0}
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     "Reference": _ID,
     "QueuePosition": dict.fromkeys(("ahead", "wait_low_min", "wait_high_min"), _NOT_NEGATIVE),
-    "Invoice": {**_ID, **dict.fromkeys(("total_fen", "insurance_fen", "self_pay_fen"), _NOT_NEGATIVE)},
+    "Invoice": {
+        **_ID,
+        **dict.fromkeys(("total_fen", "insurance_fen", "self_pay_fen"), {**_NOT_NEGATIVE, "maximum": _FEN_MAX}),
+    },
+    "InvoiceLine": {"amount_fen": {"minimum": -_FEN_MAX, "maximum": _FEN_MAX}},
     "Examination": {**_ID, "kind": {"enum": sorted(_KINDS)}},
     "Observation": {"interpretation": {"enum": sorted(_INTERPRETATIONS)}},
     "DiagnosticReport": _ID,
@@ -76,6 +81,15 @@ class Envelope(BaseModel):
     sequence: Annotated[int, Field(ge=0, le=2**53, strict=True)]
     occurred_at: AwareDatetime
     data: dict[str, Any] | None = None
+
+    @field_validator("appointment_id")
+    @classmethod
+    def _as_we_spell_it(cls, key: str) -> str:
+        """In capitals or without dashes it is the same id, and must find the same rows."""
+        try:
+            return str(UUID(key))
+        except ValueError:  # none of ours: what knows the appointments says so
+            return key
 
 
 # The contract's dataclasses say nothing of unknown members: extra ones are named here, so that a typing error in a
@@ -180,6 +194,8 @@ def _faults(value: EventData) -> list[tuple[str, str]]:
             found.append(("/lines", "lines_do_not_add_up"))
         if min(value.insurance_fen, value.self_pay_fen, value.total_fen) < 0:
             found.append(("/total_fen", "negative"))
+        if max((value.total_fen, *(abs(line.amount_fen) for line in value.lines))) > _FEN_MAX:
+            found.append(("/total_fen", "too_large"))
     elif isinstance(value, QueuePosition):
         if value.ahead < 0:
             found.append(("/ahead", "negative"))

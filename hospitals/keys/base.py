@@ -105,6 +105,14 @@ class MovingKeyService:
     def current(self) -> str:
         return self._now.current
 
+    @property
+    def alike(self) -> bool:
+        """Whether both call the master key that wraps now their own, so that what the old one wrapped is asked of the new one.
+
+        Raises ``KeyServiceUnavailable``.
+        """
+        return self._before.knows(self._now.current)
+
     def knows(self, master_id: str) -> bool:
         return self._now.knows(master_id) or self._before.knows(master_id)
 

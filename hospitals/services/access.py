@@ -6,6 +6,7 @@ hospital changes them without a gap. A token holds only while its hospital may c
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,6 +42,7 @@ _OPEN = {
     Environment.SANDBOX: (State.VERIFIED, State.SANDBOX, State.CONFORMANCE_PASSED, State.LIVE),
     Environment.LIVE: (State.LIVE,),
 }
+_CLIENT_ID = re.compile(r"[a-z0-9-]{1,64}")
 _SANDBOX_AFTER_LIVE = frozenset({"directory:read", "conformance:run", "credentials:rotate"})
 
 
@@ -114,6 +116,8 @@ def _valid() -> Q:
 
 def client(client_id: str) -> ApiClient | None:
     """A client that may ask for tokens now; None for unknown, revoked, or of a hospital that may not call."""
+    if not _CLIENT_ID.fullmatch(client_id):  # a database may not be able to look for it at all
+        return None
     row = ApiClient.objects.select_related("hospital").filter(id=client_id, revoked_at=None).first()
     if row is None or row.hospital.state not in _OPEN[Environment(row.environment)]:
         return None

@@ -53,12 +53,12 @@ def _store_new(events: Sequence[HospitalEvent]) -> dict[str, HospitalEvent]:
     about = {str(a.id): a for a in Appointment.objects.filter(id__in=named).only("id", "keeper_id", "erased_at")}
     new: dict[str, HospitalEvent] = {}
     for e in events:
-        of = about.get(str(inbox.as_uuid(e.appointment_id)))
+        of = about.get(e.appointment_id)
         if of is not None and not of.erased_at and e.event_id not in there:
             new.setdefault(e.event_id, e)
     if not new:
         return {}
-    mine = [(event, about[str(inbox.as_uuid(event.appointment_id))]) for event in new.values()]
+    mine = [(event, about[event.appointment_id]) for event in new.values()]
     vault.open_keys("resident", {of.keeper_id for _event, of in mine if of.keeper_id})
     rows = [inbox.row_of(event, of) for event, of in mine]
     with transaction.atomic():
@@ -101,6 +101,6 @@ def _handle_together(hospital_id: UUID, inbox_ids: Sequence[UUID]) -> int:
     booked = Appointment.objects.filter(id__in={event.appointment_id for event in events.values()})
     tests = booked.filter(idempotency_key__startswith=inbox.REHEARSAL).values_list("id", flat=True)
     rehearsed = {str(appointment_id) for appointment_id in tests}
-    told = [event for event in events.values() if str(inbox.as_uuid(event.appointment_id)) not in rehearsed]
+    told = [event for event in events.values() if event.appointment_id not in rehearsed]
     import_string(settings.HOSPITALS_EVENTS_SINK)(told)
     return InboxEvent.objects.filter(id__in=events).update(state=State.DONE, done_at=timezone.now(), reason="")

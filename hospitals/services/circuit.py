@@ -5,7 +5,6 @@ hospital answers, it holds no more than a few of a process's threads.
 """
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,13 +21,13 @@ OPENS_AFTER = 5
 FIRST_REST_S, LONGEST_REST_S = 10.0, 300.0
 AT_ONCE = 2  # calls of one process to one hospital
 
-_places: "defaultdict[UUID, threading.BoundedSemaphore]" = defaultdict(lambda: threading.BoundedSemaphore(AT_ONCE))
+_places: dict[UUID, threading.BoundedSemaphore] = {}
 
 
 @contextmanager
 def place(hospital_id: UUID) -> Iterator[None]:
     """Raises ``Crowded`` where that many calls to this hospital are under way."""
-    mine = _places[hospital_id]
+    mine = _places.setdefault(hospital_id, threading.BoundedSemaphore(AT_ONCE))  # one for all, whoever is first
     if not mine.acquire(blocking=False):
         raise Crowded
     try:

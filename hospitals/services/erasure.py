@@ -26,8 +26,8 @@ from hospitals.exceptions import (
     UnknownHospital,
     WrongState,
 )
-from hospitals.models import Appointment, DataKey, Hospital, InboxEvent, OutboxCommand, SlotHold, WaitingEntry
-from hospitals.services import booking, copies, onboarding, waiting
+from hospitals.models import Appointment, DataKey, Hospital, InboxEvent, OutboxCommand, Slot, SlotHold, WaitingEntry
+from hospitals.services import booking, copies, inbox, onboarding, outbox, waiting
 from hospitals.services.copies import Kept
 
 # What was written by a process that still remembered her key, or had begun before, is cleared by looking again until then.
@@ -46,17 +46,23 @@ def _because(reason: str) -> str:
 
 @transaction.atomic
 def erase_hospital(hospital_id: UUID, *, actor: Actor, reason: str) -> int:
-    """Destroy the keys of a hospital that has left; returns how many.
+    """Destroy the keys of a hospital that has left; returns how many. What waits for it or came from it is settled first, so
+    that whoever it is about hears of it.
 
     Raises ``UnknownHospital``, ``WrongState`` while it has not left, ``InvalidInput`` without a reason.
     """
     why = _because(reason)
     with tenancy.scope(hospital_id):
-        row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
+        row = Hospital.objects.select_for_update(no_key=True).filter(id=hospital_id).first()
     if row is None:
         raise UnknownHospital
     if row.state != Hospital.State.LEFT:
         raise WrongState("医院还没有退出,不能清除。", code="not_left")
+    with tenancy.scope(hospital_id):
+        outbox.give_up_all("hospital_left")
+        came = InboxEvent.objects.filter(state=InboxEvent.State.RECEIVED).order_by("received_at", "id")
+        for inbox_id in list(came.values_list("id", flat=True)):
+            inbox.handle(hospital_id, inbox_id)
     count = vault.erase("hospital", hospital_id)
     audit.record("erased", actor=actor, hospital_id=hospital_id, entity="hospital", entity_id=hospital_id, why=why)
     return count
@@ -108,13 +114,14 @@ def finish(now: datetime | None = None) -> int:
 
 
 def _end_bookings(kept: Kept, actor: Actor) -> None:
-    """Ask for her places to be taken back, each in a transaction of its own; what is too late for that stands."""
+    """Ask for her places to be taken back, each in a transaction of its own; what is too late for that stands, and what is at
+    a hospital that was erased."""
     for hospital_id, ids in copies.pages(kept, PAGE):
         with tenancy.scope(hospital_id):
             standing = Appointment.objects.filter(id__in=ids, erased_at=None, state__in=booking.CANCELLABLE)
             found = list(standing.order_by("id").values_list("id", flat=True))
         for appointment_id in found:
-            with suppress(TooLate, WrongState, UnknownAppointment):
+            with suppress(TooLate, WrongState, UnknownAppointment, KeyDestroyed):
                 booking.cancel(appointment_id=appointment_id, reason=_REASON, actor=actor)
 
 
@@ -134,13 +141,14 @@ def _clear_commands(ids: list[UUID]) -> None:
     """What waits goes on under the hospital's key alone, without her words; the rest loses what it said."""
     hers, waits = OutboxCommand.objects.filter(appointment_id__in=ids), OutboxCommand.State.WAITING
     for row in hers.filter(state=waits).exclude(keeper_id=None).select_for_update().order_by("id"):
-        try:
-            said = row.data if row.kind == CommandKind.PAY else {"reason": _REASON}
-        except KeyDestroyed:  # written while she was being erased
-            said = None
-        row.keeper_id, row.data = None, said
-        if said is None or row.kind not in _GO_ON:
-            row.data, row.state, row.done_at = None, OutboxCommand.State.WITHDRAWN, timezone.now()
+        if row.kind in _GO_ON:
+            # its hospital was erased, or it was written while she was being
+            with suppress(KeyDestroyed), transaction.atomic():
+                said = row.data if row.kind == CommandKind.PAY else {"reason": _REASON}
+                row.keeper_id, row.data = None, said
+                row.save(update_fields=["keeper_id", "data"])
+                continue
+        row.keeper_id, row.data, row.state, row.done_at = None, None, OutboxCommand.State.WITHDRAWN, timezone.now()
         row.save(update_fields=["keeper_id", "data", "state", "done_at"])
     hers.exclude(state=waits).update(keeper_id=None, data=None)
 
@@ -167,8 +175,13 @@ def _clear_lines(kept: Kept) -> None:
         holds = set(SlotHold.objects.filter(subject__in=kept.subjects).values_list("hospital_id", flat=True))
     for hospital_id in sorted(waits | holds):
         with tenancy.scope(hospital_id):
-            WaitingEntry.objects.filter(subject__in=kept.subjects).delete()
             mine = SlotHold.objects.filter(subject__in=kept.subjects)
-            for hold_id in mine.filter(state=SlotHold.State.HELD).order_by("id").values_list("id", flat=True):
+            held = mine.filter(state=SlotHold.State.HELD).order_by("id")
+            # Locked in the order of hospitals.services.waiting; released only once she waits nowhere, or she would be offered
+            # a place again.
+            slots = list(held.select_for_update().values_list("slot_id", flat=True))
+            list(Slot.objects.select_for_update(no_key=True).filter(id__in=slots).order_by("id").values_list("id"))
+            WaitingEntry.objects.filter(subject__in=kept.subjects).delete()
+            for hold_id in list(held.values_list("id", flat=True)):
                 waiting.release(hold_id, now=timezone.now())
             mine.delete()

@@ -47,7 +47,6 @@ _APPOINTMENT: dict[EventType, tuple[tuple[str, ...], str]] = {
 }
 # The place was given back: nothing that comes late takes it again.
 _ENDED = frozenset({A.REFUSED, A.CANCELLED, A.STOPPED})
-_GIVES_BACK = frozenset({EventType.APPOINTMENT_REFUSED, EventType.APPOINTMENT_CANCELLED, EventType.SCHEDULE_STOPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +181,17 @@ def handle(hospital_id: UUID, inbox_id: UUID) -> bool:
                 row = InboxEvent.objects.select_for_update().filter(id=inbox_id, state=State.RECEIVED).first()
                 if row is None:
                     return False
-                event = codec.parse_event(hospital_id, row.body.encode())
-                if not _apply(event).idempotency_key.startswith(REHEARSAL):
-                    import_string(settings.HOSPITALS_EVENT_SINK)(event)
+                hand_on(codec.parse_event(hospital_id, row.body.encode()))
                 InboxEvent.objects.filter(id=row.id).update(state=State.DONE, done_at=timezone.now(), reason="")
                 return True
         except Exception as error:  # noqa: BLE001  whatever the visit raises, the event waits and is not lost
             return _failed(hospital_id, inbox_id, error)
+
+
+def hand_on(event: HospitalEvent) -> None:
+    """What it makes of our appointment, and of the visit. In a transaction and the hospital's scope."""
+    if not _apply(event).idempotency_key.startswith(REHEARSAL):
+        import_string(settings.HOSPITALS_EVENT_SINK)(event)
 
 
 def _failed(hospital_id: UUID, inbox_id: UUID, error: Exception) -> bool:
@@ -230,20 +233,23 @@ def _apply(event: HospitalEvent) -> Appointment:
         state = A.CANCELLING  # that it was booked is no answer to her wish
     if row.state not in _ENDED and state != row.state:
         moved = Appointment.objects.filter(id=row.id, state=row.state).update(state=state, changed_at=timezone.now())
-    if event.type in _GIVES_BACK:
-        from hospitals.services import booking  # booking writes commands and events, so it stands above
+    from hospitals.services import booking  # booking writes commands and events, so it stands above
 
-        if event.type is EventType.SCHEDULE_STOPPED and row.slot.schedule.stopped_at is None:
-            booking.stop(schedule_id=row.slot.schedule_id, reason=getattr(event.data, "text", ""))
-        if moved:
-            booking.give_back(row.slot)
+    if event.type is EventType.SCHEDULE_STOPPED and row.slot.schedule.stopped_at is None:
+        booking.stop(schedule_id=row.slot.schedule_id, reason=getattr(event.data, "text", ""))
+    if moved and state in _ENDED:  # whichever event it was that made the end of it
+        booking.give_back(row.slot)
     return row
 
 
-def state_told(appointment_key: str, event: HospitalEvent | None = None) -> str:
-    """Where the hospital's events, and this one, put an appointment, in the hospital's order, however they came."""
+def state_told(appointment_key: str, event: HospitalEvent | None = None, *, unhandled: bool = False) -> str:
+    """Where the hospital's events, and this one, put an appointment, in the hospital's order, however they came.
+
+    ``unhandled``: with those that have come and wait to be handled.
+    """
     moving = [kind.value for kind in _APPOINTMENT]
-    heard = InboxEvent.objects.filter(appointment_key=appointment_key, type__in=moving, state=State.DONE)
+    counted = (State.DONE, State.RECEIVED) if unhandled else (State.DONE,)
+    heard = InboxEvent.objects.filter(appointment_key=appointment_key, type__in=moving, state__in=counted)
     told = set(heard.values_list("sequence", "event_id", "type"))
     if event is not None:
         told.add((event.sequence, event.event_id, event.type.value))

@@ -4,7 +4,7 @@ Departments and practitioners are uploaded by the hospital; a slot of one that i
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -23,7 +23,6 @@ from hospitals.services.upsert import Outcome
 log = structlog.get_logger(__name__)
 
 LOOK_AHEAD = timedelta(days=28)
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # nothing has been read yet: everything counts as changed
 REMEMBERED_S = 7 * 24 * 3600
 BUSY_S = 300
 BATCH = 500
@@ -41,7 +40,7 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
         return 0
     try:
         now = now or timezone.now()
-        since = cache.get(cursor) or BEGINNING
+        since = cache.get(cursor)  # None: nothing has been read yet
         try:
             with circuit.place(hospital_id):
                 circuit.check(hospital_id)

@@ -135,8 +135,10 @@ def claim_credentials(*, hospital_id: UUID, environment: str) -> Claimed:
 
 
 def _locked(hospital_id: UUID) -> Hospital:
-    """In its scope, as every change of a hospital."""
-    row = Hospital.objects.select_for_update().filter(id=hospital_id).first()
+    """Locked in its scope, whatever the caller's: outside it the database shows no row that could be changed."""
+    with tenancy.scope(hospital_id):
+        # no_key: who writes a row of the hospital's need not wait
+        row = Hospital.objects.select_for_update(no_key=True).filter(id=hospital_id).first()
     if row is None:
         raise UnknownHospital
     return row

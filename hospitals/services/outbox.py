@@ -139,7 +139,7 @@ def _claim(command_id: UUID) -> OutboxCommand | None:
         appointment_id=row.appointment_id, state=State.WAITING, created_at__lt=row.created_at
     )
     if earlier.exists():
-        OutboxCommand.objects.filter(id=row.id).update(next_attempt_at=now + timedelta(seconds=FIRST_RETRY_S))
+        due.update(next_attempt_at=now + timedelta(seconds=FIRST_RETRY_S))  # unless it was claimed meanwhile
         return None
     # Written before it is sent: whoever withdraws it from now on is too late, also when this process dies.
     if not due.update(next_attempt_at=now + timedelta(seconds=CLAIM_S), sent_at=row.sent_at or now):
@@ -205,6 +205,8 @@ def _end(row: OutboxCommand, state: str, reason: str, *, reference: str = "", he
     """Write the outcome down, once, with what follows from it."""
     from hospitals.services import settling  # it moves appointments, so it stands above
 
+    if state == State.GIVEN_UP and settling.told_otherwise(row):
+        state, reason = State.ACCEPTED, ""
     now = timezone.now()
     row.sent_at = row.sent_at or (now if heard else None)
     # A hospital's own words may speak of her: they go to her, and are not kept here.
@@ -218,6 +220,13 @@ def _end(row: OutboxCommand, state: str, reason: str, *, reference: str = "", he
         Appointment.objects.filter(id=row.appointment_id).update(reference=reference[:64])
     log.info("command_answered", hospital=str(row.hospital_id), event_type=row.kind, outcome=str(state))
     settling.settle(row, state, reason)
+
+
+def give_up_all(reason: str) -> None:
+    """End everything that still waits for a hospital, with what follows from it. In its scope and a transaction."""
+    waiting = OutboxCommand.objects.filter(state=State.WAITING)
+    for row in waiting.select_related("appointment", "appointment__slot", "hospital").order_by("created_at", "id"):
+        _end(row, State.GIVEN_UP, reason, heard=False)
 
 
 def due(limit: int = 200, each: int = 20) -> list[tuple[UUID, UUID]]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from hospitals import audit, tenancy
@@ -24,7 +25,7 @@ _HELD = (Appointment.State.PENDING, Appointment.State.BOOKED, Appointment.State.
 @transaction.atomic
 def replay(*, hospital_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
     """Have the command of this delivery sent soon. Raises ``NotFound``; ``WrongState`` for a test call, for what the hospital
-    refused, and for a booking whose place was given back."""
+    refused, for a booking whose place was given back, and for what is no longer kept."""
     with tenancy.scope(hospital_id):
         found = deliveries.find(delivery_id)
         command = found.command
@@ -34,6 +35,8 @@ def replay(*, hospital_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
             raise WrongState("医院已经拒绝这项操作,不能重新送达。", code="command_refused")
         if command.kind == "book" and command.appointment.state not in _HELD:
             raise WrongState("这个预约已经结束,不能重新送达。", code="appointment_ended")
+        if not _kept(command.id).exists():
+            raise WrongState("这项操作的内容已经清除,不能重新送达。", code="no_longer_kept")
         if command.state == State.GIVEN_UP:
             if not outbox.replay(hospital_id, command.id, actor=actor):
                 raise WrongState("号已经退回,也告诉了居民,不能重新送达。", code="given_up_for_good")
@@ -49,12 +52,17 @@ def replay(*, hospital_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
         return deliveries.find(delivery_id)
 
 
+def _kept(command_id: UUID) -> QuerySet[OutboxCommand]:
+    """The command while its words are there; a booking's card goes with them (retention, erasure). In the hospital's scope."""
+    return OutboxCommand.objects.filter(id=command_id, data__isnull=False)
+
+
 def send(hospital_id: UUID, command_id: UUID) -> bool:
     """Send an answered command again, once; False when there was no place for another call. What comes of it is on the log."""
     try:
         with tenancy.scope(hospital_id), circuit.place(hospital_id):
-            rows = OutboxCommand.objects.select_related("appointment", "appointment__slot", "hospital")
-            row = rows.filter(id=command_id, state=State.ACCEPTED).first()
+            mine = _kept(command_id).filter(state=State.ACCEPTED)
+            row = mine.select_related("appointment", "appointment__slot", "hospital").first()
             if row is not None:
                 connector, command = connecting.connector(row.hospital), outbox.command_of(row)
                 connecting.let_go_of_database()

@@ -31,7 +31,8 @@ class Indexed:
     """A column with blind indexes.
 
     ``of``: (purpose, value) that a row's index is made of. None: it cannot be known now, and the row waits. ``NOBODY``: it will
-    never be looked up again. ``open_all`` opens the keys of many rows in one go.
+    never be looked up again. ``UNKNOWN``: whoever looks at it must see that it says nothing, and it is emptied. ``open_all``
+    opens the keys of many rows in one go.
     """
 
     model: type[models.Model]
@@ -40,7 +41,7 @@ class Indexed:
     open_all: Callable[[list[Row]], None] = lambda _rows: None
 
 
-NOBODY = ("nobody", "")
+NOBODY, UNKNOWN = ("nobody", ""), ("unknown", "")
 _columns: dict[tuple[type[models.Model], str], Indexed] = {}
 
 
@@ -49,10 +50,17 @@ def register(*columns: Indexed) -> None:
     _columns.update({(column.model, column.column): column for column in columns})
 
 
-register(
-    Indexed(Appointment, "id_number_index", lambda row: ("id_number", row.card["id_number"])),
-    Indexed(InboxEvent, "digest", lambda row: inbox.said(codec.parse_event(row.hospital_id, row.body.encode()))),
-)
+def _number(row: Appointment) -> tuple[str, str]:
+    """Without its card (hospitals.services.retention) a booking counts by its patient's id alone: the number is nowhere."""
+    return ("id_number", row.card["id_number"]) if row.card else NOBODY
+
+
+def _said(row: InboxEvent) -> tuple[str, str]:
+    """Without its body it is known by its id: under an index of nobody's, its hospital's own copy would be another event."""
+    return inbox.said(codec.parse_event(row.hospital_id, row.body.encode())) if row.body else UNKNOWN
+
+
+register(Indexed(Appointment, "id_number_index", _number), Indexed(InboxEvent, "digest", _said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,8 @@ def _anew(column: Indexed, row: Row) -> str | None:
         found = NOBODY
     except (CiphertextInvalid, InvalidInput):
         return None
+    if found is UNKNOWN:
+        return ""
     if found is NOBODY:
         found = NOBODY[0], str(row.pk)
     return None if found is None else indexing.blind_index(*found)

@@ -5,7 +5,7 @@ destroyed only after ``GRACE``: until then another process may still seal with t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,18 +14,20 @@ from uuid import UUID
 from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from hospitals import audit, ciphers, tenancy, vault
 from hospitals.audit import Actor, chain
-from hospitals.exceptions import InvalidInput, KeyDestroyed
+from hospitals.exceptions import CiphertextInvalid, InvalidInput, KeyDestroyed, KeyServiceUnavailable
 from hospitals.keys import key_service
-from hospitals.models import AuditChain, DataKey
+from hospitals.models import AuditChain, AuditEvent, DataKey
 from hospitals.services import copies
 
 BATCH = 200
 GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
 OWNERS = ("hospital", "resident", "staff", "incident")
+BEGUN, ENDED = "keys.rotation.begun", "keys.rotation.ended"  # of everybody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Rotated:
     rows: int
     retired: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """``keys``: wrapped anew by this call; ``unopened``: (owner kind, owner id, version) of those that do not open, left as they are."""
+
+    keys: int
+    unopened: tuple[tuple[str, str, int], ...]
 
 
 Tell = Callable[[Progress], None]
@@ -177,6 +187,48 @@ def rotate(
     return Rotated(version, rows, retired, old.count())
 
 
+def rotate_all(
+    *,
+    actor: Actor,
+    each: Callable[[str, str, Rotated], None],
+    now: datetime | None = None,
+    tell: Tell = quiet,
+) -> int:
+    """Change everybody's keys, or go on with what was begun; ``each`` hears of every owner. Returns how many are left.
+
+    The audit log remembers that it began, so that after a cut nobody whose turn had not come is left out. Where single
+    owners are in the middle of a change and no change of everybody's is, it goes on with those only.
+    """
+    began = _begun_at()
+    owners = _due(began)
+    if began is None and not owners:
+        audit.record(BEGUN, actor=actor, entity="keys")
+        began = _begun_at()
+        owners = _due(began)
+    for kind, owner_id in owners:
+        with suppress(KeyDestroyed):  # erased before her turn
+            each(kind, owner_id, rotate(kind, owner_id, actor=actor, now=now, tell=tell))
+    left = len(_due(began))
+    if began is not None and not left:
+        audit.record(ENDED, actor=actor, entity="keys")
+    return left
+
+
+def _begun_at() -> datetime | None:
+    """When the change of everybody's keys began that has not ended."""
+    told = AuditEvent.objects.filter(chain_id=chain.COMMISSION, action__in=(BEGUN, ENDED))
+    last = told.order_by("-number").values_list("action", "at").first()
+    return last[1] if last is not None and last[0] == BEGUN else None
+
+
+def _due(began: datetime | None) -> list[tuple[str, str]]:
+    """Owners in the middle of a change, and those who have had no new key since it began."""
+    living = DataKey.objects.filter(destroyed_at=None, owner_kind__in=OWNERS).values("owner_kind", "owner_id")
+    due = Q(versions__gt=1) if began is None else Q(versions__gt=1) | Q(newest__lt=began)
+    found = living.annotate(versions=Count("id"), newest=Max("created_at")).filter(due)
+    return list(found.order_by("owner_kind", "owner_id").values_list("owner_kind", "owner_id"))
+
+
 def rotate_audit(*, actor: Actor) -> int:
     """A new key for the audit log's digests, and every chain's end sealed with it; or on with a change that was cut off.
 
@@ -197,11 +249,24 @@ def rotate_audit(*, actor: Actor) -> int:
     return version
 
 
-def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = quiet) -> int:
-    """Wrap every data key under today's master key; afterwards the old master key may go. Returns how many were."""
-    current, done = key_service().current, 0
-    while page := list(DataKey.objects.filter(destroyed_at=None).exclude(master_id=current)[:batch]):
-        done += sum(vault.rewrap(row) for row in page)
-        tell(Progress(DataKey._meta.db_table, done))
+def rewrap_all(*, actor: Actor, batch: int = BATCH, tell: Tell = quiet) -> Rewrapped:
+    """Wrap every data key under today's master key; afterwards, when all of them opened, the old master key may go.
+
+    Round by round, until one finds nothing to move: other processes make keys meanwhile, and there may be another master key.
+    Raises ``KeyServiceUnavailable``.
+    """
+    done, before, unopened = 0, -1, list[tuple[str, str, int]]()
+    while done != before:
+        before, after, unopened, current = done, UUID(int=0), [], key_service().current
+        rows = DataKey.objects.filter(destroyed_at=None).exclude(master_id=current).order_by("id")
+        while page := list(rows.filter(id__gt=after)[:batch]):
+            for row in page:
+                try:
+                    done += vault.rewrap(row)
+                except (CiphertextInvalid, KeyServiceUnavailable):
+                    _ = key_service().current  # raises where more is at fault than this key, or its master
+                    unopened.append((row.owner_kind, row.owner_id, row.version))
+            after = page[-1].id
+            tell(Progress(DataKey._meta.db_table, done))
     audit.record("keys.rewrapped", actor=actor, entity="master_key", entity_id=current, why=str(done))
-    return done
+    return Rewrapped(done, tuple(unopened))

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, Reason
-from hospitals.models import Appointment, OutboxCommand
+from hospitals.exceptions import KeyDestroyed
+from hospitals.models import Appointment, Hospital, OutboxCommand
 from hospitals.services import inbox, outbox
 from hospitals.services.waiting import give_back
 
@@ -39,6 +40,13 @@ class CommandAnswered:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+def told_otherwise(row: OutboxCommand) -> bool:
+    """Whether this is a booking that its hospital never answered and whose patient it expects or has seen, by its own events."""
+    if row.kind != CommandKind.BOOK:
+        return False
+    return inbox.state_told(str(row.appointment_id), unhandled=True) in (A.BOOKED, A.CHECKED_IN, A.FINISHED, A.NO_SHOW)
+
+
 def settle(row: OutboxCommand, outcome: str, reason: str) -> None:
     """In the hospital's scope and the transaction that ended the command."""
     kind = CommandKind(row.kind)
@@ -51,10 +59,16 @@ def settle(row: OutboxCommand, outcome: str, reason: str) -> None:
     if row.appointment.idempotency_key.startswith(inbox.REHEARSAL):
         return
     import_string(settings.HOSPITALS_ANSWER_SINK)(
-        CommandAnswered(
-            row.id, row.hospital_id, row.appointment_id, kind, str(outcome), reason.strip("。"), row.data or {}
-        )
+        CommandAnswered(row.id, row.hospital_id, row.appointment_id, kind, str(outcome), reason.strip("。"), _said(row))
     )
+
+
+def _said(row: OutboxCommand) -> dict[str, Any]:
+    """Nothing where the hospital was erased while this was being written: the outcome stands without it."""
+    try:
+        return row.data or {}
+    except KeyDestroyed:
+        return {}
 
 
 def _cancelled(row: OutboxCommand, agreed: bool) -> bool:
@@ -72,23 +86,30 @@ def _cancelled(row: OutboxCommand, agreed: bool) -> bool:
 
 
 def _not_booked(row: OutboxCommand, outcome: str, reason: str) -> None:
-    """A booking the hospital will not have, or never answered, becomes an event like any other of its."""
+    """A booking the hospital will not have, or never answered, becomes an event like any other of its.
+
+    What waits behind it is taken back, but for a payment: her money has moved, and the hospital says whether it goes back.
+    """
     behind = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING)
-    perhaps = outcome == State.GIVEN_UP and row.sent_at is not None
+    behind = behind.exclude(kind=CommandKind.PAY)
+    comes_back = row.hospital.state != Hospital.State.LEFT
+    perhaps = outcome == State.GIVEN_UP and row.sent_at is not None and comes_back
     if perhaps:  # it may have been booked there all the same: when the hospital is back, that is undone
         behind = behind.exclude(kind=CommandKind.CANCEL)
     behind.update(state=State.WITHDRAWN, done_at=timezone.now())
-    hers = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING)
+    hers = OutboxCommand.objects.filter(appointment_id=row.appointment_id, state=State.WAITING, kind=CommandKind.CANCEL)
     if perhaps and not hers.exists():
         outbox.put(row.appointment, CommandKind.CANCEL, key=f"{UNDO}{row.appointment_id}", data={"reason": reason})
-    inbox.store(
-        HospitalEvent(
-            event_id=f"refused:{row.id}",
-            type=EventType.APPOINTMENT_REFUSED,
-            hospital_id=row.hospital_id,
-            appointment_id=str(row.appointment_id),
-            sequence=0,
-            occurred_at=timezone.now(),
-            data=Reason(text=reason or "医院没有接受这次预约"),
-        )
+    refused = HospitalEvent(
+        event_id=f"refused:{row.id}",
+        type=EventType.APPOINTMENT_REFUSED,
+        hospital_id=row.hospital_id,
+        appointment_id=str(row.appointment_id),
+        sequence=0,
+        occurred_at=timezone.now(),
+        data=Reason(text=reason or "医院没有接受这次预约"),
     )
+    try:
+        inbox.store(refused)
+    except KeyDestroyed:  # the hospital was erased while this was being written: she hears of it, nothing of it is kept
+        inbox.hand_on(refused)

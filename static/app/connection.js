@@ -1,14 +1,15 @@
 // The one socket: sign-in by token in the first message, reconnect with back-off, resume. Free of DOM.
 //
-// new Connection({url, makeSocket, token, now, later, on}) where makeSocket(url) returns a WebSocket-like object,
-// token() a promise of a fresh token, later(fn, ms) a timer, and on = {frame, media, state}.
+// new Connection({url, makeSocket, token, ticket, later, on}) where makeSocket(url) returns a WebSocket-like object,
+// token() a promise of a fresh token, ticket() of a fresh ticket where no Origin is sent, later(fn, ms) a timer, and
+// on = {frame, media, state}.
 
 const FIRST_RETRY_MS = 400;
 const LONGEST_RETRY_MS = 8000;
 const ANSWER_WITHIN_MS = 8000;
 
 export class Connection {
-  constructor({ url, makeSocket, token, ticket = null, later = (work, ms) => setTimeout(work, ms), random = Math.random, on, hello }) {
+  constructor({ url, makeSocket, token, ticket = async () => undefined, later = (work, ms) => setTimeout(work, ms), random = Math.random, on, hello }) {
     Object.assign(this, { url, makeSocket, token, ticket, later, random, on, hello });
     this.socket = null;
     this.attempt = 0;
@@ -22,8 +23,10 @@ export class Connection {
   async open() {
     if (this.closed) return;
     let token;
+    let ticket;
     try {
       token = await this.token();
+      ticket = await this.ticket();
     } catch (error) {
       this.on.state(error.code === 'not_signed_in' ? 'expired' : 'offline');
       if (error.code !== 'not_signed_in') this.retry();
@@ -32,7 +35,7 @@ export class Connection {
     const socket = this.makeSocket(this.url);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
-    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', token, ...this.hello() }));
+    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', token, ticket, ...this.hello() }));
     socket.onmessage = ({ data }) => this.receive(data);
     socket.onclose = ({ code }) => this.lost(socket, code);
     socket.onerror = () => {};

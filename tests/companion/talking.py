@@ -6,7 +6,8 @@ from typing import Any
 
 from companion.conversation import DialogueMemory, PatientView, ResidentView, Turn, reply
 from companion.events import Adjust, Ask, Event, Say, ShowCard, SwitchPatient
-from tests.companion.desk import NOW, PEOPLE, Desk, World
+from tests.companion.desk import Desk
+from tests.companion.world import NOW, PEOPLE, World
 
 
 @dataclass

@@ -9,8 +9,19 @@ from django.urls import reverse
 from django.utils import timezone
 
 from companion import on_record
-from companion.models import Conversation, HumanRequest, Incident, Patient, PaymentOrder, Resident, Turn, Visit
-from hospitals import tenancy
+from companion.models import (
+    Conversation,
+    FamilyLink,
+    HumanRequest,
+    Incident,
+    Patient,
+    PaymentOrder,
+    Resident,
+    Turn,
+    TurnReview,
+    Visit,
+)
+from hospitals import tenancy, vault
 from hospitals.models import AuditEvent, Circuit, Hospital, InboxEvent, OutboxCommand
 from tests.hospitals.appointments import an_appointment
 
@@ -56,6 +67,33 @@ def test_every_list_opens(commission: Client, turn: Turn) -> None:
         answer = commission.get(reverse(f"admin:companion_{model}_changelist"))
         assert answer.status_code == 200, model
         assert NAME not in answer.content.decode()
+
+
+def test_every_page_opens_when_whom_it_shows_was_erased(commission: Client, turn: Turn, visit: Visit) -> None:
+    talk = turn.conversation
+    review = TurnReview.objects.create(turn=turn, resident_id=turn.resident_id, because=TurnReview.Because.RANDOM)
+    vault.erase("resident", turn.resident_id)
+    for model in ("visit", "conversation"):
+        assert "已注销" in commission.get(reverse(f"admin:companion_{model}_changelist")).content.decode()
+    pages = {
+        row: reverse(f"admin:companion_{row._meta.model_name}_change", args=[row.pk]) for row in (talk, turn, review)
+    }
+    commission.post(pages[talk], {"why": "投诉复核"})
+    for page in pages.values():
+        assert "已注销,内容不可读" in commission.get(page).content.decode()
+    assert commission.post(pages[review], {"label": "right"}).status_code == 403
+
+
+def test_words_in_which_somebody_erased_may_be_named_are_not_shown(commission: Client, turn: Turn) -> None:
+    other = Resident(name="周敏")
+    other.save()
+    card = {"id_number": "", "phone": "", "birth_date": ""}
+    lost = Patient.objects.create(keeper=other, name="周敏", **card)
+    FamilyLink.objects.create(resident=turn.conversation.resident, patient=lost, relation="other")
+    vault.erase("resident", other.id)
+    page = reverse("admin:companion_turn_change", args=[turn.id])
+    commission.post(page, {"why": "投诉复核"})
+    assert "家人已注销,内容不可读" in commission.get(page).content.decode()
 
 
 def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Client, turn: Turn) -> None:

@@ -11,7 +11,7 @@ from companion import acting, consents, dialogue, signin, visits
 from companion.events import Say
 from companion.exceptions import NotAllowed
 from companion.journey import OwnEvent
-from companion.models import FamilyLink, Invitation, Visit, VisitPrompt
+from companion.models import Conversation, FamilyLink, Invitation, Visit, VisitPrompt
 from hospitals import indexing, vault
 from hospitals.models import AuditEvent
 from hospitals.services import limits
@@ -232,6 +232,21 @@ def test_an_open_page_turns_back_to_herself_when_consent_ends(daughter: Person, 
     loaded = dialogue._load(session)
     assert (loaded.ended, session.patient_name, loaded.patient.relation) == ("陈玉兰", "周敏", "本人")
     assert dialogue._load(session).ended == ""
+
+
+def test_what_was_said_of_her_is_forgotten_when_the_page_comes_back_after_her_consent_ended(
+    daughter: Person, mother: Person
+) -> None:
+    consent = agree(daughter, mother)
+    session = dialogue.open_session(daughter.resident_id, None)
+    dialogue.adjusted(session, dialogue.SwitchPatient(str(mother.patient.id), "陈玉兰"))
+    talk = Conversation.objects.get(id=session.id)
+    talk.memory = {"dialogue": {"triage": {"said": [["妈妈胸闷", ""]]}, "departments": ["心内科"], "rate": 0.8}}
+    talk.save()
+    mother.call("delete", f"people/consents/{consent}/")
+    assert dialogue.open_session(daughter.resident_id, session.id).patient_name == "周敏"
+    kept = dialogue._load(session).memory["dialogue"]
+    assert (kept["triage"], kept["departments"], kept["rate"]) == ({}, [], 0.8)
 
 
 def test_who_was_erased_is_acted_for_no_more(daughter: Person, mother: Person) -> None:

@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.utils import timezone
+from redis import ConnectionError as RedisConnectionError
 
-from avatar import dispatch, streams
+from avatar import dispatch, sessions, streams
 from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
@@ -202,17 +203,56 @@ async def test_a_page_that_sends_too_much_is_closed(monkeypatch: pytest.MonkeyPa
     await page.close()
 
 
-async def test_a_page_that_goes_leaves_no_task_behind() -> None:
+@pytest.mark.parametrize("redis_is", ["there", "away"])
+async def test_a_page_that_goes_leaves_no_task_behind(monkeypatch: pytest.MonkeyPatch, redis_is: str) -> None:
+    async def away(*args: Any, **kwargs: Any) -> int:
+        raise RedisConnectionError
+
     token, _ = await in_thread(resident, "her")
     await in_thread(signin.verify, token)
     before = asyncio.all_tasks()
     page = Page(token)
     await page.open()
     await page.until("turn.ended")
+    if redis_is == "away":
+        monkeypatch.setattr(sessions, "interrupt", away)
     await page.close()
     left = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert left == set() or {task.get_name() for task in left} <= {"speech-wakes"}
     assert len(fanout.fanout()) == 0
+
+
+async def test_a_turn_that_she_interrupts_while_it_speaks_is_on_record_before_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token, _ = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.until("turn.ended")
+    speaking, happened, stored, interrupted = asyncio.Event(), [], dialogue._store, sessions.interrupt
+
+    def store(*args: Any) -> None:
+        stored(*args)
+        happened.append("on record")
+
+    async def interrupt(*args: Any, **kwargs: Any) -> int:
+        happened.append("next")
+        return await interrupted(*args, **kwargs)
+
+    async def emit(*args: Any) -> None:
+        speaking.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(CompanionConsumer, "emit", emit)
+    await page.say({"type": "text", "id": "1", "text": "头痛"})
+    await asyncio.wait_for(speaking.wait(), 20)
+    await page.until("turn.started")
+    monkeypatch.setattr(dialogue, "_store", store)
+    monkeypatch.setattr(sessions, "interrupt", interrupt)
+    await page.say({"type": "interrupt"})
+    await page.until("flush")
+    assert happened == ["on record", "next"]
+    await page.close()
 
 
 # --- asleep -----------------------------------------------------------------------------------------------
@@ -344,7 +384,7 @@ async def test_what_was_missed_while_redis_was_away_is_shown_when_it_is_back() -
     async with asleep() as (page, who, visit):
         monkey = pytest.MonkeyPatch()
         with monkey.context() as away:
-            away.setattr(visits, "notify", lambda *args: None)
+            away.setattr(visits, "_tell", lambda told: None)
             await in_thread(visits.own_event, visit.id, OwnEvent.BOOKED)
         fanout.fanout()._look_again()
         assert (await page.until("visit"))["number"] == 1

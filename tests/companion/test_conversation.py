@@ -2,10 +2,12 @@
 
 import pytest
 
+from companion.exceptions import CompanionError
 from companion.ports.booking import SlotTaken
 from companion.ports.people import LookView
-from tests.companion.desk import NOW, Desk, World
+from tests.companion.desk import Desk
 from tests.companion.talking import Talk
+from tests.companion.world import NOW, World
 
 
 async def test_whole_visit() -> None:
@@ -216,6 +218,18 @@ async def test_reschedule_takes_the_new_slot_before_giving_back_the_old() -> Non
     assert calls.index("book") < calls.index("cancel")
     statuses = sorted(v.status for v in talk.world.visits.values())
     assert statuses == ["booked", "cancelled"]
+
+
+async def test_when_the_old_one_cannot_be_given_back_she_hears_that_she_has_two(monkeypatch) -> None:
+    async def too_late(_desk, **_asked):
+        raise CompanionError("离就诊不到60分钟,不能线上取消,请打医院电话。", code="too_late")
+
+    talk = await Talk().booked()
+    await talk.say("改到后天下午")
+    monkeypatch.setattr(Desk, "cancel", too_late)
+    heard = await talk.say("好")
+    assert "新的号约好了" in heard.text and "两个号都在" in heard.text and "请打医院电话" in heard.text
+    assert heard.card("appointment")["visit_id"] == "v2"
 
 
 async def test_correction_of_the_person_runs_the_wish_again() -> None:

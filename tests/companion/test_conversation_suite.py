@@ -8,8 +8,8 @@ import yaml
 
 from companion.understanding import Context, understand
 from companion.understanding.times import find_when
-from tests.companion.desk import HOSPITALS, NOW, PEOPLE
 from tests.companion.talking import Talk
+from tests.companion.world import HOSPITALS, NOW, PEOPLE
 
 HERE = Path(__file__).parent / "dialogues"
 

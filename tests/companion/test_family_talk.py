@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from companion.ports.people import AgentView, AskedView, PersonView, SignInView
-from tests.companion.desk import NOW, World
 from tests.companion.talking import Talk
+from tests.companion.world import NOW, World
 
 DAUGHTER = AgentView(7, "周敏", "子女", NOW + timedelta(days=100))
 SON = AgentView(8, "周亮", "子女", NOW + timedelta(days=100))

@@ -14,9 +14,9 @@ from companion.llm.gateway import Gateway
 from companion.llm.openai import OpenAICompatible
 from companion.understanding import Context, Understanding, understand
 from companion.understanding.intents import NAMES, kind_of
-from tests.companion.desk import HOSPITALS, NOW, PEOPLE
 from tests.companion.model_stub import Call, Cut, Endless, Json, ModelStub, Raw, Reply, Stall, Status, Words
 from tests.companion.test_llm import Purse
+from tests.companion.world import HOSPITALS, NOW, PEOPLE
 
 SHORT = Patience(first_s=0.25, between_s=0.25, whole_s=0.5)
 LONG = Patience(first_s=5.0, between_s=5.0, whole_s=10.0)

@@ -194,6 +194,10 @@ def test_at_night_she_sleeps_and_hears_of_it_in_the_morning(session, happens, no
     now("07:30", 1)
     tasks.send_due_reminders()
     assert session.resident_id in told, "her open page is woken when the quiet hours end"
+    told.clear()
+    now("07:30", 3)
+    tasks.send_due_reminders()
+    assert told == [], "and not every morning for as long as she does not open it"
     assert dialogue.due_prompts(session)
 
 

@@ -10,9 +10,9 @@ from companion.fluency import Fluency
 from companion.llm.faithful import unfaithful
 from companion.llm.gateway import Gateway
 from companion.safety import check_reply
-from tests.companion.desk import DOCTORS, HOSPITALS, NOW, PEOPLE
 from tests.companion.talking import Talk
 from tests.companion.test_llm import Purse
+from tests.companion.world import DOCTORS, HOSPITALS, NOW, PEOPLE
 
 SENTENCES = (
     "我要挂眼科明天上午", "看看还有哪些号", "前面还有几个人", "检验科怎么走", "缴费", "好的", "检查怎么准备", "我约了什么", "下一步做什么",

@@ -21,8 +21,7 @@ from django.conf import LazySettings
 from django.core.exceptions import ImproperlyConfigured
 
 from companion import checks, log_shipping, observability
-from companion import settings as settings_file
-from companion.log_shipping import Collector, CollectorHandler, Shipper, framed
+from companion.log_shipping import Collector, CollectorHandler, Shipper, collector_at, framed
 from tests.hospitals.certificates import certificate
 
 MESSAGE = re.compile(r"<(\d+)>1 (\S+Z) \S+ companion (\d+) - - (.*)", re.S)
@@ -262,12 +261,12 @@ def test_every_line_goes_both_ways_and_what_is_not_ours_without_its_arguments(pe
 )
 def test_an_address_that_is_none_is_refused_at_the_start(address: str) -> None:
     with pytest.raises(ImproperlyConfigured):
-        settings_file._collector(address)
+        collector_at(address)
 
 
 def test_the_usual_port_need_not_be_named() -> None:
-    assert settings_file._collector("") is None
-    assert settings_file._collector("tls://logs.example") == Collector("logs.example", 6514)
+    assert collector_at("") is None
+    assert collector_at("tls://logs.example") == Collector("logs.example", 6514)
 
 
 def test_certificates_that_are_not_there_are_found_before_the_first_line(settings: LazySettings, pem: str) -> None:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -21,7 +21,7 @@ from companion.journey import Payment
 from companion.models import PaymentOrder, Visit
 from companion.payment.alipay import AlipayPayment
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order
-from hospitals import tenancy
+from hospitals import tenancy, vault
 from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind, EventType, Invoice
 from hospitals.models import OutboxCommand
@@ -124,6 +124,26 @@ class TestTheOrder:
         assert (paying.close_due(), paying.close_due(), closed) == (1, 0, [2000, 2000])
         assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "closed"), (1500, "begun")}
 
+    def test_another_gateway_is_another_order_while_nothing_is_paid(self, billed: Visit, settings: Any) -> None:
+        begin(billed)
+        settings.PAYMENT = "wechat"
+        begin(billed)
+        assert set(PaymentOrder.objects.values_list("engine", "state")) == {
+            ("alipay", "close_due"),
+            ("wechat", "begun"),
+        }
+        PaymentOrder.objects.filter(engine="wechat").update(state=State.PAID, trade_number="t-1")
+        settings.PAYMENT = ""
+        assert paying.begin(billed, BILL).paid, "her money is here, whoever takes it now"
+
+    def test_what_was_paid_for_another_sum_of_the_bill_goes_back_and_is_not_told(self, billed: Visit) -> None:
+        before = paying.begin(billed, BILL)
+        PaymentOrder.objects.update(state=State.PAID, trade_number="t-1")
+        more = replace(BILL, self_pay_fen=3000)
+        assert paying.finish(replace(before, paid=True), Opened(), Payment(more, "issued"), SHE) is None
+        assert not paying.begin(billed, more).paid and payments(billed) == []
+        assert set(PaymentOrder.objects.values_list("amount_fen", "state")) == {(2000, "refund_due"), (3000, "begun")}
+
     def test_an_order_that_the_gateway_will_not_close_is_not_asked_about_for_ever(
         self, billed: Visit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -209,6 +229,25 @@ class TestTheGatewaysWord:
         paying.on_notification("alipay", signed(told(billed)), {})
         assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
 
+    def test_money_for_a_sum_that_the_bill_no_longer_has_goes_back(self, billed: Visit) -> None:
+        begin(billed)
+        changed = asdict(replace(BILL, self_pay_fen=3000, insurance_fen=2000))
+        happened_meanwhile(billed, E.INVOICE_ISSUED, changed)
+        paying.on_notification("alipay", signed(told(billed)), {})
+        assert payments(billed) == [] and PaymentOrder.objects.get().state == State.REFUND_DUE
+
+    def test_money_for_a_hospital_that_took_its_keys_along_goes_back(self, billed: Visit) -> None:
+        begin(billed)
+        vault.erase("hospital", billed.hospital_id)
+        vault.forget()
+        paying.on_notification("alipay", signed(told(billed)), {})
+        assert PaymentOrder.objects.get().state == State.REFUND_DUE
+
+    @pytest.mark.parametrize("where", ["alipay", "wechat", "sandbox", "pigeon"])
+    def test_a_stranger_s_word_for_an_engine_without_its_keys_is_refused(self, client: Any, where: str) -> None:
+        answer = client.post(f"/api/payment/{where}/", b"{}", content_type="application/json")
+        assert (answer.status_code, answer.content) == (400, b"failure")
+
 
 @pytest.mark.django_db(transaction=True)
 def test_a_code_to_scan_is_shown_and_what_wechat_tells_in_its_headers_is_believed(
@@ -255,7 +294,8 @@ class TestRefunds:
                 base64.b64decode(asked.pop("sign")), line(asked), padding.PKCS1v15(), hashes.SHA256()
             )
             content = json.loads(asked["biz_content"])
-            node = json.dumps({"code": "10000" if content["refund_amount"] == "20.00" else "40004"}).encode()
+            code = "10000" if content["refund_amount"] == "20.00" else "40004"
+            node = json.dumps({"code": code, "fund_change": "Y"}).encode()
             sign = base64.b64encode(GATEWAY.sign(node, padding.PKCS1v15(), hashes.SHA256())).decode()
             return 200, b'{"alipay_trade_refund_response":' + node + b',"sign":"' + sign.encode() + b'"}'
 

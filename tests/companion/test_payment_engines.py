@@ -17,6 +17,7 @@ from companion.payment.base import (
     GatewayUnavailable,
     Opened,
     Order,
+    OrderPaid,
     OrderSpent,
     PaymentBackend,
     Settled,
@@ -54,11 +55,19 @@ def alipay() -> Iterator[Side]:
         content = json.loads(asked["biz_content"])
         if mood[0] in ("down", "silent"):
             return 502, b""
-        refund = asked["method"] == "alipay.trade.refund"
-        if refund and mood[0] != "refuse":
+        told = {
+            "code": "40004",
+            "sub_code": "ACQ.SYSTEM_ERROR" if mood[0] else "ACQ.TRADE_NOT_EXIST",
+        }  # nobody opened it
+        if asked["method"] == "alipay.trade.refund" and mood[0] != "refuse":
+            moves = content["out_request_no"] not in refunds and mood[0] != "processing"
             refunds[content["out_request_no"]] = round(float(content["refund_amount"]) * 100)
-        refused = {"code": "40004", "sub_code": "ACQ.SYSTEM_ERROR" if mood[0] else "ACQ.TRADE_NOT_EXIST"}
-        told = refused if mood[0] == "refuse" or not refund else {"code": "10000"}  # nobody opened the order here
+            told = {"code": "10000", "fund_change": "Y" if moves else "N"}
+        if asked["method"] == "alipay.trade.fastpay.refund.query":
+            done = content["out_request_no"] in refunds and mood[0] != "processing"
+            told = {"code": "10000"} | ({"refund_status": "REFUND_SUCCESS"} if done else {})
+        if asked["method"] == "alipay.trade.query" and mood[0] == "paid already":
+            told = {"code": "10000", "trade_status": "TRADE_SUCCESS", "trade_no": "4200001"}
         node = json.dumps(told).encode()
         by = sign(OURS if mood[0] == "forged" else GATEWAY, node)
         return 200, b'{"%s_response":' % asked["method"].replace(
@@ -154,10 +163,28 @@ async def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: st
         await side.engine.close(ORDER)
 
 
+async def test_one_that_cannot_be_closed_because_it_is_paid_is_told_as_that(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    side.mood("paid already")
+    with pytest.raises(OrderPaid) as paid:
+        await side.engine.close(ORDER)
+    assert paid.value.trade_number == "4200001"
+
+
 async def test_money_goes_back_whole_and_once(side: Side) -> None:
     await side.engine.begin(ORDER)
     await side.engine.refund(ORDER, "医院没有收这笔费用")
     await side.engine.refund(ORDER, "医院没有收这笔费用")
+    assert side.given_back() == [2000]
+
+
+async def test_a_refund_that_has_not_arrived_is_not_done_and_is_the_same_one_when_it_has(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    side.mood("processing")
+    with pytest.raises(GatewayUnavailable, match="refund_processing"):
+        await side.engine.refund(ORDER, "")
+    side.mood("")
+    await side.engine.refund(ORDER, "")
     assert side.given_back() == [2000]
 
 
@@ -236,6 +263,13 @@ def test_news_of_a_refund_settles_no_order(peer: WechatGateway) -> None:
 def test_an_engine_without_its_keys_does_not_start(peer: WechatGateway, wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError):
         peer.engine(**wrong)
+
+
+async def test_a_refund_that_the_bank_sent_back_is_refused(peer: WechatGateway) -> None:
+    peer.mood = "abnormal"
+    with pytest.raises(GatewayUnavailable, match="refund_refused"):
+        await peer.engine().refund(ORDER, "")
+    assert not peer.faults
 
 
 async def test_an_order_that_ran_out_there_is_spent(peer: WechatGateway) -> None:

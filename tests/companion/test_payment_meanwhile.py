@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from companion.desks.visit import VisitDesk
 from companion.exceptions import NotNow
 from companion.journey import OwnEvent, Travel
 from companion.models import PaymentOrder, Visit, VisitPrompt
-from companion.payment.base import GatewayUnavailable, Opened, Order, OrderSpent
+from companion.payment.base import GatewayUnavailable, Opened, Order, OrderSpent, PaymentBackend
 from companion.payment.sandbox import SandboxPayment
 from companion.ports.encounter import InvoiceView
 from hospitals.connectors.base import EventType
@@ -47,7 +48,7 @@ def gateway(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     made = Gateway()
     settings.PAYMENT = "wechat"
     monkeypatch.setattr(payment, "backend", lambda name: made)
-    monkeypatch.setattr(payment, "_places", defaultdict(lambda: threading.BoundedSemaphore(payment.AT_ONCE)))
+    monkeypatch.setattr(payment, "_places", {})
     return made
 
 
@@ -224,6 +225,37 @@ async def test_beyond_so_many_calls_the_next_is_refused_at_once_and_an_end_of_an
         await first
     gateway.may_answer.set()
     assert (await page(billed)).pay_code and await orders() == [("begun", "")]
+
+
+def test_two_threads_whose_calls_are_the_first_share_the_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, counted, real = threading.Barrier(2, timeout=10), threading.Event(), threading.BoundedSemaphore
+
+    def made(places: int) -> threading.BoundedSemaphore:
+        both.wait()
+        return real(places)
+
+    monkeypatch.setattr(payment, "AT_ONCE", 1)
+    monkeypatch.setattr(payment, "threading", SimpleNamespace(BoundedSemaphore=made))
+    monkeypatch.setattr(payment, "backend", lambda name: SandboxPayment())
+    inside = list[str]()
+
+    async def call(engine: PaymentBackend) -> None:
+        inside.append("inside")
+        if len(inside) == 2:
+            counted.set()
+        await asyncio.to_thread(counted.wait, 10)
+
+    def first() -> str:
+        try:
+            asyncio.run(payment.ask("nobody asked this one before", call))
+        except GatewayUnavailable as error:
+            counted.set()
+            return error.code
+        return "asked"
+
+    with ThreadPoolExecutor(2) as threads:
+        came = [thread.result() for thread in [threads.submit(first) for _ in range(2)]]
+    assert sorted(came) == ["asked", "gateway_crowded"]
 
 
 async def test_the_demo_s_money_goes_the_same_way(billed: Visit, gateway: Gateway, monkeypatch: Any) -> None:

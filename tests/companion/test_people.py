@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from companion import people
-from companion.models import FamilyLink, Patient, Visit
+from companion.models import FamilyLink, Patient, Resident, Visit
 from hospitals.models import AuditEvent
 from tests.companion.people import TODAY_PHONE, Person, card, id_number, years_ago
 
@@ -137,6 +137,14 @@ def test_nobody_else_is_added_without_agreeing(lan: Person, changes: dict[str, A
     answer = lan.call("post", "people/", minor() | changes)
     assert answer.status_code in (400, 409) and answer.json()["code"] == code
     assert Patient.objects.count() == 1
+
+
+def test_however_many_act_for_her_she_adds_her_grandchild(lan: Person) -> None:
+    for _n in range(people.MOST_CARDS + 1):
+        agent = Resident(name="周敏")
+        agent.save()
+        FamilyLink.objects.create(resident=agent, patient=lan.patient, relation="mother", consented_at=timezone.now())
+    assert lan.call("post", "people/", minor()).status_code == 201
 
 
 def test_her_own_card_comes_first(newcomer: Person) -> None:

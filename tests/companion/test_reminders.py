@@ -1,5 +1,6 @@
 """What is brought up later: at which time, in which words, once, and only while it still helps."""
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from hospitals.connectors.base import (
     Prescription,
     Reference,
 )
+from hospitals.exceptions import CiphertextInvalid
 
 TODAY = date(2026, 11, 24)
 
@@ -183,6 +185,42 @@ def test_reminders_end_with_the_course(sheet) -> None:
     start = at("09:00")
     assert [due.at for due in reminders.plan(journey, start, at("20:30"))] == [at("08:00", 1)]
     assert list(reminders.plan(journey, start, at("20:30", 14))) == []
+
+
+def test_a_course_and_a_day_beyond_every_calendar_end_nothing_else(sheet) -> None:
+    for_life = replace(sheet, items=(replace(sheet.items[0], days=10**10),))
+    journey = Journey(
+        state=VisitState.CLOSED,
+        prescriptions=(PrescriptionPart(for_life, "dispensed"),),
+        medicine_reminders=True,
+        follow_up=FollowUp(date.min, "眼科"),
+    )
+    assert [due.at for due in reminders.plan(journey, at("09:00"), at("20:30"))] == [at("08:00", 1)]
+
+
+@pytest.mark.django_db()
+def test_a_reminder_that_cannot_be_sent_holds_up_nobody_elses(resident, visit, now, monkeypatch) -> None:
+    other = Visit.objects.create(
+        resident=resident,
+        patient=visit.patient,
+        hospital_id=uuid4(),
+        hospital_name="望川市中医院",
+        start=at("10:00", 1),
+    )
+    visits.own_event(other.id, OwnEvent.BOOKED)
+    for due, of in ((at("09:00"), visit), (at("09:01"), other)):
+        Reminder.objects.create(visit=of, kind=Reminder.Kind.FOLLOW_UP, due_at=due)
+
+    def send(row, about, whole=tasks._send):
+        if about.id == visit.id:
+            raise CiphertextInvalid
+        return whole(row, about)
+
+    monkeypatch.setattr(tasks, "_send", send)
+    assert tasks.send_due_reminders() == 1
+    assert set(Reminder.objects.filter(due_at__lte=timezone.now(), sent_at=None).values_list("visit", flat=True)) == {
+        visit.id
+    }, "it is tried again"
 
 
 @pytest.mark.django_db()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from companion import safety
-from tests.companion.desk import World
 from tests.companion.talking import Talk
+from tests.companion.world import World
 
 DATA = Path(__file__).parent / "data"
 ATTACKS = yaml.safe_load((DATA / "attack_texts.yaml").read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """WeChat Pay on a local port, as far as API v3's Native orders, queries and refunds go: it verifies what comes and signs what it says.
 
-``mood``: what the next answers are: "" as they should be, "down", "silent", "forged", "refuse", "paid already".
+``mood``: what the next answers are: "" as they should be, "down", "silent", "forged", "refuse", "paid already", "CLOSED" (it ran
+out), "processing" and "abnormal" (a refund on its way, and one that the bank sent back).
 """
 
 import base64
@@ -110,15 +111,23 @@ class WechatGateway:
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=abc"}
         if path.endswith("/close"):
             assert asked == {"mchid": MERCHANT["mchid"]}
+            if self.mood == "paid already":
+                return 400, {"code": "ORDERPAID", "message": "paid"}
             known = self.orders.pop(path.split("/")[-2], None)
             return (204, {}) if known else (404, {"code": "ORDER_NOT_EXIST"})
         if path == "/v3/refund/domestic/refunds":
             self.refunds[asked["out_refund_no"]] = asked
             return 200, {"status": "PROCESSING"}
+        if path.startswith("/v3/refund/domestic/refunds/"):
+            known = path.rpartition("/")[2] in self.refunds
+            return (
+                (200, {"status": self.mood.upper() or "SUCCESS"}) if known else (404, {"code": "RESOURCE_NOT_EXISTS"})
+            )
         number = path.rpartition("/")[2]
         assert target.endswith(f"?mchid={MERCHANT['mchid']}")
-        state = {"trade_state": "CLOSED"} if self.mood == "CLOSED" else {}
-        return 200, trade(number, self.orders[number]["amount"]["total"], **state)
+        if self.mood == "CLOSED":  # what was not paid has neither a sum nor a number of theirs
+            return 200, {**MERCHANT, "out_trade_no": number, "trade_state": "CLOSED"}
+        return 200, trade(number, self.orders[number]["amount"]["total"])
 
 
 def _handler(gateway: WechatGateway) -> type[BaseHTTPRequestHandler]:

@@ -104,6 +104,16 @@ def test_credentials_only_for_the_claim_and_only_after_verification() -> None:
     assert problem(post(path, wanted), 401) == "unauthenticated"
 
 
+@pytest.mark.services
+@pytest.mark.parametrize("client_id", ["\0", "hc-sandbox-\0", "x" * 65, "医院"])
+def test_a_client_id_that_no_database_can_look_for_is_refused_like_any_unknown_one(client_id: str) -> None:
+    assert token_answer(client_id=client_id, client_secret="x").status_code == 401
+    basic = "Basic " + base64.b64encode(f"{client_id}:x".encode()).decode()
+    form = urlencode({"grant_type": "client_credentials"})
+    answer = Client().post(f"{V1}/token/", form, content_type=FORM, headers={"authorization": basic})
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
 def test_a_token_by_form_or_by_basic_is_short_lived_and_kept_hashed() -> None:
     _applied, credentials = join()
     pair = f"{credentials['client_id']}:{credentials['client_secret']}".encode()

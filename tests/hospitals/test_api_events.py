@@ -23,7 +23,7 @@ from hospitals.models import (
     Schedule,
     Slot,
 )
-from hospitals.services import limits
+from hospitals.services import copies, limits
 
 DOOR = "/api/hospitals/v1/events/"
 pytestmark = pytest.mark.django_db
@@ -99,6 +99,28 @@ def test_a_signed_event_is_taken_once_whatever_is_repeated() -> None:
         assert (answer.status_code, answer.json()) == (202, {"event_id": "e-1", "status": "accepted"})
     with tenancy.scope(row.id):
         assert InboxEvent.objects.count() == 1
+
+
+def test_an_appointment_s_id_in_another_spelling_is_the_same_and_so_is_the_event() -> None:
+    row, secret = hospital()
+    mine = appointment(row)
+    for spelt in (str(mine.id).upper(), mine.id.hex, str(mine.id)):
+        answer = send(message(spelt), row.code, secret)
+        assert (answer.status_code, answer.json()) == (202, {"event_id": "e-1", "status": "accepted"})
+    with tenancy.scope(row.id):
+        kept = InboxEvent.objects.get()
+        assert [kept] == list(copies.rows([mine.id])[2]), "her erasure finds it"
+
+
+def test_what_came_before_its_appointment_was_known_is_taken_up_in_any_spelling() -> None:
+    row, secret = hospital()
+    mine, unknown = appointment(row), uuid4()
+    assert code_of(send(message(unknown.hex), row.code, secret), 404) == "unknown_appointment"
+    with tenancy.scope(row.id):
+        Appointment.objects.filter(id=mine.id).update(id=unknown)
+    assert send(message(str(unknown).upper()), row.code, secret).status_code == 202
+    with tenancy.scope(row.id):
+        assert InboxEvent.objects.get().state == InboxEvent.State.RECEIVED
 
 
 def test_an_unknown_visit_is_404_and_kept_as_a_dead_letter() -> None:

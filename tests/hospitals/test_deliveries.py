@@ -136,6 +136,31 @@ def test_what_cannot_be_replayed_is_said(river: Joined, peer: WebhookPeer, every
     assert replay(river, sent).json()["code"] == "command_refused"
 
 
+@pytest.mark.parametrize("kind", ["book", "check_in", "pay"])
+def test_what_is_no_longer_kept_is_not_sent_again(
+    river: Joined, peer: WebhookPeer, everywhere: None, kind: str
+) -> None:
+    live(river, peer)
+    river = river.as_live()
+    appointment = booked(river)
+    due_now(river)
+    booking.check_in(appointment_id=appointment)
+    due_now(river)
+    booking.pay(appointment_id=appointment, invoice_id=peer.bill(str(appointment)), receipt="4200001")
+    due_now(river)
+    with tenancy.scope(river.hospital_id):
+        OutboxCommand.objects.update(created_at=timezone.now() - timedelta(days=31))
+        mine = OutboxCommand.objects.get(kind=kind)
+    (sent,) = [row for row in log(river) if row["kind"] == kind]
+    assert replay(river, sent).status_code == 202 and redelivery.send(river.hospital_id, mine.id)
+    retention.sweep()  # between the wish and the sending
+    before = len(peer.received)
+    assert redelivery.send(river.hospital_id, mine.id)
+    answer = replay(river, sent)
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_longer_kept")
+    assert len(peer.received) == before
+
+
 def test_what_a_hospital_says_to_a_replay_changes_nothing_here(
     river: Joined, peer: WebhookPeer, everywhere: None
 ) -> None:

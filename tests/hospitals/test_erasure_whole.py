@@ -236,6 +236,25 @@ class TestFamily:
         erase(daughter)
         assert found(daughter, told()) == set()
 
+    def test_where_her_queue_was_does_not_open_for_whoever_booked_for_her(self, clinics: tuple[Clinic, Clinic]) -> None:
+        mother = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
+        daughter = a_life("周望舒", "乙乙", born="19880220", phone="13900002222")
+        family(mother, acts=daughter)
+        visit_id = a_whole_visit(mother, clinics[0], by=daughter.person)
+
+        def opens() -> bool:
+            row = Visit.objects.get(id=visit_id)
+            row.resident_id = daughter.person.resident_id  # as a copy of the row still names her
+            return bool(opened(row))
+
+        sealed_then = Visit.objects.get(id=visit_id).__dict__["snapshot"]
+        assert opens()
+        erase(mother)
+        assert not opens()
+        Visit.objects.filter(id=visit_id).update(snapshot=sealed_then)  # by a process that had begun before
+        erasure.finish()
+        assert not opens()
+
     def test_visits_that_she_booked_for_others_become_theirs(self, clinics: tuple[Clinic, Clinic]) -> None:
         mother = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
         daughter = a_life("周望舒", "乙乙", born="19880220", phone="13900002222")

@@ -15,7 +15,7 @@ from companion.models import Visit, VisitEvent, VisitPrompt
 from hospitals import tenancy, vault
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, QueuePosition
-from hospitals.models import Appointment, DataKey, InboxEvent
+from hospitals.models import Appointment, DataKey, HospitalCredential, InboxEvent
 from hospitals.services import batches, inbox
 from tests.hospitals.clinics import a_clinic
 from tests.hospitals.test_api_events import appointment, hospital, message
@@ -79,6 +79,19 @@ class TestTheDoor:
         assert first == second
         with tenancy.scope(row.id):
             assert InboxEvent.objects.count() == 5
+
+    def test_an_appointment_s_id_in_another_spelling_is_the_same(self, client: Client) -> None:
+        clinic, secret = a_clinic(), push.new_secret()
+        one = OneVisit(clinic, [])
+        with tenancy.scope(clinic.hospital.id):
+            HospitalCredential.objects.create(kind="events", secret=secret, hospital=clinic.hospital)
+        events = [queue(one.visit.id.hex, "e-1"), queue(str(one.visit.id).upper(), "e-2", 2, ahead=1)]
+        for again in ([], [queue(one.visit.id, "e-1")]):
+            answer = send(client, clinic.hospital.code, secret, {"events": events + again})
+            assert {a["status"] for a in answer.json()["answers"]} == {"accepted"}
+        assert batches.handle(clinic.hospital.id, one.waiting()) == 2
+        now = visits.journey_of(one.visit)
+        assert now.queue is not None and now.queue.ahead == 1
 
     @pytest.mark.parametrize(
         "body", [b"{", {"events": []}, {"events": {}}, [], {"events": [1], "more": 1}, {"events": [{}] * 201}]

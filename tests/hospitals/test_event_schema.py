@@ -6,6 +6,8 @@ from uuid import UUID
 
 import jsonschema_rs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hospitals.connectors import codec, event_schema
 from hospitals.connectors.base import EventType
@@ -55,11 +57,23 @@ def test_every_kind_of_event_fits_and_is_read(kind: EventType) -> None:
     assert read(event(kind)) and FITS.is_valid(event(kind))
 
 
+@given(st.uuids(), st.sets(st.integers(0, 35)), st.booleans(), st.sampled_from(["", "urn:uuid:"]))
+def test_an_appointment_s_id_is_read_in_one_spelling(key: UUID, capitals: set[int], dashes: bool, before: str) -> None:
+    spelt = "".join(c.upper() if n in capitals else c for n, c in enumerate(str(key)))
+    body = event(EventType.VISIT_CLOSED) | {"appointment_id": before + (spelt if dashes else spelt.replace("-", ""))}
+    found = codec.parse_event(HOSPITAL, json.dumps(body).encode())
+    assert found.appointment_id == str(key) and codec.parse_event(HOSPITAL, codec.dump_event(found)) == found
+
+
 WRONG = [
     (EventType.QUEUE_CHANGED, {"ahead": -1}),
     (EventType.QUEUE_CHANGED, {"wait_low_min": -1, "wait_high_min": 3}),
     (EventType.INVOICE_ISSUED, {"id": ""}),
     (EventType.INVOICE_ISSUED, {"self_pay_fen": -100, "insurance_fen": 400}),
+    (
+        EventType.INVOICE_ISSUED,
+        {"lines": [{**LINE, "amount_fen": 10**400}], "total_fen": 10**400, "self_pay_fen": 10**400 - 100},
+    ),
     (EventType.INVOICE_PAID, {"id": "x" * 81}),
     (EventType.EXAMINATION_ORDERED, {"kind": "magic"}),
     (EventType.REPORT_ISSUED, {"observations": [{"code": "c", "name": "n", "value": "1", "interpretation": "X"}]}),

@@ -9,11 +9,13 @@ import pytest
 from django.core.cache import cache
 
 from hospitals import tenancy
-from hospitals.connectors.fhir import FhirConnector
+from hospitals.connectors.fhir import FhirConnector, connector
+from hospitals.connectors.fhir.client import PAGES_MAX
 from hospitals.connectors.fhir.offers import OfferedHalfDay, OfferedSlot
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.models import Appointment, Department, Hospital, Practitioner, Schedule, Slot
 from hospitals.services import booking, connecting, offering
+from tests.hospitals import fhir_server
 from tests.hospitals.fhir_server import START, FhirServer
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
@@ -85,6 +87,30 @@ def test_a_slot_of_nobody_is_counted_and_left_out(server: FhirServer) -> None:
     found, _latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, start=START, until=UNTIL)
     assert found.unusable == 1 and [s.identifier for s in found.slots] == ["b"]
     assert len(found.half_days[0].identifier) <= 64
+
+
+def test_the_first_reading_takes_every_place_in_once_however_many_pages_they_are(
+    server: FhirServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fhir_server, "PAGE", 1)
+    pages = PAGES_MAX + 1
+    schedule(server)
+    for number in range(pages):
+        slot(server, f"s{number}", (START + timedelta(minutes=number)).isoformat())
+    server.log.clear()
+    found, cursor = FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
+    assert len(found.slots) == pages and cursor > START
+    assert server.log == ["GET /fhir/Schedule"] + ["GET /fhir/Slot"] * pages
+
+
+def test_pages_without_end_are_given_up(server: FhirServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connector, "OFFERS_PAGES_MAX", 2)
+    schedule(server)
+    for number in range(7):
+        slot(server, f"s{number}", f"2026-03-02T09:0{number}:00+08:00")
+    with pytest.raises(ConnectorUnavailable) as error:
+        FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
+    assert error.value.code == "too_many_pages"
 
 
 def test_a_server_that_is_away_is_tried_again(server: FhirServer) -> None:

@@ -310,6 +310,8 @@ def test_a_follow_up_is_an_appointment_of_that_kind() -> None:
         ("RDE^O11", (PV1, "FT1|1||i2")),
         ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||0.001")),
         ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||NaN")),
+        ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||1E+199990")),
+        ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||1E+999999")),
         ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||1&USD")),
         ("DFT^P03", (PV1, "FT1|1||i1|||CG|C1^x||||1", "FT1|2||i1|||PY")),
         ("SIU^S12", (f"{SCH}X|FU|FOLLOWUP|||^^^soon",)),

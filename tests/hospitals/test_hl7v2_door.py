@@ -9,7 +9,7 @@ from hospitals import tenancy
 from hospitals.connectors.hl7v2.messages import Message, read
 from hospitals.management.commands.mllp import listener
 from hospitals.models import Appointment, Hospital, InboxEvent
-from hospitals.services import connecting, hl7_door
+from hospitals.services import connecting, hl7_door, inbox
 from tests.hospitals import mllp_peer
 from tests.hospitals.appointments import an_appointment
 
@@ -57,6 +57,14 @@ class TestDoor:
         assert said(taken(row, text(row.id))) == ("AA", "M1", "")
         assert said(taken(row, text(row.id))) == ("AA", "M1", "")
         assert kept(row) == [("hl7:M1", "received")]
+
+    def test_a_visit_in_capitals_or_without_dashes_is_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        row, heard = an_appointment("one-hl7"), list[str]()
+        monkeypatch.setattr("companion.visits.on_hospital_event", lambda event: heard.append(event.appointment_id))
+        for spelt in (str(row.id).upper(), row.id.hex, row.id):
+            assert said(taken(row, text(spelt))) == ("AA", "M1", "")
+        assert inbox.sweep(after_s=0) == 1 and heard == [str(row.id)]
+        assert kept(row) == [("hl7:M1", "done")]
 
     def test_who_speaks_is_told_by_the_address_alone(self) -> None:
         one, two = an_appointment("one-hl7"), an_appointment("two-hl7", "two")

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -97,6 +98,14 @@ async def test_stopping_lets_nobody_wait() -> None:
         assert await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 5)
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
+
+
+async def test_one_that_was_reset_before_it_was_met_leaves_nothing_behind() -> None:
+    door, gone = Door(), Mock(spec=asyncio.StreamWriter)
+    gone.get_extra_info.return_value = None
+    await asyncio.create_task(door.listener._meet(asyncio.StreamReader(), gone))
+    gone.close.assert_called_once()
+    assert not door.listener._tasks and not door.listener._open
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------

@@ -86,6 +86,11 @@ VISITS: dict[str, list[Told]] = {
         (E.ENCOUNTER_STARTED, None),
         (E.ENCOUNTER_FINISHED, None),
     ],
+    "marked absent, came after all, and then the clinic was stopped": [
+        (E.APPOINTMENT_NO_SHOW, Reason("未到")),
+        (E.ENCOUNTER_CHECKED_IN, position(4)),
+        (E.SCHEDULE_STOPPED, Reason("医生出诊")),
+    ],
     "cancelled at the desk": [(E.APPOINTMENT_BOOKED, None), (E.APPOINTMENT_CANCELLED, Reason("窗口退号"))],
     "the clinic was stopped": [(E.APPOINTMENT_BOOKED, None), (E.SCHEDULE_STOPPED, Reason("医生出诊"))],
     "refused": [(E.APPOINTMENT_REFUSED, Reason("号源已满"))],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from companion.models import Resident
 from hospitals import ciphers, vault
 from hospitals.audit import SERVICE
+from hospitals.checks import keys_can_be_used
 from hospitals.exceptions import CiphertextInvalid, KeyServiceUnavailable
 from hospitals.keys import key_service
 from hospitals.models import DataKey
@@ -132,10 +133,16 @@ def test_data_keys_move_from_the_file_to_any_other(kind: Kind, settings, tmp_pat
     DataKey.objects.all().delete()
     row = Resident.objects.create(name="周岚")
     settings.KEY_SERVICE = {**kind.settings, "BEFORE": before}
+    assert keys_can_be_used(None) == []
     vault.forget()
     assert Resident.objects.get(id=row.id).name == "周岚"
     held = DataKey.objects.count()  # before the audit log has made its own
-    assert rotation.rewrap_all(actor=SERVICE) == held > 0
+    assert rotation.rewrap_all(actor=SERVICE).keys == held > 0
     settings.KEY_SERVICE = dict(kind.settings)
     vault.forget()
     assert Resident.objects.get(id=row.id).name == "周岚"
+
+
+def test_two_services_that_call_their_master_keys_alike_are_refused(kind: Kind, settings) -> None:
+    settings.KEY_SERVICE = {**kind.settings, "BEFORE": kind.settings}
+    assert [message.id for message in keys_can_be_used(None)] == ["hospitals.E007"]

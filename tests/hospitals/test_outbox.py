@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -330,6 +332,27 @@ def test_a_command_that_is_being_sent_is_not_sent_by_another_worker_too() -> Non
         assert outbox.deliver(clinic.hospital.id, row.id)
         assert not outbox.deliver(clinic.hospital.id, row.id)
     assert len(system.done) == 1
+
+
+@pytest.mark.django_db()
+def test_a_command_that_another_worker_claims_meanwhile_is_not_put_back_in_the_queue() -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system) as clock:
+        row = booked(clinic)
+        clock.on(seconds=1)
+        command(row, CommandKind.CHECK_IN, "check-in")
+        first, second = commands(clinic)
+
+        def the_earlier_one_ends_and_another_worker_claims(_earlier: Any) -> bool:
+            OutboxCommand.objects.filter(id=first.id).update(state=State.ACCEPTED)
+            taken = OutboxCommand.objects.filter(id=second.id)
+            taken.update(next_attempt_at=clock.now + timedelta(seconds=outbox.CLAIM_S))
+            return True
+
+        with patch.object(QuerySet, "exists", the_earlier_one_ends_and_another_worker_claims):
+            assert not outbox.deliver(clinic.hospital.id, second.id)
+        clock.on(seconds=outbox.CLAIM_S - 1)
+        assert not outbox.deliver(clinic.hospital.id, second.id) and system.calls == []
 
 
 @pytest.mark.django_db()

@@ -1,5 +1,6 @@
 """The blind index's key changes while everybody is still found; the old one ends when nobody needs it any more."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,11 +17,12 @@ from companion.models import ExternalIdentity, Invitation, Patient, Resident
 from hospitals import indexing, tenancy, vault
 from hospitals.audit import SERVICE
 from hospitals.connectors.base import EventType, HospitalEvent
-from hospitals.exceptions import AlreadyBooked, EventIdReused
+from hospitals.exceptions import AlreadyBooked, EventIdReused, UnknownAppointment
 from hospitals.models import Appointment, AuditEvent, DataKey, InboxEvent
-from hospitals.services import booking_rules, inbox, reindexing, rotation
+from hospitals.services import booking_rules, erasure, inbox, reindexing, retention, rotation
 from tests.companion.people import Person, id_number
-from tests.hospitals.clinics import NOW, Clinic, a_clinic
+from tests.hospitals.clinics import NOW, Clinic, a_clinic, card
+from tests.hospitals.lives import a_life, a_whole_visit
 
 pytestmark = pytest.mark.django_db
 
@@ -173,6 +175,45 @@ def test_an_erased_resident_s_card_is_found_by_nobody_and_hinders_nobody(mother:
     assert done.ended and done.waiting == 0
     (left,) = indexes()["card"]
     assert left not in indexing.blind_indexes("id_number", id_number())
+
+
+class TestWhatIsKeptNoLonger:
+    """Bodies and cards go after a while, and with whoever was erased; the key changes all the same."""
+
+    def test_the_key_ends_though_cards_and_bodies_are_gone(self, clinic: Clinic) -> None:
+        slot, she = clinic.slot(capacity=5), uuid4()
+        of_old = event(clinic, clinic.book(slot, she, number=7))
+        nobody_s = replace(of_old, event_id="e2", appointment_id=str(uuid4()))
+        with tenancy.scope(clinic.hospital.id):
+            inbox.store(of_old, its_own_id=True)
+            with pytest.raises(UnknownAppointment):
+                inbox.store(nobody_s, its_own_id=True)
+        clinic.settle()
+        clinic.told_the_hospital()
+        retention.sweep(timezone.now() + timedelta(days=31))
+        begin()
+        assert (done := finish()).ended and done.waiting == 0
+        with tenancy.scope(clinic.hospital.id):
+            assert inbox.store(of_old, its_own_id=True).status == "accepted"
+            with pytest.raises(UnknownAppointment):  # and not that its id was used for something else
+                inbox.store(nobody_s, its_own_id=True)
+        assert set(indexes()["event"]) == {""}
+        (left,) = indexes()["appointment"]
+        assert left.startswith("2.") and left not in indexing.blind_indexes("id_number", card(7).id_number)
+        with pytest.raises(AlreadyBooked):
+            clinic.book(slot, she, number=7)
+
+    def test_the_key_ends_though_somebody_was_erased(self, clinic: Clinic) -> None:
+        life = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
+        a_whole_visit(life, clinic)
+        erasure.erase_resident(life.person.resident_id, actor=SERVICE, reason="本人申请")
+        vault.forget()
+        other = clinic.book(clinic.slot(), number=7)
+        begin()
+        assert (done := finish()).ended and done.waiting == 0
+        with tenancy.scope(clinic.hospital.id):
+            kept = Appointment.objects.get(id=other.appointment_id).id_number_index
+        assert kept == indexing.blind_index("id_number", card(7).id_number)
 
 
 def test_with_national_cryptography_the_next_key_is_sm3_s(mother: Person, settings) -> None:

@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from companion import visits
@@ -165,6 +167,26 @@ class TestRowsThatGo:
                 assert [model.objects.count() for model in kinds] == stay, days
                 assert AccessToken.objects.filter(digest=token.digest).exists() == (days < 0.5)
 
+    def test_tokens_go_at_every_hospital_a_bounded_number_at_a_time(self) -> None:
+        for code in ("hill", "river"):
+            client = ApiClient.objects.create(id=f"hc-{code}", hospital=a_clinic(code).hospital, environment="live")
+            for number in range(2):
+                AccessToken.objects.create(digest=f"{code}-{number}", client=client, expires_at=in_days(0))
+        left = []
+        while retention.sweep(in_days(1), limit=1):
+            left.append(AccessToken.objects.count())
+        assert left == [2, 0]
+
+    def test_hospitals_of_which_nothing_is_due_are_not_asked(self, clinic: Clinic) -> None:
+        retention.sweep()
+        with CaptureQueriesContext(connection) as one:
+            retention.sweep()
+        a_clinic("hill")
+        a_clinic("river")
+        with CaptureQueriesContext(connection) as three:
+            retention.sweep()
+        assert len(three) == len(one)
+
     def test_a_place_that_is_held_is_nobody_s_to_take_away(self, clinic: Clinic, life: Life) -> None:
         waits(life, clinic)
         retention.sweep(in_days(400))
@@ -191,6 +213,18 @@ def test_the_task_calls_itself_while_something_is_left(monkeypatch: pytest.Monke
     tasks.keep_no_longer()
     tasks.keep_no_longer()
     assert again == [True]
+
+
+def test_sign_ins_are_forgotten_at_once_again_while_there_may_be_more(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[bool] = []
+    monkeypatch.setattr("companion.tasks.FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr(forget_old_sessions, "delay", lambda: again.append(True))
+    for _ in range(2):
+        ResidentSession.objects.create(resident=life.person.resident, expires_at=timezone.now())
+    counts = [forget_old_sessions(in_days(94)) for _ in range(3)]
+    assert counts == [2, 1, 0] and again == [True]
 
 
 def test_a_time_that_cannot_be_read_is_found_at_start(settings: Any) -> None:

@@ -1,17 +1,20 @@
 """Keys change while rows are read and written, and a change that was cut off goes on where it was."""
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.apps import apps
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from companion.models import Patient, Resident
 from hospitals import indexing, vault
 from hospitals.audit import SERVICE
 from hospitals.exceptions import InvalidInput, KeyDestroyed
+from hospitals.keys import key_service
 from hospitals.keys.file import new_master
 from hospitals.models import AuditEvent, DataKey, Hospital, HospitalApplication
 from hospitals.services import onboarding, rotation
@@ -114,8 +117,8 @@ def test_a_new_master_key_wraps_every_data_key_and_the_old_one_may_go(resident: 
     file.write_text(fresh + file.read_text())
     settings.KEY_SERVICE = dict(service)
     held = DataKey.objects.count()  # before the audit log has made its own
-    assert rotation.rewrap_all(actor=SERVICE) == held > 0
-    assert rotation.rewrap_all(actor=SERVICE) == 0
+    assert rotation.rewrap_all(actor=SERVICE).keys == held > 0
+    assert rotation.rewrap_all(actor=SERVICE) == rotation.Rewrapped(0, ())
     file.write_text(fresh)
     settings.KEY_SERVICE = dict(service)
     vault.forget()
@@ -129,7 +132,7 @@ def test_keys_wrapped_by_aes_still_open_with_sm4_and_are_wrapped_anew(resident: 
     vault.forget()
     assert Resident.objects.get(id=other.id).name == "周岚"
     held = DataKey.objects.count()  # before the audit log has made its own
-    assert rotation.rewrap_all(actor=SERVICE) == held > 0
+    assert rotation.rewrap_all(actor=SERVICE).keys == held > 0
     assert all(row.master_id.startswith("sm4:") for row in DataKey.objects.all())
     vault.forget()
     assert Resident.objects.get(id=other.id).name == "周岚"
@@ -140,3 +143,121 @@ def test_keys_wrapped_by_aes_still_open_with_sm4_and_are_wrapped_anew(resident: 
 def test_the_command_tells_where_it_is(resident: Resident, capsys) -> None:
     call_command("rotate_keys", owner=f"resident:{resident.id}")
     assert "companion_patient 5" in capsys.readouterr().out
+
+
+# --- everybody ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three() -> list[Resident]:
+    return [Resident.objects.create(name=name) for name in ("林小棠", "周岚", "沈一帆")]
+
+
+def living() -> list[list[int]]:
+    """Versions alive of each resident, in the order in which they have their turn."""
+    keys = DataKey.objects.filter(owner_kind="resident", destroyed_at=None).order_by("owner_id", "version")
+    owners: dict[str, list[int]] = {}
+    for key in keys:
+        owners.setdefault(key.owner_id, []).append(key.version)
+    return list(owners.values())
+
+
+def unheard(*_told: Any) -> None:
+    """Nobody listens."""
+
+
+def cut(*_told: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_had_no_turn_before_a_cut_has_it_in_the_next_run(three: list[Resident]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        rotation.rotate_all(actor=SERVICE, each=cut)
+    assert living() == [[1, 2], [1], [1]]
+    assert rotation.rotate_all(each=unheard, **after()) == 0
+    assert living() == [[2], [2], [2]]
+    told = AuditEvent.objects.filter(entity="keys").order_by("number")
+    assert [event.action for event in told] == [rotation.BEGUN, rotation.ENDED]
+
+
+def test_who_is_done_when_the_end_is_cut_is_not_changed_again(three: list[Resident]) -> None:
+    assert rotation.rotate_all(actor=SERVICE, each=unheard) == 3
+    with pytest.raises(KeyboardInterrupt):
+        rotation.rotate_all(each=cut, **after())
+    assert living() == [[2], [1, 2], [1, 2]]
+    assert rotation.rotate_all(each=unheard, **after()) == 0
+    assert living() == [[2], [2], [2]]
+
+
+def test_who_is_erased_before_her_turn_holds_nobody_up(three: list[Resident]) -> None:
+    first, second, last = sorted(str(row.id) for row in three)
+    turns = []
+
+    def erase_the_second(_kind: str, owner_id: str, _done: rotation.Rotated) -> None:
+        turns.append(owner_id)
+        vault.erase("resident", second)
+
+    assert rotation.rotate_all(actor=SERVICE, each=erase_the_second) == 2
+    assert turns == [first, last] and living() == [[1, 2], [1, 2]]
+
+
+def test_one_owner_s_change_is_ended_before_everybody_s_begins(three: list[Resident], capsys) -> None:
+    one = min(three, key=lambda row: str(row.id))
+    rotation.rotate("resident", one.id, actor=SERVICE)
+    assert rotation.rotate_all(each=unheard, **after()) == 0
+    assert living() == [[2], [1], [1]] and not AuditEvent.objects.filter(action=rotation.BEGUN).exists()
+    call_command("rotate_keys")
+    assert "还有 3 个没有换完" in capsys.readouterr().out and living() == [[2, 3], [1, 2], [1, 2]]
+
+
+# --- the master key -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def masters(settings, tmp_path: Path) -> Any:
+    """Called, a new master key stands before the others."""
+    file = tmp_path / "master.key"
+    service = {"BACKEND": "hospitals.keys.file.FileKeyService", "OPTIONS": {"path": str(file)}}
+    settings.KEY_SERVICE = service
+    DataKey.objects.all().delete()
+
+    def new() -> None:
+        file.write_text(f"{new_master()}\n{file.read_text()}")
+        settings.KEY_SERVICE = dict(service)
+
+    return new
+
+
+def test_keys_that_do_not_open_are_named_and_the_others_are_wrapped(
+    masters: Any, three: list[Resident], capsys
+) -> None:
+    first, second = DataKey.objects.filter(owner_kind="resident").order_by("id")[:2]
+    DataKey.objects.filter(id=first.id).update(wrapped=bytes(60))
+    DataKey.objects.filter(id=second.id).update(master_id="m0")
+    masters()
+    held = DataKey.objects.count()
+    lost = tuple(("resident", row.owner_id, 1) for row in (first, second))
+    assert rotation.rewrap_all(actor=SERVICE, batch=1) == rotation.Rewrapped(held - 2, lost)
+    with pytest.raises(CommandError, match="2 个密钥打不开"):
+        call_command("rotate_keys", master=True)
+    said = capsys.readouterr().err
+    assert all(f"resident:{owner_id} v1" in said for _kind, owner_id, _version in lost)
+    vault.forget()
+    (whole,) = (row for row in three if str(row.id) not in (first.owner_id, second.owner_id))
+    assert Resident.objects.get(id=whole.id).name == whole.name
+
+
+def test_a_master_key_made_meanwhile_wraps_all_of_them(masters: Any, three: list[Resident]) -> None:
+    masters()
+    told: list[rotation.Progress] = []
+
+    def another(progress: rotation.Progress) -> None:
+        told.append(progress)
+        assert len(told) < 50
+        if len(told) == 2:
+            masters()
+
+    rotation.rewrap_all(actor=SERVICE, batch=1, tell=another)
+    wrapped_by = set(DataKey.objects.filter(owner_kind="resident").values_list("master_id", flat=True))
+    assert wrapped_by == {key_service().current}
+    assert AuditEvent.objects.get(action="keys.rewrapped").entity_id == key_service().current

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,17 @@ from django.utils import timezone
 
 from hospitals import checks, seed, tenancy
 from hospitals.exceptions import ConnectorUnavailable
-from hospitals.models import Appointment, Hospital, Slot
-from hospitals.services import access, circuit, erasure, rotation, waiting
+from hospitals.models import (
+    AccessToken,
+    Appointment,
+    Delivery,
+    Hospital,
+    IdempotentAnswer,
+    InboxEvent,
+    OutboxCommand,
+    Slot,
+)
+from hospitals.services import access, circuit, erasure, onboarding, retention, rotation, waiting
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.joining import OFFICER, joined
 from tests.hospitals.tenant_rows import OPEN, TENANTS, a_row, as_new, obedient_role, without_the_orm_s_scope
@@ -173,6 +183,45 @@ def test_joining_and_seeding_go_through_the_lock(obedient: None) -> None:
     erasure.leave_and_erase(found.hospital_id, actor=OFFICER, reason="合并")
     assert Hospital.objects.get(id=found.hospital_id).state == "left"
     assert Slot.objects.filter(hospital__code=few["hospitals"][0]["code"]).exists()
+
+
+def test_what_the_commission_mends_of_a_hospital_goes_through_the_lock(obedient: None) -> None:
+    river = joined("river").hospital_id
+    about: dict[str, Any] = {"hospital_id": river, "actor": OFFICER, "reason": "更正"}
+    onboarding.correct(name="湖滨医院", city="乙市", **about)
+    assert onboarding.reissue_claim(**about)
+    onboarding.end_signing_secrets(**about)
+    onboarding.end_client(environment="sandbox", **about)
+    onboarding.set_connector(name="push", **about)
+    row = Hospital.objects.get(id=river)
+    assert (row.name, row.connector) == ("湖滨医院", "push")
+
+
+def test_what_is_kept_too_long_goes_and_then_nothing_is_left_to_do(two: Any, obedient: None) -> None:
+    for appointment in two:
+        for model in (AccessToken, Delivery, IdempotentAnswer, OutboxCommand, InboxEvent):
+            a_row(model, appointment)
+        with tenancy.scope(appointment.hospital_id):
+            OutboxCommand.objects.update(state="accepted")
+            InboxEvent.objects.update(state="done")
+    later = timezone.now() + timedelta(days=31)
+    rounds = 0
+    while retention.sweep(later, limit=2) and rounds < 10:
+        rounds += 1
+    assert rounds == 1  # two events and two commands over both hospitals are a full round, then nothing is left
+    assert not AccessToken.objects.exists()
+    for appointment in two:
+        with tenancy.scope(appointment.hospital_id):
+            assert not Delivery.objects.exists() and not IdempotentAnswer.objects.exists()
+            assert not InboxEvent.objects.filter(body__isnull=False).exists()
+            assert not OutboxCommand.objects.filter(data__isnull=False).exists()
+
+
+def test_rows_that_the_lock_withholds_are_not_counted_as_deleted(two: Any, obedient: None) -> None:
+    for appointment in two:
+        a_row(AccessToken, appointment)
+    with tenancy.scope(two[0].hospital_id):
+        assert retention._delete(AccessToken.objects.all(), "expires_at", 2) == 1
 
 
 def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedient: None) -> None:

@@ -1,6 +1,7 @@
 """Encrypted columns: nothing in clear, nothing that opens elsewhere, nothing after erasure."""
 
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from django.core import serializers
@@ -147,6 +148,20 @@ def test_a_key_made_in_a_transaction_that_is_undone_is_not_remembered() -> None:
     row = made(person=person)
     vault.forget()
     assert Secret.objects.get(id=row.id).text == CANARY
+
+
+def test_an_opened_key_that_has_run_out_is_held_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(vault, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    kept, key = vault._Remembered(), vault.OpenKey(1, ciphers.AES, bytes(32))
+    asked_for, idle, fresh = (("resident", str(n), 1) for n in range(3))
+    kept.put(asked_for, key)
+    kept.put(idle, key)
+    assert kept.get(asked_for) is key
+    now[0] = vault.REMEMBERED_S + 1
+    assert kept.get(asked_for) is None and list(kept._keys) == [idle]
+    kept.put(fresh, key)
+    assert list(kept._keys) == [fresh]
 
 
 def test_older_versions_stay_readable_and_new_values_use_the_newest() -> None:

@@ -63,15 +63,21 @@ class FhirClient:
         return _stored(self._call("GET", f"{self._base}/{self._relative(reference)}"))
 
     def search(
-        self, kind: str, params: Mapping[str, str | Sequence[str]], *, asked_at: list[datetime] | None = None
+        self,
+        kind: str,
+        params: Mapping[str, str | Sequence[str]],
+        *,
+        asked_at: list[datetime] | None = None,
+        pages: int = PAGES_MAX,
     ) -> Iterator[Resource]:
         """All matches over all pages; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``).
 
-        ``asked_at``: the server's own time of the first page is appended, where it tells it.
+        ``asked_at``: the server's own time of the first page is appended, where it tells it. With more than ``pages`` it
+        raises ``ConnectorUnavailable`` (too_many_pages).
         """
         url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)}, doseq=True)}"
         seen: set[str] = set()
-        for _ in range(PAGES_MAX):
+        for _ in range(pages):
             seen.add(url)
             answer = self._call("GET", url)
             if asked_at is not None and len(seen) == 1:

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ EXECUTE_S = 40.0  # below the outbox's claim, so that a command is never in two 
 POLL_S = 240.0
 OVERLAP = timedelta(seconds=30)  # writes that were still under way when the last poll read
 VISITS_REMEMBERED = 5000
+OFFERS_PAGES_MAX = 2000  # a large hospital has some hundred thousand places in four weeks
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 # What is read, in this order, and how our own residents' resources are asked for: nobody else's leave the hospital. The type
 # is named where R4's parameter may lead to several (a DiagnosticReport's encounter to an EpisodeOfCare too).
 _SEARCHES = {
@@ -191,25 +193,29 @@ class FhirConnector:
             else:
                 yield name, ""
 
-    def offers(self, since: datetime, *, start: datetime, until: datetime) -> tuple[Offers, datetime]:
+    def offers(self, since: datetime | None, *, start: datetime, until: datetime) -> tuple[Offers, datetime]:
         """Slots from ``start`` up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.
 
-        Raises ``ConnectorUnavailable``.
+        ``since``: None for all of them. Raises ``ConnectorUnavailable``.
         """
-        changed = f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}"
-        window = {"_lastUpdated": changed, "_sort": "_lastUpdated"}
+        window = {"_sort": "_lastUpdated"}
+        if since is not None:
+            window["_lastUpdated"] = f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}"
+        search = partial(self._client.search, pages=OFFERS_PAGES_MAX)
         coming = [f"ge{start.isoformat(timespec='seconds')}", f"lt{until.isoformat(timespec='seconds')}"]
         reading = _Reading(self._client)
-        latest, asked_at = since, list[datetime]()
+        latest, asked_at = since or _BEGINNING, list[datetime]()
         found: dict[str, Resource] = {}
         try:
             with deadline(POLL_S):
-                for schedule in self._client.search("Schedule", window, asked_at=asked_at):
+                for schedule in search("Schedule", window, asked_at=asked_at):
                     reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
                     latest = max(latest, events.changed_at(schedule))
+                    if since is None:  # every slot is read below
+                        continue
                     own = {"schedule": f"Schedule/{schedule.get('id')}", "start": coming}
-                    found |= {str(slot.get("id")): slot for slot in self._client.search("Slot", own)}
-                for slot in self._client.search("Slot", {**window, "start": coming}):
+                    found |= {str(slot.get("id")): slot for slot in search("Slot", own)}
+                for slot in search("Slot", {**window, "start": coming}):
                     latest = max(latest, events.changed_at(slot))
                     found[str(slot.get("id"))] = slot
                 return read_slots(found.values(), reading.read), min([latest, *asked_at])

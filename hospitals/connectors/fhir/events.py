@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +33,7 @@ from hospitals.connectors.base import (
 from hospitals.connectors.fhir import terms
 from hospitals.connectors.fhir.client import MALFORMED, Resource
 from hospitals.connectors.fhir.orders import reason_text
+from hospitals.connectors.money import fen
 from hospitals.exceptions import BadEvent
 
 E = EventType
@@ -146,10 +146,7 @@ def _fen(money: Any) -> int:
     """Money as whole fen. Raises ``ValueError`` for another currency or parts of a fen."""
     if money.get("currency", "CNY") != "CNY":
         raise ValueError("currency")
-    fen = Decimal(str(money["value"])) * 100
-    if fen != fen.to_integral_value():
-        raise ValueError("parts of a fen")
-    return int(fen)
+    return fen(str(money["value"]))
 
 
 def _place(reference: Any, read: Read) -> tuple[str, str, str]:
@@ -301,8 +298,8 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
             reference = item["chargeItemReference"]
             name = _text(read(str(reference.get("reference", ""))).get("code")) or str(reference.get("display", ""))
         parts = [(p["type"], _fen(p["amount"])) for p in item["priceComponent"]]
-        lines.append(InvoiceLine(name, sum(fen for kind, fen in parts if kind in ("base", "surcharge", "tax"))))
-        insurance += sum(abs(fen) for kind, fen in parts if kind in ("deduction", "discount"))
+        lines.append(InvoiceLine(name, sum(part for kind, part in parts if kind in ("base", "surcharge", "tax"))))
+        insurance += sum(abs(part) for kind, part in parts if kind in ("deduction", "discount"))
     total = sum(line.amount_fen for line in lines)
     if resource.get("totalNet") and _fen(resource["totalNet"]) != total - insurance:
         raise ValueError("totalNet")

@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
-from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 from hospitals.connectors import codec
@@ -31,6 +30,7 @@ from hospitals.connectors.base import (
 )
 from hospitals.connectors.hl7v2.messages import CHINA, Message, Segment, timestamp
 from hospitals.connectors.hl7v2.orders import SENDER
+from hospitals.connectors.money import fen
 from hospitals.exceptions import BadEvent
 
 E = EventType
@@ -81,29 +81,29 @@ def happened(message: Message, *, hospital_id: UUID, zone: tzinfo = CHINA) -> tu
     visit = appointment_id(message)
     if not visit or not understood(message):
         return ()
+    key = message.control_id
+    if not _SAFE_ID.fullmatch(key):
+        key = hashlib.sha256(key.encode()).hexdigest()[:40]
     try:
         at = timestamp(message.first("EVN").field(2) or message.first("MSH").field(7), zone)
         told = list(_READERS[message.kind](message, at, zone))
         sequence = int(at.timestamp() * 1000) * 1000
-    except (ValueError, IndexError, InvalidOperation, OverflowError) as error:
+        found = [
+            HospitalEvent(
+                event_id=f"hl7:{key}" + (f":{number}" if number else ""),
+                type=kind,
+                hospital_id=hospital_id,
+                appointment_id=visit,
+                sequence=sequence + _RANK[kind],
+                occurred_at=at,
+                data=data,
+            )
+            for number, (kind, data) in enumerate(told)
+        ]
+        # held to the rules that a pushed event is held to
+        return tuple(codec.parse_event(hospital_id, codec.dump_event(event)) for event in found)
+    except (ValueError, IndexError, ArithmeticError) as error:
         raise BadEvent("消息缺少需要的内容。", code="bad_message") from error
-    key = message.control_id
-    if not _SAFE_ID.fullmatch(key):
-        key = hashlib.sha256(key.encode()).hexdigest()[:40]
-    found = [
-        HospitalEvent(
-            event_id=f"hl7:{key}" + (f":{number}" if number else ""),
-            type=kind,
-            hospital_id=hospital_id,
-            appointment_id=visit,
-            sequence=sequence + _RANK[kind],
-            occurred_at=at,
-            data=data,
-        )
-        for number, (kind, data) in enumerate(told)
-    ]
-    # held to the rules that a pushed event is held to
-    return tuple(codec.parse_event(hospital_id, codec.dump_event(event)) for event in found)
 
 
 # --- SIU: the appointment -------------------------------------------------------------------------------------
@@ -305,14 +305,6 @@ def _rds(message: Message, at: datetime, zone: tzinfo) -> Told:
 # --- DFT: money ---------------------------------------------------------------------------------------------------
 
 
-def _fen(text: str) -> int:
-    """Yuan as whole fen. Raises ``ValueError`` for parts of a fen."""
-    fen = Decimal(text or "0") * 100
-    if not fen.is_finite() or fen != fen.to_integral_value():
-        raise ValueError("parts of a fen")
-    return int(fen)
-
-
 def _dft(message: Message, at: datetime, zone: tzinfo) -> Told:
     """FT1 lines by bill (FT1-3): CG charges, PY says it is paid, CD takes it back."""
     bills: dict[str, list[Segment]] = {}
@@ -328,9 +320,9 @@ def _dft(message: Message, at: datetime, zone: tzinfo) -> Told:
             yield E.INVOICE_CANCELLED, Reference(number)
         elif kinds == {"CG"}:
             items = tuple(
-                InvoiceLine(ft1.field(7, 2) or ft1.field(8) or ft1.field(7), _fen(ft1.field(11))) for ft1 in lines
+                InvoiceLine(ft1.field(7, 2) or ft1.field(8) or ft1.field(7), fen(ft1.field(11) or "0")) for ft1 in lines
             )
-            total, insurance = sum(i.amount_fen for i in items), sum(_fen(ft1.field(15)) for ft1 in lines)
+            total, insurance = sum(i.amount_fen for i in items), sum(fen(ft1.field(15) or "0") for ft1 in lines)
             yield (
                 E.INVOICE_ISSUED,
                 Invoice(number, lines[0].field(9) or "费用", items, total, insurance, total - insurance),

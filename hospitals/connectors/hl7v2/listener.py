@@ -57,10 +57,14 @@ class Listener(Generic[Who]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = writer.get_extra_info("peername")
+        if address is None:  # reset before it was met
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        peer = str(writer.get_extra_info("peername")[0])
+        peer = str(address[0])
         self._open[peer] += 1
         try:
             if self._open[peer] > self._per_peer or self._open.total() > CONNECTIONS:

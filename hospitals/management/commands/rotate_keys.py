@@ -6,7 +6,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hospitals.audit import Actor
 from hospitals.exceptions import HospitalsError
-from hospitals.models import DataKey
 from hospitals.services import reindexing, rotation
 
 
@@ -26,7 +25,7 @@ class Command(BaseCommand):
         actor = Actor("service", "rotate_keys")
         try:
             if options["master"]:
-                self.stdout.write(f"已重新封装 {rotation.rewrap_all(actor=actor, tell=self._tell)} 个密钥。")
+                self._tell_of_master(rotation.rewrap_all(actor=actor, tell=self._tell))
                 return
             if options["index"]:
                 self._tell_of_index(reindexing.rotate(actor=actor, tell=self._tell))
@@ -34,12 +33,26 @@ class Command(BaseCommand):
             if options["audit"]:
                 self.stdout.write(f"审计记录改用密钥 v{rotation.rotate_audit(actor=actor)}。")
                 return
-            for kind, owner_id in self._owners(options["owner"]):
-                done = rotation.rotate(kind, owner_id, actor=actor, tell=self._tell)
-                later = "旧密钥保留中,十分钟后再运行一次。" if done.waiting else "旧密钥已销毁。"
-                self.stdout.write(f"{kind}:{owner_id} v{done.version},{done.rows} 行。{later}")
+            if options["owner"]:
+                kind, _colon, owner_id = options["owner"].partition(":")
+                self._tell_of_owner(kind, owner_id, rotation.rotate(kind, owner_id, actor=actor, tell=self._tell))
+                return
+            left = rotation.rotate_all(actor=actor, each=self._tell_of_owner, tell=self._tell)
+            later = f"还有 {left} 个没有换完,十分钟后再运行一次。" if left else "已经开始的更换都已完成。"
+            self.stdout.write(later)
         except HospitalsError as error:
             raise CommandError(f"{error.code}: {error.detail}") from error
+
+    def _tell_of_owner(self, kind: str, owner_id: str, done: rotation.Rotated) -> None:
+        later = "旧密钥保留中,十分钟后再运行一次。" if done.waiting else "旧密钥已销毁。"
+        self.stdout.write(f"{kind}:{owner_id} v{done.version},{done.rows} 行。{later}")
+
+    def _tell_of_master(self, done: rotation.Rewrapped) -> None:
+        self.stdout.write(f"已重新封装 {done.keys} 个密钥。")
+        for kind, owner_id, version in done.unopened:
+            self.stderr.write(f"  打不开:{kind}:{owner_id} v{version}")
+        if done.unopened:
+            raise CommandError(f"{len(done.unopened)} 个密钥打不开,没有重新封装;旧的主密钥不要销毁。")
 
     def _tell_of_index(self, done: reindexing.Reindexed) -> None:
         if done.begun:
@@ -49,13 +62,3 @@ class Command(BaseCommand):
         if done.waiting:
             later = f"还有 {done.waiting} 行要等(本人再次登录、邀请过期之后),旧密钥保留到那时。"
         self.stdout.write(f"盲索引 v{done.version},{done.rows} 行。{later}")
-
-    def _owners(self, chosen: str) -> list[tuple[str, str]]:
-        """Those asked for; otherwise whoever is in the middle of a change, or, when nobody is, everybody."""
-        if chosen:
-            kind, _colon, owner_id = chosen.partition(":")
-            return [(kind, owner_id)]
-        keys = DataKey.objects.filter(destroyed_at=None, owner_kind__in=rotation.OWNERS)
-        names = list(keys.order_by("owner_kind", "owner_id").values_list("owner_kind", "owner_id"))
-        begun = {name for name in names if names.count(name) > 1}
-        return sorted(begun or set(names))

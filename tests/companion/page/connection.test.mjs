@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../../../static/app/connection.js';
 
-function line({ token = async () => 'a token' } = {}) {
+function line({ token = async () => 'a token', ticket } = {}) {
   const sockets = [];
   const timers = [];
   const states = [];
@@ -17,6 +17,7 @@ function line({ token = async () => 'a token' } = {}) {
       return socket;
     },
     token,
+    ticket,
     random: () => 0.5,
     later: (work, ms) => timers.push({ work, ms }),
     hello: () => ({ quietly: true }),
@@ -36,6 +37,16 @@ test('it says hello, and is online once that is answered', async () => {
   assert.deepEqual(sockets[0].sent, [{ type: 'hello', token: 'a token', quietly: true }]);
   assert.deepEqual(states, ['online']);
   assert.deepEqual(frames, ['ready']);
+});
+
+test('where it sends no Origin it shows a fresh ticket each time', async () => {
+  let issued = 0;
+  const { sockets, timers, open } = line({ ticket: async () => `ticket ${(issued += 1)}` });
+  await open();
+  sockets[0].onclose({ code: 1006 });
+  await timers.pop().work();
+  sockets[1].onopen();
+  assert.deepEqual(sockets.map(({ sent }) => sent[0].ticket), ['ticket 1', 'ticket 2']);
 });
 
 test('what she did while the line was down is sent when it stands; playheads are not', async () => {

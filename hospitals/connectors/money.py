@@ -1,0 +1,18 @@
+"""A hospital's amounts, written in yuan, as whole fen."""
+
+from decimal import Decimal
+
+_DIGITS_MAX = 12  # far beyond any bill; the exponent of ten bytes would make a number that takes seconds to write out
+
+
+def fen(yuan: str) -> int:
+    """Raises ``ValueError`` for what is no amount of money or has parts of a fen."""
+    try:
+        found = Decimal(yuan) * 100
+    except ArithmeticError as error:
+        raise ValueError("no amount") from error
+    if not found.is_finite() or found.adjusted() > _DIGITS_MAX:
+        raise ValueError("no amount")
+    if found != found.to_integral_value():
+        raise ValueError("parts of a fen")
+    return int(found)

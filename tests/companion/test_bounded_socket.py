@@ -1,0 +1,112 @@
+"""However a socket ends, by us, by her or by a fault, it is gone afterwards: a page that nobody sees must hear nothing."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import redis
+from django.db import OperationalError
+
+from avatar import dispatch, sessions, streams
+from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin
+from companion.background import in_thread
+from companion.consumers import CompanionConsumer
+from tests.companion.test_consumers import Page, resident
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+async def no_worker(monkeypatch: pytest.MonkeyPatch):
+    """Nobody speaks; what a process keeps open is closed afterwards."""
+    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
+    yield
+    await streams.close()
+
+
+class Server:
+    """As uvicorn: it has read all frames when the first is handled, and takes nothing after a close frame."""
+
+    def __init__(self, *frames: dict[str, Any], left: bool = False) -> None:
+        self.left = left
+        self.closed: list[int] = []
+        self.inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.inbox.put_nowait({"type": "websocket.connect"})
+        for frame in frames:
+            self.inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(frame)})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if self.closed:
+            raise RuntimeError(f"Unexpected ASGI message '{message['type']}', after sending 'websocket.close'.")
+        if message["type"] == "websocket.send" and self.left:
+            raise OSError
+        if message["type"] == "websocket.close":
+            self.closed.append(message["code"])
+            self.inbox.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+
+    async def run(self) -> None:
+        scope = {"type": "websocket", "path": "/ws/companion/"}
+        await asyncio.wait_for(CompanionConsumer()(scope, self.inbox.get, self.send), 20)
+
+
+async def away(*args: Any, **kwargs: Any) -> Any:
+    raise redis.ConnectionError
+
+
+async def test_frames_that_were_read_with_the_one_too_many_find_it_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_socket, "MESSAGES_A_SECOND", 0)
+    token, _ = await in_thread(resident, "her")
+    pings = [{"type": "ping"}] * (bounded_socket.MESSAGES_AT_ONCE + 5)
+    server = Server({"type": "hello", "token": token}, *pings)
+    await server.run()
+    assert server.closed == [consumers.CLOSE_TOO_MANY_MESSAGES]
+    assert len(fanout.fanout()) == 0
+
+
+async def test_frames_before_the_hello_are_refused_once() -> None:
+    server = Server({"type": "ping"}, {"type": "ping"})
+    await server.run()
+    assert server.closed == [open_page.CLOSE_NOT_SIGNED_IN]
+
+
+async def test_a_page_that_left_before_its_hello_was_answered_is_gone() -> None:
+    token, _ = await in_thread(resident, "her")
+    with pytest.raises(OSError):
+        await Server({"type": "hello", "token": token}, left=True).run()
+    assert len(fanout.fanout()) == 0
+
+
+async def test_a_page_whose_handler_broke_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, _ = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.until("turn.ended")
+    assert len(fanout.fanout()) == 1
+    monkeypatch.setattr(sessions, "interrupt", away)
+    await page.say({"type": "interrupt"})
+    with pytest.raises(redis.ConnectionError):
+        await page.socket.wait(timeout=10)
+    assert len(fanout.fanout()) == 0
+
+
+async def test_while_the_database_is_away_she_is_told_so_and_the_page_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def database_away(*args: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(dialogue, "set_rate", database_away)
+    token, _ = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.say({"type": "setting", "rate": 0.8})
+    error = await page.until("error")
+    assert (error["code"], error["status"], error["retryable"]) == ("storage_unavailable", 503, True)
+    assert await page.waiting("error") == []
+    monkeypatch.setattr(signin, "check", database_away)
+    again = Page(token, page.conversation)
+    await again.socket.send_input({"type": "websocket.connect"})
+    await again.say({"type": "hello", "token": token})
+    assert (await again.until("error"))["code"] == "storage_unavailable"
+    assert await again.until("nothing") == {"type": "closed", "code": consumers.CLOSE_NO_HELLO}
+    await page.close()
+    await again.close()

@@ -1,0 +1,97 @@
+"""What is owed to an open page while Redis or the database is away comes when they are back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+from redis import ConnectionError as RedisConnectionError
+
+from avatar import dispatch, sessions, streams
+from companion import dialogue, fanout, open_page, signin, visits
+from companion.background import in_thread
+from companion.journey import OwnEvent
+from companion.models import Visit
+from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
+from hospitals.exceptions import KeyServiceUnavailable
+from tests.companion.test_consumers import asleep, change
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+async def no_worker(monkeypatch: pytest.MonkeyPatch):
+    """Nobody speaks, and nobody waits before trying again; what a process keeps open is closed afterwards."""
+    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
+    monkeypatch.setattr(open_page, "AGAIN_AFTER_S", 0)
+    yield
+    await streams.close()
+
+
+def failing_at_first(error: type[Exception], work: Callable[..., Any], times: int = 2) -> Callable[..., Any]:
+    left = [error] * times
+
+    def tried(*args: Any, **kwargs: Any) -> Any:
+        if left:
+            raise left.pop()
+        return work(*args, **kwargs)
+
+    return tried
+
+
+def missed_event(visit: Visit) -> None:
+    """It happens while Redis is away."""
+    with pytest.MonkeyPatch.context() as away:
+        away.setattr(visits, "_tell", lambda told: None)
+        visits.own_event(visit.id, OwnEvent.BOOKED)
+
+
+def changed_without_frame(visit: Visit) -> None:
+    fanout.publish(visit.resident_id, {"visit": str(visit.id), "patient": str(visit.patient_id), "say": False})
+
+
+def called_to_the_room(visit: Visit) -> None:
+    position = QueuePosition("71", 0, "71", "7-1-B-01", "眼科检查一区", "7号楼1楼B区", as_of=timezone.now())
+    called = {"event_id": "e1", "type": EventType.ENCOUNTER_CALLED, "sequence": 1, "data": position}
+    about = {"hospital_id": visit.hospital_id, "appointment_id": str(visit.id), "occurred_at": timezone.now()}
+    visits.on_hospital_event(HospitalEvent(**called, **about))
+
+
+async def test_what_was_missed_is_shown_although_the_database_came_back_later_than_redis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with asleep() as (page, _who, visit):
+        await in_thread(missed_event, visit)
+        monkeypatch.setattr(signin, "check", failing_at_first(OperationalError, signin.check))
+        fanout.fanout()._look_again()
+        assert (await page.until("visit"))["number"] == 1
+
+
+@pytest.mark.parametrize("error", [OperationalError, KeyServiceUnavailable])
+async def test_what_changed_is_shown_when_it_can_be_read_again(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async with asleep() as (page, _who, visit):
+        await in_thread(missed_event, visit)
+        monkeypatch.setattr(dialogue, "visit_frame", failing_at_first(error, dialogue.visit_frame))
+        await in_thread(changed_without_frame, visit)
+        assert (await page.until("visit"))["number"] == 1
+
+
+async def test_what_is_due_is_said_when_the_page_can_be_woken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asleep() as (page, _who, visit):
+        monkeypatch.setattr(signin, "check", failing_at_first(OperationalError, signin.check))
+        monkeypatch.setattr(sessions, "interrupt", failing_at_first(RedisConnectionError, sessions.interrupt))
+        await in_thread(called_to_the_room, visit)
+        assert "眼科检查一区" in (await page.until("say"))["text"]
+
+
+async def test_a_fault_of_ours_is_not_met_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asleep() as (page, _who, visit):
+        monkeypatch.setattr(dialogue, "visit_frame", failing_at_first(ValueError, dialogue.visit_frame, 1))
+        await in_thread(changed_without_frame, visit)
+        assert await page.waiting("visit") == []
+        await in_thread(change, visit, 1)
+        assert (await page.until("visit"))["number"] == 1
+        assert await page.waiting("visit") == []
