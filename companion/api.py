@@ -24,6 +24,7 @@ from companion import identity, looks, paying, signin
 from companion.exceptions import CompanionError, InvalidCard, NotSignedIn
 from companion.identity import browser
 from companion.payment.base import BadNotification
+from hospitals.api.fields import Text
 from hospitals.api.schema import HospitalSchema, OpenView
 from hospitals.problems import problem
 from hospitals.services import limits
@@ -110,14 +111,14 @@ def web_manifest(request: HttpRequest) -> HttpResponse:
 
 
 class SignInSerializer(serializers.Serializer[Any]):
-    provider = serializers.RegexField(r"^[a-z]{3,20}$")
-    code = serializers.RegexField(r"^[!-~]{4,512}$", help_text="The super-app's single-use authorization code.")
-    state = serializers.RegexField(r"^[0-9a-f]{32}$", required=False, help_text="As it came back with the code.")
-    secret = serializers.RegexField(r"^[\w-]{32}$", required=False, help_text="What the page was given when it began.")
+    provider = Text(r"^[a-z]{3,20}$")
+    code = Text(r"^[!-~]{4,512}$", help_text="The super-app's single-use authorization code.")
+    state = Text(r"^[0-9a-f]{32}$", required=False, help_text="As it came back with the code.")
+    secret = Text(r"^[\w-]{32}$", required=False, help_text="What the page was given when it began.")
 
 
 class BeginSerializer(serializers.Serializer[Any]):
-    provider = serializers.RegexField(r"^[a-z]{3,20}$")
+    provider = Text(r"^[a-z]{3,20}$")
 
 
 class BegunSerializer(serializers.Serializer[Any]):

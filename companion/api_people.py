@@ -14,6 +14,7 @@ from companion import consents, people
 from companion.api import ResidentView, bearer
 from companion.exceptions import CompanionError, FieldError, InvalidCard
 from companion.models import FamilyLink, Patient
+from hospitals.api.fields import Flag, Text, Whole
 
 _WORDS = {
     "required": "这一栏还没有填。",
@@ -44,10 +45,10 @@ class Strict(serializers.Serializer[Any]):
 
 
 class _Card(Strict):
-    name = serializers.CharField(max_length=100, required=False)
+    name = Text(max_length=100, required=False)
     document = serializers.ChoiceField(choices=Patient.Document.values, required=False)
-    id_number = serializers.CharField(max_length=40, required=False)
-    phone = serializers.CharField(max_length=40, required=False)
+    id_number = Text(max_length=40, required=False)
+    phone = Text(max_length=40, required=False)
     birth_date = serializers.DateField(
         required=False, help_text="Of an id card it is read from the number and compared."
     )
@@ -56,11 +57,11 @@ class _Card(Strict):
 
 class NewCardSerializer(_Card):
     relation = serializers.ChoiceField(choices=FamilyLink.Relation.values)
-    guardian = serializers.BooleanField(default=False, help_text="For a minor: I am a parent or guardian.")
+    guardian = Flag(default=False, help_text="For a minor: I am a parent or guardian.")
 
 
 class ChangedCardSerializer(_Card):
-    version = serializers.IntegerField(min_value=1, required=False)
+    version = Whole(min_value=1, required=False)
 
 
 class InviteSerializer(Strict):

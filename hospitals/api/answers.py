@@ -33,6 +33,7 @@ class AnsweringView(APIView):
     deprecated: ClassVar[dict[str, Deprecation]] = {}
     limited: ClassVar[bool] = False  # whether every success tells what is left of a limit
     tagged: ClassVar[tuple[str, ...]] = ()  # methods whose successes carry an ETag
+    bodied: ClassVar[tuple[str, ...]] = ()  # methods that need a body, where no serializer says so
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)

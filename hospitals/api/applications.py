@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from hospitals.api.answers import caller_address
 from hospitals.api.base import HospitalView
+from hospitals.api.fields import Text, Whole
 from hospitals.api.schema import OpenView
 from hospitals.exceptions import Unauthenticated
 from hospitals.models import ApiClient, Hospital
@@ -22,21 +23,19 @@ PLAIN = r"^[^\x00-\x1f\x7f]+$"
 
 
 class ContactSerializer(serializers.Serializer[Any]):
-    name = serializers.RegexField(PLAIN, max_length=40)
-    phone = serializers.RegexField(r"^\+?[0-9 -]{5,20}$")
-    email = serializers.EmailField(max_length=120)
+    name = Text(PLAIN, max_length=40)
+    phone = Text(r"^\+?[0-9 -]{5,20}$")
+    email = serializers.EmailField(max_length=120, trim_whitespace=False)
 
 
 class ApplicationRequestSerializer(serializers.Serializer[Any]):
-    code = serializers.RegexField(
-        r"^[a-z][a-z0-9-]{2,38}[a-z0-9]$", help_text="医院代码:小写字母、数字、连字符,以后不能改。"
-    )
-    name = serializers.RegexField(PLAIN, max_length=100)
-    city = serializers.RegexField(PLAIN, max_length=30)
-    licence_number = serializers.RegexField(r"^[A-Za-z0-9-]{4,40}$", help_text="《医疗机构执业许可证》登记号")
-    level = serializers.RegexField(PLAIN, max_length=20, required=False, default="")
-    address = serializers.RegexField(PLAIN, max_length=200, required=False, default="")
-    phone = serializers.RegexField(r"^[0-9 -]{5,30}$", required=False, default="")
+    code = Text(r"^[a-z][a-z0-9-]{2,38}[a-z0-9]$", help_text="医院代码:小写字母、数字、连字符,以后不能改。")
+    name = Text(PLAIN, max_length=100)
+    city = Text(PLAIN, max_length=30)
+    licence_number = Text(r"^[A-Za-z0-9-]{4,40}$", help_text="《医疗机构执业许可证》登记号")
+    level = Text(PLAIN, max_length=20, required=False, default="")
+    address = Text(PLAIN, max_length=200, required=False, default="")
+    phone = Text(r"^[0-9 -]{5,30}$", required=False, default="")
     connector = serializers.ChoiceField(choices=CONNECTORS, required=False, default="push")
     contact = ContactSerializer()
 
@@ -65,9 +64,7 @@ class CredentialsSerializer(serializers.Serializer[Any]):
 
 class RotationSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=[("client", "接口密钥"), ("events", "事件签名密钥")])
-    overlap_s = serializers.IntegerField(
-        min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S
-    )
+    overlap_s = Whole(min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S)
 
 
 class NewSecretSerializer(serializers.Serializer[Any]):

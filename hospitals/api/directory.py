@@ -109,7 +109,8 @@ class DirectoryRowView(HospitalView):
         if data.pop("identifier", identifier) != identifier:
             raise _refuse(Fault("/identifier", "another_identifier", "编号与地址里的不一致。"))
         try:
-            (outcome,) = upsert.write(hospital_id=hospital_id, kind=kind, rows=[(identifier, parse(self.row, data))])
+            parsed = parse(self.row, data, exactly=True)
+            (outcome,) = upsert.write(hospital_id=hospital_id, kind=kind, rows=[(identifier, parsed)])
         except Fault as fault:
             raise _refuse(fault) from fault
         if outcome.fault:

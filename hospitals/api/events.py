@@ -82,6 +82,7 @@ class EventsView(SignedView):
     """Take one event in."""
 
     limited = True
+    bodied = ("POST",)
 
     @extend_schema(
         operation_id="event_accept",

@@ -16,6 +16,7 @@ from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.api.bodies import MAP_SCHEMA
 from hospitals.api.directory import READ, WRITE, checked_identifier
+from hospitals.api.fields import Flag, Text, Whole
 from hospitals.models import Hospital, IndoorMap
 from hospitals.services import door_codes, feed, maps, profile, upsert
 
@@ -25,27 +26,25 @@ _SMALL: dict[str, Any] = {"min_value": 0, "max_value": 10_000}
 
 
 def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializers.CharField:
-    return serializers.RegexField(pattern, max_length=longest, allow_blank=True)
+    return Text(pattern, max_length=longest, allow_blank=True)
 
 
 class ProfileChangeSerializer(serializers.Serializer[Any]):
     nicknames = serializers.ListField(
-        child=serializers.RegexField(PLAIN, min_length=2, max_length=12), help_text=f"最多 {profile.NICKNAMES} 个"
+        child=Text(PLAIN, min_length=2, max_length=12), help_text=f"最多 {profile.NICKNAMES} 个"
     )
     address = _optional(200)
     phone = _optional(30, r"^[0-9 -]*$")
-    has_emergency = serializers.BooleanField()
+    has_emergency = Flag()
     opening_hours = _optional(100)
     missed_call_rule = _optional(200)
-    requeue_after = serializers.IntegerField(**_SMALL)
-    cancel_until_min = serializers.IntegerField(**_SMALL)
-    check_in_opens_min = serializers.IntegerField(**_SMALL, allow_null=True)
-    no_show_limit = serializers.IntegerField(**_SMALL)
-    no_show_days = serializers.IntegerField(**_SMALL)
-    hold_min = serializers.IntegerField(min_value=1, max_value=120)
-    avatar = serializers.RegexField(
-        r"^[a-z0-9][a-z0-9_-]*$", max_length=40, help_text="形象;本平台没有装的,由省里的代替"
-    )
+    requeue_after = Whole(**_SMALL)
+    cancel_until_min = Whole(**_SMALL)
+    check_in_opens_min = Whole(**_SMALL, allow_null=True)
+    no_show_limit = Whole(**_SMALL)
+    no_show_days = Whole(**_SMALL)
+    hold_min = Whole(min_value=1, max_value=120)
+    avatar = Text(r"^[a-z0-9][a-z0-9_-]*$", max_length=40, help_text="形象;本平台没有装的,由省里的代替")
     voice = _optional(60, r"^[A-Za-z0-9_.-]*$")
 
 
@@ -63,8 +62,8 @@ class ProfileSerializer(ProfileChangeSerializer):
 
 
 class PronunciationSerializer(serializers.Serializer[Any]):
-    written = serializers.RegexField(PLAIN, max_length=40)
-    spoken = serializers.RegexField(PLAIN, max_length=120, help_text="拼音,带声调,例如 lán zhōu")
+    written = Text(PLAIN, max_length=40)
+    spoken = Text(PLAIN, max_length=120, help_text="拼音,带声调,例如 lán zhōu")
 
 
 class LexiconSerializer(serializers.Serializer[Any]):
@@ -72,7 +71,7 @@ class LexiconSerializer(serializers.Serializer[Any]):
 
 
 class FeeSerializer(serializers.Serializer[Any]):
-    fee_fen = serializers.IntegerField(min_value=0, max_value=10_000_000, help_text="诊查费,单位分")
+    fee_fen = Whole(min_value=0, max_value=10_000_000, help_text="诊查费,单位分")
 
 
 class FeeChangedSerializer(serializers.Serializer[Any]):
@@ -159,6 +158,7 @@ class MapView(HospitalView):
 
     needs = {"GET": READ, "PUT": WRITE}
     tagged = ("GET", "PUT")
+    bodied = ("PUT",)
 
     @extend_schema(operation_id="map_read", tags=TAGS, responses={200: MAP_SCHEMA})
     def get(self, request: Request) -> Response:

@@ -74,6 +74,8 @@ class HospitalSchema(AutoSchema):
             self.registry.register_on_missing(ResolvedComponent(name, kind, self.schemes[name], object=name))
         if scope := getattr(self.view, "needs", {}).get(self.method):
             operation["security"] = [{name: [scope] for name in needed} for needed in operation["security"]]
+        if self.method in self.view.bodied:
+            operation["requestBody"]["required"] = True
         ending = self.method in self.view.deprecated
         if ending:
             operation["deprecated"] = True

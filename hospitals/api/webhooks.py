@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
+from hospitals.api.fields import Flag, Text, Whole
 from hospitals.exceptions import NotFound
 from hospitals.models import ApiClient, Delivery, OutboxCommand
 from hospitals.services import access, deliveries, feed, limits, redelivery, webhooks
@@ -27,10 +28,8 @@ ENVIRONMENT = OpenApiParameter(
 
 
 class WebhookRequestSerializer(serializers.Serializer[Any]):
-    url = serializers.RegexField(
-        r"^https?://[!-~]+$", max_length=2000, help_text="接收操作的地址:公网上的 https 地址,不跟随重定向。"
-    )
-    enabled = serializers.BooleanField(required=False, default=True, help_text="false:先不发,操作留着等候。")
+    url = Text(r"^https?://[!-~]+$", max_length=2000, help_text="接收操作的地址:公网上的 https 地址,不跟随重定向。")
+    enabled = Flag(required=False, default=True, help_text="false:先不发,操作留着等候。")
 
 
 class WebhookSerializer(serializers.Serializer[Any]):
@@ -47,9 +46,7 @@ class WebhookWrittenSerializer(WebhookSerializer):
 
 
 class WebhookRotationSerializer(serializers.Serializer[Any]):
-    overlap_s = serializers.IntegerField(
-        min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S
-    )
+    overlap_s = Whole(min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S)
 
 
 class WebhookSecretSerializer(serializers.Serializer[Any]):
@@ -187,7 +184,8 @@ class DeliveriesView(HospitalView):
         responses=DeliveryPageSerializer,
     )
     def get(self, request: Request) -> Response:
-        asked = DeliveriesQuerySerializer(data=request.query_params)
+        # as a plain dict: a form's empty field counts as one not given, but outcome= is no outcome
+        asked = DeliveriesQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         found = deliveries.page(**asked.validated_data)
         return Response({"items": found.items, "cursor": found.cursor, "more": found.more})

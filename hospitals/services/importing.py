@@ -102,6 +102,12 @@ def comma_separated(chunks: Iterable[bytes], kind: str) -> Iterator[Line]:
             yield number, _typed(BY_KIND[kind], dict(zip(header, cells, strict=True)))
 
 
+def _type_of(annotation: Any) -> Any:
+    """The type alone, without its rules and without None beside it."""
+    inner = [one for one in get_args(annotation) if one is not NoneType]
+    return _type_of(inner[0]) if inner else annotation
+
+
 def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
     """Cells as the row's types; what cannot be one is left as text, for the row's own check to refuse."""
     typed: dict[str, Any] = {}
@@ -109,7 +115,7 @@ def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
         if not cell.strip():
             continue
         known = row_type.model_fields.get(name)
-        wanted = _plainly(known.annotation) if known else str
+        wanted = _type_of(known.annotation) if known else str
         if wanted is bool:
             typed[name] = _BOOLEANS.get(cell.strip().lower(), cell)
         elif wanted is int and _WHOLE.fullmatch(cell.strip()):
@@ -117,12 +123,6 @@ def _typed(row_type: type[Row], cells: dict[str, str]) -> dict[str, Any]:
         else:
             typed[name] = cell
     return typed
-
-
-def _plainly(annotation: Any) -> Any:
-    """The type itself, of ``int | None`` and of ``Annotated[int, …] | None`` as well."""
-    inner = [one for one in get_args(annotation) if one is not NoneType]
-    return _plainly(inner[0]) if inner else annotation
 
 
 # --- writing --------------------------------------------------------------------------------------------------

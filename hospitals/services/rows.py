@@ -10,7 +10,17 @@ from typing import Annotated, Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    create_model,
+)
 
 from hospitals.models import Building, Campus, Department, Floor, Notice, Practitioner, Schedule, Slot
 from hospitals.services import standard_departments
@@ -19,6 +29,7 @@ IDENTIFIER = r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$"
 IDENTIFIER_PATTERN = re.compile(IDENTIFIER)
 _PLAIN = r"^[^\x00-\x1f\x7f]*$"
 _A_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+_A_DAY = re.compile(r"\s*\d{4}-\d\d-\d\d")
 _YEARS = (2000, 2100)
 _LONGEST_SLOT = timedelta(hours=12)
 
@@ -37,6 +48,13 @@ class Fault(Exception):
         return {"pointer": self.pointer, "code": self.code, "detail": self.detail, **self.extra}
 
 
+def _written_out(value: Any) -> Any:
+    """Pydantic would read seconds since 1970 as well."""
+    if isinstance(value, date) or (isinstance(value, str) and _A_DAY.match(value)):
+        return value
+    raise ValueError("not_a_date")
+
+
 def _this_century(value: Any) -> Any:
     if not _YEARS[0] <= value.year <= _YEARS[1]:
         raise ValueError("year_out_of_range")
@@ -44,8 +62,8 @@ def _this_century(value: Any) -> Any:
 
 
 Plain = Annotated[str, Field(pattern=_PLAIN)]
-Moment = Annotated[AwareDatetime, AfterValidator(_this_century)]
-Day = Annotated[date, AfterValidator(_this_century)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_this_century)]
+Day = Annotated[date, BeforeValidator(_written_out), AfterValidator(_this_century)]
 
 
 class Row(BaseModel):
@@ -233,6 +251,20 @@ ROWS: tuple[type[Row], ...] = (
 BY_KIND = {row.kind: row for row in ROWS}
 
 
+def _exactly(row: type[Row]) -> type[Row]:
+    """The row as the API's document has it: what databases and files pad or spell otherwise is not taken as meant."""
+    flags: dict[str, Any] = {
+        name: (StrictBool if info.annotation is bool else StrictBool | None, info)
+        for name, info in row.model_fields.items()
+        if info.annotation in (bool, bool | None)
+    }
+    unpadded = type(row.__name__, (row,), {"model_config": ConfigDict(str_strip_whitespace=False)})
+    return create_model(row.__name__, __base__=unpadded, **flags)
+
+
+_EXACT = {row: _exactly(row) for row in ROWS}
+
+
 def shown_model(row: type[Row]) -> type[BaseModel]:
     """The OpenAPI shape of a row as it is read: with its identifier, what is derived, and when it changed."""
     extra: dict[str, Any] = {name: (kind, ...) for name, kind in row.derived.items()}
@@ -256,9 +288,14 @@ _WORDS = {
 }
 
 
-def parse(row: type[Row], data: Any) -> Row:
-    """Raises ``Fault`` with the first thing that is wrong, and the others in ``also``; quotes nothing of what was sent."""
+def parse(row: type[Row], data: Any, *, exactly: bool = False) -> Row:
+    """The row, without white space around its texts. ``exactly``: the rules hold for those as they were sent, too.
+
+    Raises ``Fault`` with the first thing that is wrong, and the others in ``also``; quotes nothing of what was sent.
+    """
     try:
+        if exactly:
+            _EXACT[row].model_validate(data)
         return row.model_validate(data)
     except ValidationError as error:
         found = [

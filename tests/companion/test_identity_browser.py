@@ -56,6 +56,7 @@ def comes_back(client: Client, headers: dict[str, str] = PHONE, **given: Any) ->
 
 def test_who_comes_back_to_the_tab_where_it_was_begun_is_signed_in_once(client: Client) -> None:
     state, secret = begun(client)
+    assert comes_back(client, state=state, secret=secret, code="code-1\n") == (400, "invalid_input")
     assert comes_back(client, state=state, secret=secret) == (201, "")
     assert comes_back(client, state=state, secret=secret) == (401, "sign_in_not_begun")
 

@@ -65,6 +65,8 @@ def test_a_newcomer_s_card_is_empty_of_unknown_sex_and_then_filled(newcomer: Per
         ),
         ({"document": "licence"}, {"/document": "invalid_choice"}),
         ({"is_admin": True}, {"": "unknown_field"}),
+        ({"phone": 13900007788}, {"/phone": "invalid"}),
+        ({"name": "周敏" + " " * 99}, {"/name": "max_length"}),
     ],
 )
 def test_each_field_says_what_to_do(newcomer: Person, changes: dict[str, Any], wrong: dict[str, str]) -> None:
@@ -87,6 +89,7 @@ def test_a_change_needs_the_version_that_was_read(lan: Person) -> None:
     assert first.status_code == 200 and first["ETag"] == '"3"'
     stale = lan.call("patch", path, {"phone": "13800002222", "version": 2})
     assert (stale.status_code, stale.json()["code"]) == (412, "outdated")
+    assert errors(lan.call("patch", path, {"phone": "13800002222", "version": "3"})) == {"/version": "invalid"}
     assert (lan.patient.phone, lan.patient.name) == ("13800001111", "陈玉兰")
 
 
@@ -124,6 +127,8 @@ def test_a_minor_by_a_declared_guardian_until_she_comes_of_age(lan: Person) -> N
     ("changes", "code"),
     [
         ({"guardian": False}, "invalid_card"),
+        ({"guardian": "yes"}, "invalid_card"),
+        ({"guardian": 1}, "invalid_card"),
         ({"relation": "mother"}, "invalid_card"),
         ({"id_number": id_number(years_ago(18), "004")}, "needs_consent"),
     ],

@@ -381,6 +381,16 @@ class TestImports:
         ).json()
         assert (report["written"], report["faults"]) == (2, [])
 
+    def test_a_csv_may_give_what_a_row_need_not_have(self, river: Joined) -> None:
+        fill(river)
+        lines = ["identifier,schedule,start,end,capacity,free", f"T1,S1,{at(9)},{at(9, 30)},5,3"]
+        assert upload(river, lines, query="?kind=slots", media="text/csv").json()["faults"] == []
+        assert river.get("/directory/slots/T1/").json()["free"] == 3
+        day = at(9)[:10]
+        lines = ["identifier,department,practitioner,day,period,stopped", f"S1,D1 ,P1,{day},morning,是"]
+        assert upload(river, lines, query="?kind=schedules", media="text/csv").json()["faults"] == []
+        assert river.get("/directory/schedules/S1/").json()["stopped"] is True
+
     @pytest.mark.parametrize(
         ("kind", "header", "cells", "shown"),
         [
