@@ -81,6 +81,12 @@ class Reporting:
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.report(request, lambda: super(Reporting, self).changeform_view(request, *args, **kwargs))  # type: ignore[misc]
 
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.report(request, lambda: super(Reporting, self).history_view(request, *args, **kwargs))  # type: ignore[misc]
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.report(request, lambda: super(Reporting, self).delete_view(request, *args, **kwargs))  # type: ignore[misc]
+
 
 class AcrossHospitals(Reporting, ReadOnly):
     """A list over all hospitals' own rows."""

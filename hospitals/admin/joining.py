@@ -15,7 +15,7 @@ from unfold.decorators import display
 from hospitals import tenancy
 from hospitals.admin.base import BY_HOSPITAL, AcrossHospitals, Province, ReadOnly, Reporting, by
 from hospitals.admin.deeds import DEEDS
-from hospitals.exceptions import HospitalsError
+from hospitals.exceptions import HospitalsError, KeyDestroyed
 from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, ImportRun, OnboardingStep
 
 STATE_COLOURS = {
@@ -33,7 +33,10 @@ LISTS = ("inboxevent", "outboxcommand", "conformancerun", "importrun", "apiclien
 
 def contact_line(row: HospitalApplication) -> str:
     with tenancy.scope(row.hospital_id):
-        return f"{row.contact['name']} {row.contact['phone']} {row.contact['email']}"
+        try:
+            return f"{row.contact['name']} {row.contact['phone']} {row.contact['email']}"
+        except KeyDestroyed:
+            return "已清除"
 
 
 def report_lines(run: ConformanceRun) -> SafeString:

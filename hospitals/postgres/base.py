@@ -95,5 +95,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._rollback()  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
+        self._told = told_value()  # after an error the server takes this one statement, and nothing before it
         super()._savepoint_rollback(sid)  # type: ignore[misc]
         self._told = None

@@ -23,9 +23,9 @@ from hospitals.models import (
     OutboxCommand,
     WebhookEndpoint,
 )
-from hospitals.services import onboarding
+from hospitals.services import erasure, onboarding
 from tests.hospitals.appointments import CARD, an_appointment
-from tests.hospitals.joining import CONTACT
+from tests.hospitals.joining import CONTACT, OFFICER
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,11 +76,31 @@ def test_looking_across_hospitals_is_on_the_audit_log_before_anything_is_shown(c
     assert seen.entity_id == "admin:inboxevent" and "commission" in seen.why
 
 
+@pytest.mark.parametrize("model", ["inboxevent", "hospitalapplication"])
+def test_the_history_that_a_page_links_to_opens_and_nobody_deletes(
+    commission: Client, applied: Hospital, model: str
+) -> None:
+    with tenancy.scope(applied.id):
+        row = HospitalApplication.objects.get() if model == "hospitalapplication" else event("dead")
+    address = {
+        name: reverse(f"admin:hospitals_{model}_{name}", args=[row.pk]) for name in ("change", "history", "delete")
+    }
+    assert address["history"] in commission.get(address["change"]).content.decode()
+    assert commission.get(address["history"]).status_code == 200
+    assert commission.post(address["delete"], {"post": "yes"}).status_code == 403
+
+
 def test_the_contact_is_shown_on_the_one_application(commission: Client, applied: Hospital) -> None:
     with tenancy.scope(applied.id):
         row = HospitalApplication.objects.get()
     page = commission.get(reverse("admin:hospitals_hospitalapplication_change", args=[row.id])).content.decode()
     assert CONTACT.phone in page
+
+
+def test_a_hospital_that_was_erased_is_shown_without_its_contact(commission: Client, applied: Hospital) -> None:
+    erasure.leave_and_erase(applied.id, actor=OFFICER, reason="合并")
+    page = commission.get(reverse("admin:hospitals_hospital_change", args=[applied.id])).content.decode()
+    assert "已清除" in page and CONTACT.phone not in page
 
 
 def test_a_hospital_is_verified_with_a_reason_that_stays(commission: Client, applied: Hospital) -> None:

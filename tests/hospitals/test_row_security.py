@@ -242,6 +242,17 @@ def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedi
             assert raw_ids() == {one.id}
 
 
+def test_an_error_in_a_scope_is_taken_back_to_the_savepoint_before_it(two: Any, obedient: None) -> None:
+    """What is told when the scope ends must not stand between the error and its rollback."""
+    one, other = two
+    with tenancy.scope(one.hospital_id), transaction.atomic():
+        refused_there = pytest.raises(DatabaseError, match="row-level security")
+        with refused_there, transaction.atomic(), tenancy.scope(other.hospital_id):
+            QuerySet(Appointment).bulk_create([as_new(one)])
+        assert raw_ids() == {one.id}
+    assert raw_ids() == set()
+
+
 def test_a_connection_that_was_used_for_another_is_told_anew(two: Any) -> None:
     one, _other = two
     with tenancy.scope(one.hospital_id):
