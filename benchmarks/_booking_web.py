@@ -16,8 +16,7 @@ import django  # noqa: E402
 
 django.setup()
 
-import companion.asgi  # noqa: E402, F401  (what a web process does at its start)
-from companion import signin  # noqa: E402
+from companion import asgi, signin  # noqa: E402
 from companion.asking import asking  # noqa: E402
 from companion.desks.visit import VisitDesk  # noqa: E402
 from companion.exceptions import CompanionError  # noqa: E402
@@ -41,7 +40,8 @@ async def _book(headers: dict[bytes, bytes], body: bytes) -> tuple[int, dict[str
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    if scope["type"] != "http":
+    if scope["type"] != "http":  # what a web process does at its start
+        await asgi.application(scope, receive, send)
         return
     body, more = b"", True
     while more:

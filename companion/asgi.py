@@ -4,6 +4,7 @@
 for a one-time ticket in the first message instead. Neither uses cookies: the first message carries the token.
 """
 
+import asyncio
 import gc
 import os
 from typing import Any
@@ -18,18 +19,15 @@ from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.http.request import split_domain_port  # noqa: E402
 
-import hospitals.tasks  # noqa: E402, F401  (below)
+import hospitals.tasks  # noqa: E402, F401  (the first booking would wait for it)
 from companion import background  # noqa: E402
 from companion.celery import app as celery  # noqa: E402
 from companion.checks import refuse_to_start  # noqa: E402
 from companion.consumers import CompanionConsumer  # noqa: E402
 
 
-def _get_ready() -> None:
-    """What the first who come would wait for, a fifth of a second when places open: the broker's modules, the tasks', and a
-    connection to the database for each thread."""
-    celery.finalize()
-    celery.connection_for_write().get_transport_cls()
+def _connect() -> None:
+    """A connection to the database for each thread: whoever comes first when places open should not wait for it."""
     pool: Any = getattr(connection, "pool", None)
     if pool is not None:
         pool.open()
@@ -37,7 +35,8 @@ def _get_ready() -> None:
 
 
 refuse_to_start()
-_get_ready()
+celery.finalize()
+celery.connection_for_write().get_transport_cls()  # and for what this loads
 # What is loaded by now stays. With ten thousand pages open a full collection stops them all for most of a second: seldom, then.
 gc.collect()
 gc.freeze()
@@ -58,7 +57,18 @@ def _socket(scope: Any) -> Any:
     return SOCKETS.get(scope["path"], NO_SOCKET)
 
 
+async def _live(receive: Any, send: Any) -> None:
+    """ASGI's lifespan."""
+    while (await receive())["type"] != "lifespan.shutdown":
+        await asyncio.to_thread(_connect)
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """What is chosen here is chosen without routers of Channels': each would keep a frame and a scope for every open page."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+        return
     chosen = _socket(scope) if scope["type"] == "websocket" else django_application
     await chosen(scope, receive, send)
