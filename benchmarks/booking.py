@@ -53,11 +53,12 @@ class Web:
 def web(name: str, *, processes: int = WEB_PROCESSES, **rows: int) -> Iterator[Web]:
     """Migrated by the owner, served as the service's role; everything ends and goes with the block."""
     with tempfile.TemporaryDirectory(prefix="hc-bench-") as folder, database(name) as made:
-        os.environ["COMPANION_DATA_DIR"] = folder
+        os.environ.setdefault("COMPANION_DATA_DIR", folder)  # in a test it is the tests', and stays so
         from companion.embedded import RedisServer
 
         redis = RedisServer(Path(folder) / "redis.sock", folder=Path(folder)).start()
         env = {**os.environ, "REDIS_URL": redis.url, "SECRET_KEY": "only-for-this-benchmark-0123456789abcdef"}
+        env["COMPANION_DATA_DIR"] = folder
         env.pop("CELERY_BROKER_URL", None)
         try:
             owner, service = {**env, "DATABASE_URL": made.owner}, {**env, "DATABASE_URL": made.service}
