@@ -62,7 +62,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
 
     def _send_told(self, value: str) -> None:
-        with psycopg.Cursor(self.connection) as cursor:
+        with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
             cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value], prepare=True)
         self._told = value
 

@@ -3,8 +3,9 @@
 from contextlib import nullcontext
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from hospitals import tenancy
@@ -120,3 +121,19 @@ def test_what_the_server_has_planned_outlives_a_rollback() -> None:
         raise ZeroDivisionError
     assert query.rows(slot=slot.id) == [(1, 1, False)]
     assert planned() == before + 1
+
+
+@pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL")
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_went_away_before_it_was_told_whose_rows_are_meant_is_an_outage_like_any_other() -> None:
+    clinic = a_clinic()
+    chosen = connection.settings_dict
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        mine = cursor.fetchone()[0]
+    where = {"host": chosen["HOST"], "port": chosen["PORT"], "user": chosen["USER"], "dbname": chosen["NAME"]}
+    with psycopg.connect(**where, password=chosen["PASSWORD"] or None) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [mine])
+    with tenancy.scope(clinic.hospital.id), pytest.raises(OperationalError):
+        Appointment.objects.exists()
+    connection.close()
