@@ -1,6 +1,6 @@
-"""Residents, patients and a visit to test with. All invented."""
+"""Residents, patients and a visit to test with, and pages with nobody to speak on them. All invented."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,10 +8,19 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from avatar import dispatch, streams
 from companion import visits
 from companion.journey import OwnEvent
 from companion.models import FamilyLink, Patient, Resident, Visit
 from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
+
+
+@pytest.fixture()
+async def no_worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Nobody speaks; what a process keeps open is closed afterwards."""
+    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
+    yield
+    await streams.close()
 
 
 @pytest.fixture()

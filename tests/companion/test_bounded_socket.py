@@ -8,22 +8,14 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from avatar import dispatch, sessions, streams
+from avatar import sessions
 from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
 from companion.exceptions import BadFrame
 from tests.companion.test_consumers import Page, resident
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-async def no_worker(monkeypatch: pytest.MonkeyPatch):
-    """Nobody speaks; what a process keeps open is closed afterwards."""
-    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
-    yield
-    await streams.close()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
 
 
 class Server:

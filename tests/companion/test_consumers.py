@@ -13,7 +13,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.utils import timezone
 from redis import ConnectionError as RedisConnectionError
 
-from avatar import dispatch, sessions, streams
+from avatar import sessions
 from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
@@ -22,15 +22,7 @@ from companion.journey import OwnEvent
 from companion.models import Visit
 from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-async def no_worker(monkeypatch: pytest.MonkeyPatch):
-    """Nobody speaks; what a process keeps open is closed afterwards."""
-    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
-    yield
-    await streams.close()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
 
 
 class Page:

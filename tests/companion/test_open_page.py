@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from redis import ConnectionError as RedisConnectionError
 
-from avatar import dispatch, sessions, streams
+from avatar import sessions
 from companion import dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
 from companion.journey import OwnEvent
@@ -17,16 +17,13 @@ from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
 from hospitals.exceptions import KeyServiceUnavailable
 from tests.companion.test_consumers import asleep, change
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
 
 
 @pytest.fixture(autouse=True)
-async def no_worker(monkeypatch: pytest.MonkeyPatch):
-    """Nobody speaks, and nobody waits before trying again; what a process keeps open is closed afterwards."""
-    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before trying again."""
     monkeypatch.setattr(open_page, "AGAIN_AFTER_S", 0)
-    yield
-    await streams.close()
 
 
 def failing_at_first(error: type[Exception], work: Callable[..., Any], times: int = 2) -> Callable[..., Any]:

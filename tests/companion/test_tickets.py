@@ -3,20 +3,11 @@
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from avatar import dispatch, streams
 from companion import asgi, open_page, signin
 from companion.background import in_thread
 from tests.companion.test_consumers import Page, resident
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-async def no_worker(monkeypatch: pytest.MonkeyPatch):
-    """Nobody speaks; what a process keeps open is closed afterwards."""
-    monkeypatch.setattr(dispatch, "_send", lambda u, attempt: None)
-    yield
-    await streams.close()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
 
 
 def at_the_door_of_mini_programs(token: str) -> Page:
