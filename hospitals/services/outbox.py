@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, Window
+from django.db.models import F, Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
@@ -125,7 +125,17 @@ def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
         return False
     circuit.succeeded(hospital_id)
     _end(row, State.ACCEPTED if answer.accepted else State.REFUSED, answer.reason, reference=answer.reference)
+    if timezone.now() - row.created_at > timedelta(seconds=FIRST_RETRY_S):
+        _send_next()
     return True
+
+
+def _send_next() -> None:
+    """One that had to wait got through, so there may be more: they follow one by one, at the hospital's own pace."""
+    rows = OutboxCommand.objects.filter(state=State.WAITING, next_attempt_at__lte=timezone.now())
+    behind = rows.order_by("next_attempt_at").values_list("hospital_id", "id").first()
+    if behind:
+        after_commit("hospitals.tasks.deliver_command", *map(str, behind))
 
 
 def _claim(command_id: UUID) -> OutboxCommand | None:
@@ -229,12 +239,19 @@ def give_up_all(reason: str) -> None:
         _end(row, State.GIVEN_UP, reason, heard=False)
 
 
-def due(limit: int = 200, each: int = 20) -> list[tuple[UUID, UUID]]:
-    """(hospital, command) over all hospitals: what a lost task or an outage left behind. None of them takes all places."""
+def due(limit: int = 200, each: int = 4) -> list[tuple[UUID, UUID]]:
+    """(hospital, command) over all hospitals: what a lost task or an outage left behind. None of them takes all places.
+
+    A few of each hospital are enough, since the others follow whoever gets through; one to see whether it answers again;
+    none while it is left alone, or a sick hospital's queue would be a burst that the others wait behind.
+    """
+    now = timezone.now()
     with tenancy.service("outbox sweep"):
-        rows = OutboxCommand.objects.filter(state=State.WAITING, next_attempt_at__lte=timezone.now())
+        rows = OutboxCommand.objects.filter(state=State.WAITING, next_attempt_at__lte=now)
+        rows = rows.alias(open_until=F("hospital__circuit__open_until"))
         mine = Window(RowNumber(), partition_by="hospital_id", order_by="next_attempt_at")
-        rows = rows.annotate(nth=mine).filter(nth__lte=each).order_by("next_attempt_at")
+        rows = rows.filter(Q(open_until=None) | Q(open_until__lte=now)).annotate(nth=mine)
+        rows = rows.filter(Q(nth=1) | Q(nth__lte=each, open_until=None)).order_by("next_attempt_at")
         return list(rows.values_list("hospital_id", "id")[:limit])
 
 

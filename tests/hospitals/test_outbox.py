@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
@@ -286,15 +286,18 @@ def test_a_system_that_is_down_costs_a_few_calls_and_another_hospital_nothing() 
         for _ in range(30):
             booked_one = ill.book(ill.slot(of=ill.schedule()), uuid4(), number=len(commands(ill)) + 1, now=NOW)
             assert booked_one.appointment_id
-        clock.on(seconds=1)
-        outbox.sweep()
+        for _ in range(4):
+            clock.on(seconds=1)
+            outbox.sweep()
         assert len(sick.calls) == circuit.OPENS_AFTER, "the rest wait without a call"
+        assert outbox.due() == [], "nobody's worker is kept with a hospital that is left alone"
         booked(well)
         clock.on(seconds=1)
         outbox.sweep()
         assert sound.done and [row.state for row in commands(well)] == [State.ACCEPTED]
         calls = len(sick.calls)
         clock.on(seconds=circuit.FIRST_REST_S + 1)
+        assert len(outbox.due()) == 1
         outbox.sweep()
         assert len(sick.calls) == calls + 1, "one call looks whether it is well again"
         sick.script.clear()
@@ -303,6 +306,27 @@ def test_a_system_that_is_down_costs_a_few_calls_and_another_hospital_nothing() 
         assert len(sick.done) == 30
     with tenancy.scope(well.hospital.id):
         assert not Circuit.objects.filter(hospital_id=well.hospital.id, failures__gt=0).exists()
+
+
+@pytest.mark.django_db()
+def test_when_it_answers_again_all_that_waited_follows_one_by_one_without_waiting_for_the_next_sweep() -> None:
+    clinic, system = a_clinic(), HospitalSystem(["down"])
+    with systems(lake=system) as clock, patch.object(outbox, "after_commit") as sent:
+        for number in range(9):
+            clinic.book(clinic.slot(of=clinic.schedule()), uuid4(), number=number + 1, now=NOW)
+        sent.reset_mock()  # their own tasks, which a dead worker lost
+        clock.on(seconds=1)
+        assert outbox.sweep() == 3
+        clock.on(seconds=600)
+        ((first, *_),) = [outbox.due(each=1)]
+        outbox.deliver(*first)
+        while sent.called:
+            task, *ids = sent.call_args.args
+            assert task == "hospitals.tasks.deliver_command"
+            sent.reset_mock()
+            outbox.deliver(*map(UUID, ids))
+        assert {row.state for row in commands(clinic)} == {State.ACCEPTED}
+        assert len(system.done) == 9 and len(system.calls) == 10
 
 
 @pytest.mark.django_db()
