@@ -53,7 +53,7 @@ def in_one_go() -> Iterator[None]:
     if here.vendor != "postgresql" or in_flight():  # inside another: its end is ours
         yield
         return
-    with here.wrap_database_errors, here.connection.pipeline():
+    with here.in_one_packet():
         yield
 
 

@@ -6,12 +6,14 @@ last. A rollback takes a setting back that was made inside the transaction, and 
 somebody else's: in both cases it is told anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
 from psycopg._preparing import PrepareManager
+from psycopg.abc import PQGen
 
 SETTING = "companion.hospital"
 EVERY = "*"
@@ -38,6 +40,29 @@ class KeptPlans(PrepareManager):
         return False
 
 
+class OnePacket(psycopg.Pipeline):
+    """A pipeline whose statements leave together at its end, or when the first answer is asked for.
+
+    psycopg sends each as it comes, in two looks at the socket and a write, and PostgreSQL wakes for each.
+    """
+
+    def _communicate_gen(self) -> PQGen[None]:
+        while self.command_queue:
+            self.command_queue.popleft()()  # into libpq's buffer, which goes by itself when it is full
+        yield from ()
+
+    def _sync_gen(self) -> PQGen[None]:
+        self._enqueue_sync()
+        yield from super()._communicate_gen()
+        yield from self._fetch_gen(flush=False)
+
+    def _exit_gen(self) -> PQGen[None]:
+        try:
+            yield from self._sync_gen()
+        finally:
+            yield from self._fetch_gen(flush=True)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """One connection and what it was told last; None: not known."""
 
@@ -54,7 +79,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._send_told(value)
             return execute(sql, params, many, context)
         try:
-            with self.wrap_database_errors, self.connection.pipeline():  # both on one way to the server
+            with self.in_one_packet():  # both on one way to the server
                 self._send_told(value)
                 return execute(sql, params, many, context)
         except BaseException:
@@ -65,6 +90,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors, psycopg.Cursor(self.connection) as cursor:
             cursor.execute("SELECT set_config(%s, %s, false)", [SETTING, value], prepare=True)
         self._told = value
+
+    @contextmanager
+    def in_one_packet(self) -> Iterator[None]:
+        """Statements inside wait for no answers; what one of them raises comes at the latest at the end."""
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            self.connection._pipeline = self.connection._pipeline or OnePacket(self.connection)
+            with self.connection.pipeline():
+                yield
 
     def planned_cursor(self, *, shared: bool = False) -> Any:
         """A cursor whose statements the server plans once and keeps (after OPTIONS' ``prepare_threshold``).

@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from psycopg import _pipeline_base
 
 from hospitals import tenancy
-from hospitals.compiled import Compiled, CompiledInsert, in_one_go
+from hospitals.compiled import Compiled, CompiledInsert, ask, in_one_go, read
 from hospitals.exceptions import WrongScope
 from hospitals.models import Appointment, Slot, SlotHold
 from hospitals.services import booking, booking_rules
@@ -121,6 +122,44 @@ def test_what_the_server_has_planned_outlives_a_rollback() -> None:
         raise ZeroDivisionError
     assert query.rows(slot=slot.id) == [(1, 1, False)]
     assert planned() == before + 1
+
+
+@pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL")
+class TestInOneGo:
+    def test_statements_leave_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clinic, insert, way_out = a_clinic(), CompiledInsert(SlotHold), _pipeline_base.pipeline_communicate
+        slot, sent = clinic.slot(capacity=9), []
+
+        def holds() -> list[SlotHold]:
+            return [SlotHold(slot=slot, subject=uuid4(), expires_at=NOW, hospital=clinic.hospital) for _ in range(4)]
+
+        def counted(connection: object, commands: object) -> object:
+            sent.append(commands)
+            return way_out(connection, commands)  # type: ignore[arg-type]
+
+        with tenancy.scope(clinic.hospital.id):
+            insert.save(*holds()[:1])  # planned, and the server knows whose rows are meant
+            monkeypatch.setattr(_pipeline_base, "pipeline_communicate", counted)
+            with in_one_go():
+                for row in holds():
+                    insert.save(row)
+                assert sent == []
+            assert len(sent) == 1
+            assert SlotHold.objects.count() == 5
+
+    def test_an_answer_can_be_asked_for_before_the_end(self) -> None:
+        slots = [a_clinic(name).slot(capacity=number) for number, name in enumerate(("here", "there"), start=1)]
+        query = Compiled(lambda slot: Slot.objects.filter(id=slot).values_list("capacity"))
+        with in_one_go():
+            first, second = (query.ask(slot=slot.id) for slot in slots)
+            assert query.read(second) == [(2,)]
+        assert query.read(first) == [(1,)]
+
+    def test_more_than_any_buffer_holds_goes_all_the_same(self) -> None:
+        long = [character * 3_000_000 for character in "甲乙丙"]
+        with in_one_go():
+            asked = [ask("SELECT %s::text", text) for text in long]
+        assert [read(one) for one in asked] == [[(text,)] for text in long]
 
 
 @pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL")
