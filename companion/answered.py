@@ -46,6 +46,7 @@ def _recorded(answer: CommandAnswered) -> tuple[OwnEvent, EventData | OwnData] |
         return OwnEvent.CHECK_IN_REFUSED, Reason(because)
     invoice_id = str(answer.data.get("invoice_id", ""))
     # Never delivered, it may be in the hospital's books all the same: a person looks, and the money stays until then.
-    if answer.outcome == "refused" and paying.give_back(answer.appointment_id, invoice_id):
+    receipt = str(answer.data.get("receipt", ""))
+    if answer.outcome == "refused" and paying.give_back(answer.appointment_id, invoice_id, receipt):
         because += "。已付的钱会原路退回"
     return OwnEvent.PAYMENT_REFUSED, Refusal(invoice_id, because)

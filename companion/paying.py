@@ -1,17 +1,19 @@
 """Bills paid online: an order once a bill, the gateway's word checked against it, the hospital told, money given back.
 
-The hospital's PAY command carries the gateway's trade number. Money that came for a bill which no longer waits for it (paid
-at the window, withdrawn, refused by the hospital) goes back.
+The hospital's PAY command says what was paid, when, and the gateway's trade number. Money that came for a bill which no longer
+waits for it (paid at the window, withdrawn, refused by the hospital) goes back. An order of which nothing is heard is asked about.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
+from django.db.models import DateTimeField, F, QuerySet, Value
 from django.utils import timezone
 
 from companion import payment, visits
@@ -28,18 +30,20 @@ from companion.payment.base import (
     Settled,
 )
 from hospitals.audit import Actor
-from hospitals.connectors.base import Invoice, Reference
+from hospitals.connectors.base import Invoice, PaidBill, Reference
 from hospitals.exceptions import KeyDestroyed
 from hospitals.services import booking
 
 log = structlog.get_logger(__name__)
 
 State = PaymentOrder.State
-_Call = Callable[[PaymentBackend, Order], Awaitable[None]]
+_Call = Callable[[PaymentBackend, Order], Awaitable[Settled | None]]
 IN_ONE_RUN = 50  # orders of one gateway
+ASK_AFTER = timedelta(minutes=3)  # a notification that is not lost has come by then
+RUNS_OUT_AFTER = timedelta(hours=24)
 _UNPAID = (State.BEGUN, State.CLOSE_DUE, State.CLOSED)
 # Said of one order; all else is a gateway's silence.
-_ANSWERED = frozenset({"refund_refused", "refund_processing", "close_refused", "order_paid"})
+_ANSWERED = frozenset({"refund_refused", "refund_processing", "close_refused", "query_refused", "order_paid"})
 _FOR_A_PERSON = frozenset({"refund_refused", "engine_unusable"})  # what no waiting mends
 
 
@@ -59,17 +63,23 @@ class Begun:
 def begin(visit: Visit, bill: Invoice) -> Begun:
     """The order of a bill that waits for it, the same one while it is open; the gateway does not hear of it yet.
 
-    Another sum is another order, and so is another gateway while nothing is paid. Raises ``NotNow`` (pay_at_window) where no
-    engine is set up. In the caller's transaction, with the visit locked; after its commit come ``at_gateway`` and, in another,
+    Another sum is another order, and so is another gateway while nothing is paid. A bill of nothing (insurance bears it all) is paid
+    as it stands, by no gateway. Raises ``NotNow`` (pay_at_window) where no engine is set up. In the caller's transaction, with the visit locked; after its commit come ``at_gateway`` and, in another,
     ``finish``: while a gateway is asked nobody waits for anything of ours.
     """
     name = settings.PAYMENT
     row = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
     paid = row is not None and row.state == State.PAID
     if row is not None and (row.amount_fen != bill.self_pay_fen or not paid and row.engine != name):
-        over = State.REFUND_DUE if paid else State.CLOSE_DUE  # what came for it, or still comes, goes back
+        over = (
+            (State.REFUND_DUE if row.amount_fen else State.CLOSED) if paid else State.CLOSE_DUE
+        )  # what came for it, or still comes, goes back
         PaymentOrder.objects.filter(id=row.id).update(state=over)
         row = None
+    if row is None and bill.self_pay_fen == 0:
+        row = PaymentOrder(visit=visit, invoice_id=bill.id, amount_fen=0, state=State.PAID, paid_at=timezone.now())
+        row.trade_number = row.id.hex
+        row.save(force_insert=True)
     if row is None:
         if not name:
             raise NotNow("这里还不能线上缴费。请到医院窗口或自助机缴费,缴好了我会告诉您。", code="pay_at_window")
@@ -104,7 +114,7 @@ def finish(begun: Begun, opened: Opened, bill: Payment, actor: Actor) -> Opened 
         changed = bill.state == "issued" and not waits  # when it is begun again, this money goes back
         return None if changed else Opened(trade_number=row.trade_number)
     if row.state == State.BEGUN and waits:
-        return opened if not opened.trade_number or _paid(row, opened.trade_number, actor) else None
+        return opened if not opened.trade_number or _paid(row, opened.trade_number, opened.paid_at, actor) else None
     if opened.trade_number:
         _too_late(row, opened.trade_number)
     else:  # one that was closed before the gateway heard of it is open there now
@@ -121,7 +131,11 @@ def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> Non
         raise BadNotification(code="unknown_engine") from error
     if settled is None:
         return
-    row = _named(engine, settled)
+    _settle(_named(engine, settled), settled)
+
+
+def _settle(row: PaymentOrder, settled: Settled) -> None:
+    """What its gateway says becomes of the order; again changes nothing. In a transaction."""
     visits.locked(row.visit_id)  # as begin: one after the other
     row.refresh_from_db()
     if not settled.paid:
@@ -131,13 +145,13 @@ def on_notification(engine: str, body: bytes, headers: Mapping[str, str]) -> Non
         return
     waits = any(_waits(bill, row) for bill in visits.journey_of(row.visit).payments)
     if row.state == State.BEGUN and waits:
-        _paid(row, settled.trade_number, Actor("service", engine))
+        _paid(row, settled.trade_number, settled.paid_at, Actor("service", row.engine))
         return
     _too_late(row, settled.trade_number)
 
 
 def _waits(bill: Payment, row: PaymentOrder) -> bool:
-    """Whether this bill waits for the order's money, to the fen: the command to the hospital names no sum."""
+    """Whether this bill waits for the order's money, to the fen."""
     due = bill.invoice
     return bill.state == "issued" and (due.id, due.self_pay_fen) == (row.invoice_id, row.amount_fen)
 
@@ -153,12 +167,12 @@ def _named(engine: str, settled: Settled) -> PaymentOrder:
     return row
 
 
-def _paid(row: PaymentOrder, trade_number: str, actor: Actor) -> bool:
+def _paid(row: PaymentOrder, trade_number: str, paid_at: datetime | None, actor: Actor) -> bool:
     """False where the hospital cannot be told any more: then the money goes back."""
     try:
         with transaction.atomic():
-            row.state, row.trade_number = State.PAID, trade_number
-            row.save(update_fields=["state", "trade_number", "changed_at"])
+            row.state, row.trade_number, row.paid_at = State.PAID, trade_number, paid_at or timezone.now()
+            row.save(update_fields=["state", "trade_number", "paid_at", "changed_at"])
             _tell_the_hospital(row, actor)
     except KeyDestroyed:  # it left, and its keys with it
         _too_late(row, trade_number)
@@ -173,36 +187,88 @@ def _too_late(row: PaymentOrder, trade_number: str) -> None:
 
 
 def _tell_the_hospital(row: PaymentOrder, actor: Actor) -> None:
-    made = booking.pay(appointment_id=row.visit_id, invoice_id=row.invoice_id, receipt=row.trade_number, actor=actor)
+    at = timezone.localtime(row.paid_at or row.changed_at)  # the latter: paid under a release that did not keep it
+    paid = PaidBill(row.invoice_id, row.trade_number, row.amount_fen, row.id.hex, row.engine, at)
+    made = booking.pay(appointment_id=row.visit_id, paid=paid, actor=actor)
     if made.command is not None:
         key = f"{OwnEvent.PAYMENT_SENT.value}:{made.command}"
         visits.own_event(row.visit_id, OwnEvent.PAYMENT_SENT, Reference(row.invoice_id), key=key)
 
 
-def give_back(visit_id: UUID, invoice_id: str) -> bool:
-    """The hospital will not have this payment: the money goes back. False where none was taken."""
-    mine = PaymentOrder.objects.filter(visit_id=visit_id, invoice_id=invoice_id, state=State.PAID)
+def give_back(visit_id: UUID, invoice_id: str, receipt: str) -> bool:
+    """The hospital will not have this payment: the money goes back. False where none was taken, or another was since."""
+    mine = PaymentOrder.objects.filter(visit_id=visit_id, invoice_id=invoice_id, trade_number=receipt, state=State.PAID)
+    mine.filter(amount_fen=0).update(state=State.CLOSED)
     return bool(mine.update(state=State.REFUND_DUE))
+
+
+def ask_about_begun() -> int:
+    """Ask what became of orders begun some minutes ago: she may have paid, and the gateway's notification be lost.
+
+    One is asked about again when it has stood twice as long, and is over (to be closed) after ``RUNS_OUT_AFTER``, or when its bill
+    waits no more. Returns how many came to an end.
+    """
+    now = timezone.now()
+    begun = PaymentOrder.objects.filter(state=State.BEGUN, changed_at__lte=now - ASK_AFTER)
+    since = Value(now, DateTimeField()) - F("changed_at")
+    due = begun.alias(asked_at_age=F("changed_at") - F("created_at")).filter(asked_at_age__lte=since)
+    done = 0
+    for row, settled, why in _in_turn(due, lambda engine, order: engine.query(order)):
+        if why is not None:
+            log.warning("payment_unknown", visit=str(row.visit_id), code=why.code)
+        elif settled is None:
+            done += _over(row)
+        else:
+            done += _heard(row, settled)
+    return done
+
+
+def _heard(row: PaymentOrder, settled: Settled) -> bool:
+    try:
+        with transaction.atomic():
+            _settle(_named(row.engine, settled), settled)
+    except BadNotification:  # money of another sum: it is neither the bill's nor ours to give back by ourselves
+        _for_a_person(row, "amount")
+        return False
+    return True
+
+
+@transaction.atomic
+def _over(row: PaymentOrder) -> bool:
+    """Not paid so far: it is to be closed once nobody is to pay it any more."""
+    visit = visits.locked(row.visit_id)
+    waits = any(_waits(bill, row) for bill in visits.journey_of(visit).payments)
+    if waits and timezone.now() - row.created_at < RUNS_OUT_AFTER:
+        return False
+    return bool(PaymentOrder.objects.filter(id=row.id, state=State.BEGUN).update(state=State.CLOSE_DUE))
+
+
+def _for_a_person(row: PaymentOrder, why: str) -> None:
+    """Once."""
+    code, kind = f"{why}:{row.id}", Incident.Kind.UNDELIVERED
+    if not Incident.objects.filter(codes=[code]).exists():
+        Incident.objects.create(kind=kind, hospital_id=row.visit.hospital_id, codes=[code])
 
 
 def refund_due() -> int:
     """Give back what is due, again and again until the gateway has done it. Returns how many it did."""
     done = 0
-    for row, why in _in_turn(State.REFUND_DUE, lambda engine, order: engine.refund(order, "医院没有收这笔费用")):
+    due = PaymentOrder.objects.filter(state=State.REFUND_DUE)
+    for row, _none, why in _in_turn(due, lambda engine, order: engine.refund(order, "医院没有收这笔费用")):
         if why is None:
             done += PaymentOrder.objects.filter(id=row.id, state=State.REFUND_DUE).update(state=State.REFUNDED)
             continue
         log.warning("refund_waits", visit=str(row.visit_id), code=why.code)
-        if why.code in _FOR_A_PERSON and not Incident.objects.filter(codes=[f"refund:{row.id}"]).exists():
-            kind = Incident.Kind.UNDELIVERED
-            Incident.objects.create(kind=kind, hospital_id=row.visit.hospital_id, codes=[f"refund:{row.id}"])
+        if why.code in _FOR_A_PERSON:
+            _for_a_person(row, "refund")
     return done
 
 
 def close_due() -> int:
     """Close at their gateways what nobody is to pay any more, again and again until they answer. Returns how many are done."""
     done = 0
-    for row, why in _in_turn(State.CLOSE_DUE, lambda engine, order: engine.close(order)):
+    due = PaymentOrder.objects.filter(state=State.CLOSE_DUE)
+    for row, _none, why in _in_turn(due, lambda engine, order: engine.close(order)):
         if why is not None:
             log.warning("close_waits", visit=str(row.visit_id), code=why.code)
         if isinstance(why, OrderPaid):
@@ -213,26 +279,28 @@ def close_due() -> int:
     return done
 
 
-def _in_turn(state: State, call: _Call) -> Iterator[tuple[PaymentOrder, CompanionError | None]]:
-    """Orders that wait so, the longest unasked first, each with why its gateway did not do it now, or None: it did.
+def _in_turn(
+    due: QuerySet[PaymentOrder], call: _Call
+) -> Iterator[tuple[PaymentOrder, Settled | None, CompanionError | None]]:
+    """Orders that are due, the longest unasked first, each with what its gateway said of it, and why it did not, or None: it did.
 
     A gateway that gives no answer is left alone until the next run, so that its silence is waited for once; another's go on.
     """
-    due = PaymentOrder.objects.filter(state=state)
     for engine in due.order_by().values_list("engine", flat=True).distinct():
         for row in due.filter(engine=engine).select_related("visit").order_by("changed_at")[:IN_ONE_RUN]:
-            due.filter(id=row.id).update(changed_at=timezone.now())  # behind the others, whatever comes of it
-            why = _asked(row, call)
-            yield row, why
+            mine = PaymentOrder.objects.filter(id=row.id, state=row.state, changed_at=row.changed_at)
+            if not mine.update(changed_at=timezone.now()):  # behind the others, whatever comes of it
+                continue  # another run has it, or something became of it
+            settled, why = _asked(row, call)
+            yield row, settled, why
             if why is not None and why.code not in _ANSWERED:
                 break
 
 
-def _asked(row: PaymentOrder, call: _Call) -> CompanionError | None:
-    """Why it was not done; None: it was. For the background, which has no loop."""
+def _asked(row: PaymentOrder, call: _Call) -> tuple[Settled | None, CompanionError | None]:
+    """What its gateway says, and why it did not do it. For the background, which has no loop."""
     order = _order(row)
     try:
-        async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order))
+        return async_to_sync(payment.ask)(row.engine, lambda engine: call(engine, order)), None
     except CompanionError as error:
-        return error
-    return None
+        return None, error

@@ -215,6 +215,7 @@ CELERY_BEAT_SCHEDULE = {
     "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
     "refunds": {"task": "companion.tasks.refund_payments", "schedule": 60.0},
     "closings": {"task": "companion.tasks.close_payments", "schedule": 60.0},
+    "begun_payments": {"task": "companion.tasks.ask_about_payments", "schedule": 60.0},
     "holds": {"task": "hospitals.tasks.expire_holds", "schedule": 30.0},
     "audit": {"task": "hospitals.tasks.send_audit_heads", "schedule": 3600.0},
     "retention": {"task": "hospitals.tasks.keep_no_longer", "schedule": 3600.0},

@@ -51,6 +51,11 @@ def forget_old_sessions(now: datetime | None = None) -> int:
 
 
 @shared_task(queue="default")
+def ask_about_payments() -> int:
+    return paying.ask_about_begun()
+
+
+@shared_task(queue="default")
 def close_payments() -> int:
     return paying.close_due()
 

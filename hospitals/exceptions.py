@@ -118,6 +118,12 @@ class Conflict(HospitalsError):
     detail = "现在还不能办这一步。"
 
 
+class InProgress(Conflict):
+    code = "in_progress"
+    retryable = True
+    detail = "同一个请求正在处理。"
+
+
 class SlotTaken(Conflict):
     code = "slot_taken"
     detail = "这个号刚刚被别人约走了。"

@@ -23,10 +23,11 @@ from companion.exceptions import SignInFailed
 from companion.identity.base import Identity
 
 NODE = b'"alipay_system_oauth_token_response":'
+GATEWAY_ZONE = ZoneInfo("Asia/Shanghai")
 
 
 def gateway_now() -> datetime:
-    return datetime.now(ZoneInfo("Asia/Shanghai"))
+    return datetime.now(GATEWAY_ZONE)
 
 
 def rsa_keys(private_key: str, gateway_public_key: str) -> tuple[rsa.RSAPrivateKey, rsa.RSAPublicKey]:

@@ -10,7 +10,7 @@ from companion.models.visit import Visit
 class PaymentOrder(models.Model):
     """``id`` in hex is the number that the gateway knows. One order a bill is open or paid at a time.
 
-    ``changed_at``: also when its gateway was last asked to close it or to give it back.
+    ``changed_at``: also when its gateway was last asked about it, to close it or to give it back. ``paid_at``: by the gateway's clock.
     """
 
     class State(models.TextChoices):
@@ -28,6 +28,7 @@ class PaymentOrder(models.Model):
     engine = models.CharField(max_length=20)
     state = models.CharField(max_length=12, choices=State.choices, default=State.BEGUN, db_index=True)
     trade_number = models.CharField(max_length=64, blank=True)
+    paid_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     changed_at = models.DateTimeField(auto_now=True)
 

@@ -10,7 +10,6 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
@@ -18,29 +17,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from companion.identity.alipay import gateway_now, raw_node, rsa_keys
+from companion.identity.alipay import GATEWAY_ZONE, gateway_now, raw_node, rsa_keys
 from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, Settled
 from companion.payment.http import client
+from hospitals.connectors.money import fen, yuan
 
 _DONE, _NEVER_OPENED = "10000", "ACQ.TRADE_NOT_EXIST"
 _PAID, _CLOSED = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"}), "TRADE_CLOSED"
 TITLE_MAX = 60
-
-
-def yuan(fen: int) -> str:
-    """2000 → "20.00"."""
-    return f"{fen // 100}.{fen % 100:02}"
-
-
-def fen(amount: str) -> int:
-    """ "20.00" → 2000. Raises ``ValueError`` for what is no amount of money."""
-    try:
-        value = Decimal(amount) * 100
-    except InvalidOperation as error:
-        raise ValueError(amount) from error
-    if not value.is_finite() or value != int(value):
-        raise ValueError(amount)
-    return int(value)
 
 
 class AlipayPayment:
@@ -87,7 +71,8 @@ class AlipayPayment:
             status = told["trade_status"]
             if status not in _PAID and status != _CLOSED or told.get("refund_fee"):
                 return None  # it waits for the buyer; or it repeats what we ourselves gave back
-            return Settled(told["out_trade_no"], told["trade_no"], fen(told["total_amount"]), status in _PAID)
+            paid_at = _moment(told.get("gmt_payment"))
+            return Settled(told["out_trade_no"], told["trade_no"], fen(told["total_amount"]), status in _PAID, paid_at)
         except (ValueError, KeyError, InvalidSignature) as error:
             raise BadNotification from error
 
@@ -107,14 +92,32 @@ class AlipayPayment:
         if (await self._ask("alipay.trade.fastpay.refund.query", about)).get("refund_status") != "REFUND_SUCCESS":
             raise GatewayUnavailable(code="refund_processing")
 
+    async def query(self, order: Order) -> Settled | None:
+        told = await self._ask("alipay.trade.query", {"out_trade_no": order.number})
+        if told.get("sub_code") == _NEVER_OPENED:
+            return None
+        if told["code"] != _DONE:
+            raise GatewayUnavailable(code="query_refused")
+        try:
+            if told["out_trade_no"] != order.number:
+                raise ValueError("another order")
+            status = told["trade_status"]
+            if status == _CLOSED:
+                return Settled(order.number, told["trade_no"], order.amount_fen, paid=False)
+            if status not in _PAID:
+                return None
+            paid_at = _moment(told.get("send_pay_date"))
+            return Settled(order.number, told["trade_no"], fen(told["total_amount"]), True, paid_at)
+        except (ValueError, KeyError, TypeError) as error:
+            raise GatewayUnavailable from error
+
     async def close(self, order: Order) -> None:
-        about = {"out_trade_no": order.number}
-        told = await self._ask("alipay.trade.close", about)
+        told = await self._ask("alipay.trade.close", {"out_trade_no": order.number})
         if told["code"] == _DONE or told.get("sub_code") == _NEVER_OPENED:
             return
-        told = await self._ask("alipay.trade.query", about)
-        if told.get("trade_status") in _PAID and told.get("trade_no"):
-            raise OrderPaid(told["trade_no"])
+        settled = await self.query(order)
+        if settled is not None and settled.paid:
+            raise OrderPaid(settled.trade_number)
         raise GatewayUnavailable(code="close_refused")
 
     async def _ask(self, method: str, content: dict[str, str]) -> dict[str, str]:
@@ -145,6 +148,14 @@ class AlipayPayment:
         }
         signature = self._private.sign(_line(parameters), padding.PKCS1v15(), hashes.SHA256())
         return {**parameters, "sign": base64.b64encode(signature).decode()}
+
+
+def _moment(told: str | None) -> datetime | None:
+    """ "2026-11-29 10:00:00", by the gateway's clock. None for what is no time: it was paid all the same."""
+    try:
+        return datetime.strptime(told or "", "%Y-%m-%d %H:%M:%S").replace(tzinfo=GATEWAY_ZONE)
+    except ValueError:
+        return None
 
 
 def _line(parameters: dict[str, str]) -> bytes:

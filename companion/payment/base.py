@@ -5,6 +5,7 @@ Money is integer fen. An engine keeps nothing: orders are rows of companion.payi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from companion.exceptions import CompanionError
@@ -60,16 +61,18 @@ class Opened:
     pay_at: str = ""
     scan: str = ""
     trade_number: str = ""
+    paid_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What the gateway says of an order: paid, or closed without money. ``trade_number``: its own."""
+    """What the gateway says of an order: paid, or closed without money. ``trade_number``: its own; ``paid_at``: by its clock."""
 
     number: str
     trade_number: str
     amount_fen: int
     paid: bool
+    paid_at: datetime | None = None
 
 
 class PaymentBackend(Protocol):
@@ -81,6 +84,13 @@ class PaymentBackend(Protocol):
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
         """A notification as it came, its headers by names in any case; None for one that settles nothing. Raises ``BadNotification``."""
+        ...
+
+    async def query(self, order: Order) -> Settled | None:
+        """What became of it, as its notification tells; None while nothing did, also of one that never came to the gateway.
+
+        Raises ``GatewayUnavailable``.
+        """
         ...
 
     async def close(self, order: Order) -> None:

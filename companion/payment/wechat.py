@@ -11,6 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -27,7 +28,9 @@ TITLE_MAX = 60
 API_KEY_BYTES = 32
 FRESH_S = 300
 _NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_CLOSED"})
-_CLOSED_ALREADY = frozenset({"ORDER_CLOSED", "ORDER_NOT_EXIST"})
+_NEVER_OPENED = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST"})
+_CLOSED_ALREADY = _NEVER_OPENED | {"ORDER_CLOSED"}
+_OVER = frozenset({"CLOSED", "REVOKED", "REFUND"})  # nothing is paid any more, or what was has gone back
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature, InvalidTag)
 
 
@@ -72,11 +75,11 @@ class WechatPayment:
         if status == 200 and str(told.get("code_url", "")).startswith("weixin://"):
             return Opened(scan=str(told["code_url"]))
         if told.get("code") in _NUMBER_USED:
-            settled = await self._query(order.number)
-            if settled is None:
+            settled = await self.query(order)
+            if settled is None or not settled.paid:
                 raise OrderSpent
             if settled.amount_fen == order.amount_fen:
-                return Opened(trade_number=settled.trade_number)
+                return Opened(trade_number=settled.trade_number, paid_at=settled.paid_at)
         raise GatewayUnavailable(code="order_refused")
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Settled | None:
@@ -114,14 +117,25 @@ class WechatPayment:
         )
         if status < 300 or told.get("code") in _CLOSED_ALREADY:
             return
-        if (settled := await self._query(order.number)) is not None:
+        settled = await self.query(order)
+        if settled is not None and settled.paid:
             raise OrderPaid(settled.trade_number)
         raise GatewayUnavailable(code="close_refused")
 
-    async def _query(self, number: str) -> Settled | None:
-        status, told = await self._ask("GET", f"/v3/pay/transactions/out-trade-no/{number}?mchid={self.merchant_id}")
+    async def query(self, order: Order) -> Settled | None:
+        path = f"/v3/pay/transactions/out-trade-no/{order.number}?mchid={self.merchant_id}"
+        status, told = await self._ask("GET", path)
+        if told.get("code") in _NEVER_OPENED:
+            return None
+        if status != 200:
+            raise GatewayUnavailable(code="query_refused")
         try:
-            return self._settled(told) if status == 200 else None
+            if told["out_trade_no"] != order.number:
+                raise ValueError("another order")
+            settled = self._settled(told)
+            if settled is None and told["trade_state"] in _OVER:
+                return Settled(order.number, "", order.amount_fen, paid=False)
+            return settled
         except _MALFORMED as error:
             raise GatewayUnavailable from error
 
@@ -137,7 +151,8 @@ class WechatPayment:
         amount = trade["amount"]
         if amount.get("currency", "CNY") != "CNY" or type(amount["total"]) is not int:
             raise ValueError("other money")
-        return Settled(str(trade["out_trade_no"]), str(trade["transaction_id"]), amount["total"], paid=True)
+        paid_at = _moment(trade.get("success_time"))
+        return Settled(str(trade["out_trade_no"]), str(trade["transaction_id"]), amount["total"], True, paid_at)
 
     async def _ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """(status, answer). A good answer bears the gateway's signature, or ``GatewayUnavailable`` is raised; a refusal need not."""
@@ -173,3 +188,12 @@ class WechatPayment:
         line = f"{moment}\n{nonce}\n".encode() + body + b"\n"
         signature = base64.b64decode(headers["Wechatpay-Signature"], validate=True)
         self._public.verify(signature, line, padding.PKCS1v15(), hashes.SHA256())
+
+
+def _moment(told: Any) -> datetime | None:
+    """ "2026-11-29T10:00:00+08:00". None for what is no time with its zone: it was paid all the same."""
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

@@ -2,9 +2,10 @@
 
 import json
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.http.response import HttpResponseBase
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -110,8 +111,11 @@ class HospitalView(AnsweringView):
             idempotency.finish(self.who, self._key, idempotency.Answer(response.status_code, {}, None))
         return response
 
-    def do_once(self, request: Request, work: Any) -> Response:
-        """``work()``'s answer, or the one that was given before under this Idempotency-Key."""
+    def do_once(self, request: Request, work: Any, *, outward: bool = False) -> Response:
+        """``work()``'s answer, or the one that was given before under this Idempotency-Key.
+
+        The work and its answer are one transaction, unless it is ``outward``: it calls the hospital, and holds no database meanwhile.
+        """
         key = request.headers.get("Idempotency-Key")
         if key is None or not self.once:
             done: Response = work()
@@ -121,15 +125,16 @@ class HospitalView(AnsweringView):
         asked = [str(request.method), request.get_full_path(), request.headers.get("If-Match", "")]
         asked.append(request.headers.get("Content-Type", ""))
         body = request._request.body if self.whole_body else request.headers.get("Content-Length", "")
-        before = idempotency.begin(self.who, key, idempotency.fingerprint(*asked, body))
-        if before is not None:
-            return Response(
-                before.body, status=before.status, headers={**before.headers, "Idempotent-Replayed": "true"}
-            )
-        self._key = key
-        answer: Response = work()
-        kept = {name: answer[name] for name in _KEPT_HEADERS if name in answer}
-        # through JSON: dates and ids as they were shown
-        shown = json.loads(self.get_renderers()[0].render(answer.data)) if answer.data is not None else None
-        idempotency.finish(self.who, key, idempotency.Answer(answer.status_code, kept, shown))
-        return answer
+        with nullcontext() if outward else transaction.atomic():
+            before = idempotency.begin(self.who, key, idempotency.fingerprint(*asked, body))
+            if before is not None:
+                return Response(
+                    before.body, status=before.status, headers={**before.headers, "Idempotent-Replayed": "true"}
+                )
+            self._key = key if outward else ""  # a refused deed takes its key back with it, but for this one
+            answer: Response = work()
+            kept = {name: answer[name] for name in _KEPT_HEADERS if name in answer}
+            # through JSON: dates and ids as they were shown
+            shown = json.loads(self.get_renderers()[0].render(answer.data)) if answer.data is not None else None
+            idempotency.finish(self.who, key, idempotency.Answer(answer.status_code, kept, shown))
+            return answer

@@ -169,7 +169,7 @@ class WebhookPingView(_WebhookView):
         def work() -> Response:
             return Response(deliveries.shown(webhooks.ping(environment=environment)), status=status.HTTP_201_CREATED)
 
-        return self.do_once(request, work)
+        return self.do_once(request, work, outward=True)
 
 
 class DeliveriesView(HospitalView):

@@ -5,7 +5,7 @@ All values are frozen and name no model; only ``hospitals.services`` turns them 
 ``appointment_id`` is *our* Appointment's id as a string, spelt as ``str(UUID)`` spells it; it is the visit's key on both sides.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -210,6 +210,27 @@ class PatientCard:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidBill:
+    """What PAY tells: a bill's self-pay part, paid online in one sum. A bill that has another sum by now is to be refused.
+
+    ``receipt``: the payment gateway's own number of the transaction, under which its statement of account names it;
+    ``order_number``: ours, which the gateway's statement names beside it.
+    """
+
+    invoice_id: str
+    receipt: str
+    amount_fen: int
+    order_number: str
+    gateway: str  # "alipay" | "wechat"; "": a bill of nothing, which no gateway saw; "sandbox" pays with invented money
+    paid_at: datetime  # by the gateway's clock
+    currency: str = "CNY"
+
+    def as_data(self) -> dict[str, Any]:
+        """As ``Command.data`` and as it is sent."""
+        return {**asdict(self), "paid_at": self.paid_at.isoformat(timespec="seconds")}
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """What the resident did, to be done in the hospital's system exactly once (``idempotency_key``)."""
 
@@ -219,7 +240,7 @@ class Command:
     appointment_id: str
     slot_identifier: str = ""  # the hospital's own id of the slot
     patient: PatientCard | None = None
-    data: dict[str, Any] = field(default_factory=dict)  # PAY: {"invoice_id", "receipt"}; CANCEL: {"reason"}
+    data: dict[str, Any] = field(default_factory=dict)  # PAY: PaidBill's; CANCEL: {"reason"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A hospital's amounts, written in yuan, as whole fen."""
+"""Amounts written in yuan, as whole fen, and back."""
 
 from decimal import Decimal
 
@@ -16,3 +16,8 @@ def fen(yuan: str) -> int:
     if found != found.to_integral_value():
         raise ValueError("parts of a fen")
     return int(found)
+
+
+def yuan(amount_fen: int) -> str:
+    """2000 → "20.00"."""
+    return f"{amount_fen // 100}.{amount_fen % 100:02}"

@@ -292,7 +292,13 @@ POINTS: tuple[Point, ...] = (
         _came(E.INVOICE_ISSUED),
         "finished_event",
     ),
-    Point("pay_accepted", "缴费被接受", "收到 pay 后核对 invoice_id,回答接受。", _pay_accepted, "invoice_event"),
+    Point(
+        "pay_accepted",
+        "缴费被接受",
+        "收到 pay 后核对 invoice_id 和 amount_fen,回答接受。",
+        _pay_accepted,
+        "invoice_event",
+    ),
     Point("paid_event", "每张账单发来已缴事件", "入账后发 invoice.paid,id 与账单一致。", _paid, "pay_accepted"),
     Point("pay_repeated", "重复缴费只入账一次", "按 idempotency_key 认出重发,不要重复入账。", _paid_once, "paid_event"),
     Point(

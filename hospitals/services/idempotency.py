@@ -1,4 +1,8 @@
-"""A write with an Idempotency-Key is done once: the same again gets the same answer, anything else under the key is refused."""
+"""A write with an Idempotency-Key is done once: the same again gets the same answer, anything else under the key is refused.
+
+``begin``, the deed and ``finish`` are one transaction: a process that dies in between leaves none of them, and the same request
+sent at the same moment waits for the first one's answer. Only a call that goes out to a hospital is not: its key is taken while it lasts (``InProgress``).
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,12 +12,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from hospitals.exceptions import Conflict, IdempotencyConflict
+from hospitals.exceptions import IdempotencyConflict, InProgress
 from hospitals.models import IdempotentAnswer
 from hospitals.services.access import Credential
 
 KEPT = timedelta(hours=24)
-ABANDONED = timedelta(minutes=5)  # a process that died while it was at work
+ABANDONED = timedelta(minutes=5)  # a process that died while it called a hospital
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ def fingerprint(*parts: bytes | str) -> str:
 def begin(who: Credential, key: str, print_: str) -> Answer | None:
     """What was answered before; None when the work is the caller's to do. In the hospital's scope.
 
-    Raises ``IdempotencyConflict`` for another request under this key, ``Conflict`` while the first one is at work.
+    Raises ``IdempotencyConflict`` for another request under this key, ``InProgress`` while the first one is at work.
     """
     now = timezone.now()
     mine = IdempotentAnswer.objects.filter(client_id=who.client_id)
@@ -52,7 +56,7 @@ def begin(who: Credential, key: str, print_: str) -> Answer | None:
     if known is not None and known.fingerprint != print_:
         raise IdempotencyConflict
     if known is None or known.status is None:  # none: it was refused a moment ago, and the key is free again
-        raise Conflict("同一个请求正在处理。", code="in_progress")
+        raise InProgress
     return Answer(known.status, known.headers, known.body)
 
 

@@ -264,8 +264,8 @@ def sweep() -> int:
 def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
     """Try a command again that was given up, before whatever was made after it. On the audit log, with who did it.
 
-    False for a booking: its place was given back, and she was told. False, too, when its appointment has ended since, or what
-    it said is no longer kept.
+    False for a booking: its place was given back, and she was told. False, too, when its appointment has ended since, when the same
+    was asked for anew (to a hospital, which knows it by its key, it would be done twice), or when what it said is no longer kept.
     """
     now = timezone.now()
     with tenancy.scope(hospital_id):
@@ -273,7 +273,7 @@ def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
             appointment__state__in=(Appointment.State.REFUSED, Appointment.State.CANCELLED, Appointment.State.STOPPED)
         )
         mine = there.filter(id=command_id, state=State.GIVEN_UP, data__isnull=False)
-        found = mine.values_list("id", flat=True).first()
+        found = mine.values_list("id", flat=True).first() if not _asked_anew(command_id) else None
         changed = found and OutboxCommand.objects.filter(id=found, state=State.GIVEN_UP).update(
             state=State.WAITING, next_attempt_at=now, retry_until=now + GIVE_UP_AFTER, done_at=None, reason=""
         )
@@ -281,3 +281,11 @@ def replay(hospital_id: UUID, command_id: UUID, *, actor: Actor) -> bool:
             after_commit("hospitals.tasks.deliver_command", str(hospital_id), str(command_id))
             audit.record("outbox.replay", actor=actor, hospital_id=hospital_id, entity="command", entity_id=command_id)
         return bool(changed)
+
+
+def _asked_anew(command_id: UUID) -> bool:
+    row = OutboxCommand.objects.filter(id=command_id).first()
+    if row is None:
+        return False
+    later = OutboxCommand.objects.filter(appointment_id=row.appointment_id, created_at__gt=row.created_at)
+    return later.filter(idempotency_key__startswith=f"{row.idempotency_key.partition('#')[0]}#").exists()

@@ -39,7 +39,7 @@ def replay(*, hospital_id: UUID, delivery_id: UUID, actor: Actor) -> Delivery:
             raise WrongState("这项操作的内容已经清除,不能重新送达。", code="no_longer_kept")
         if command.state == State.GIVEN_UP:
             if not outbox.replay(hospital_id, command.id, actor=actor):
-                raise WrongState("号已经退回,也告诉了居民,不能重新送达。", code="given_up_for_good")
+                raise WrongState("号已经退回,或居民后来又办了一次,不能重新送达。", code="given_up_for_good")
         elif command.state == State.WAITING:
             # one that is due sooner may be under way now, and nobody else may send it meanwhile
             far = timezone.now() + timedelta(seconds=outbox.CLAIM_S)

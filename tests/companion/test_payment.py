@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID
@@ -78,7 +79,7 @@ def begin(visit: Visit, bill: Invoice = BILL) -> Opened:
 
 
 def told(visit: Visit, **changes: str) -> dict[str, str]:
-    order = PaymentOrder.objects.get(visit=visit)
+    order = PaymentOrder.objects.filter(visit=visit).latest("created_at")
     return {
         "app_id": "app-1",
         "out_trade_no": order.id.hex,
@@ -86,6 +87,7 @@ def told(visit: Visit, **changes: str) -> dict[str, str]:
         "total_amount": "20.00",
         "trade_status": "TRADE_SUCCESS",
         "subject": "检查费 & 验光",
+        "gmt_payment": "2026-11-29 23:59:30",
         **changes,
     }
 
@@ -157,6 +159,24 @@ class TestTheOrder:
         paying.on_notification("alipay", signed(told(billed)), {})
         assert PaymentOrder.objects.get().state == State.REFUND_DUE, "it had been paid"
 
+    @pytest.mark.parametrize("name", ["alipay", ""])
+    def test_a_bill_that_insurance_bears_whole_is_told_to_the_hospital_and_no_gateway_is_asked(
+        self, billed: Visit, settings: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        settings.PAYMENT = name
+        monkeypatch.setattr(payment, "backend", lambda name: pytest.fail("no gateway takes nothing"))
+        free = replace(BILL, insurance_fen=5000, self_pay_fen=0)
+        for _ in range(2):
+            assert begin(billed, free).trade_number
+        with tenancy.scope(billed.hospital_id):
+            row = OutboxCommand.objects.get(kind="pay")
+            assert (row.data["amount_fen"], row.data["gateway"]) == (0, "")
+            OutboxCommand.objects.update(state="refused")
+        answer = CommandAnswered(row.id, billed.hospital_id, billed.id, CommandKind.PAY, "refused", "不行", row.data)
+        answered.on_command_answered(answer)
+        assert PaymentOrder.objects.get().state == State.CLOSED and paying.refund_due() == 0
+        assert visits.journey_of(billed).payments[0].refused == "不行", "of no money it is said that it goes back"
+
     def test_without_an_engine_she_is_sent_to_the_window(self, billed: Visit, settings: Any) -> None:
         settings.PAYMENT = ""
         with pytest.raises(NotNow) as caught:
@@ -178,12 +198,34 @@ class TestTheGatewaysWord:
         assert [p.state for p in visits.journey_of(billed).payments] == ["sent"]
         assert PaymentOrder.objects.get().state == State.PAID
 
+    def test_the_hospital_is_told_what_was_paid_when_by_whom_and_under_which_numbers(self, billed: Visit) -> None:
+        begin(billed)
+        paying.on_notification("alipay", signed(told(billed)), {})
+        with tenancy.scope(billed.hospital_id):
+            assert OutboxCommand.objects.get(kind="pay").data == {
+                "invoice_id": "i1",
+                "receipt": "2026112922001",
+                "amount_fen": 2000,
+                "currency": "CNY",
+                "order_number": PaymentOrder.objects.get().id.hex,
+                "gateway": "alipay",
+                "paid_at": "2026-11-29T23:59:30+08:00",
+            }
+
+    @pytest.mark.parametrize("at", ["", "yesterday"])
+    def test_a_gateway_that_tells_no_time_was_paid_just_now(self, billed: Visit, at: str) -> None:
+        begin(billed)
+        paying.on_notification("alipay", signed(told(billed, gmt_payment=at)), {})
+        order = PaymentOrder.objects.get()
+        assert order.paid_at and abs(order.paid_at - order.changed_at) < timedelta(minutes=1)
+
     @pytest.mark.parametrize(
         "change",
         [
             {"total_amount": "0.01"},
             {"total_amount": "20.001"},
             {"total_amount": "NaN"},
+            {"total_amount": "2E+99999999"},
             {"app_id": "app-2"},
             {"out_trade_no": "0" * 32},
             {"out_trade_no": "nobody"},
@@ -277,9 +319,8 @@ class TestRefunds:
         with tenancy.scope(billed.hospital_id):
             row = OutboxCommand.objects.get(kind="pay")
             OutboxCommand.objects.update(state="refused")
-        data = {"invoice_id": "i1", "receipt": "x"}
         answered.on_command_answered(
-            CommandAnswered(row.id, billed.hospital_id, billed.id, CommandKind.PAY, "refused", "已在窗口缴过", data)
+            CommandAnswered(row.id, billed.hospital_id, billed.id, CommandKind.PAY, "refused", "已在窗口缴过", row.data)
         )
         return billed
 
@@ -306,6 +347,17 @@ class TestRefunds:
         assert PaymentOrder.objects.get().state == State.REFUNDED
         begin(refused)
         assert PaymentOrder.objects.count() == 2
+
+    def test_a_no_to_an_earlier_payment_gives_no_later_one_back(self, refused: Visit) -> None:
+        with tenancy.scope(refused.hospital_id):
+            first = OutboxCommand.objects.get(kind="pay")
+        PaymentOrder.objects.update(state=State.REFUNDED)
+        begin(refused)
+        second = PaymentOrder.objects.get(state=State.BEGUN)
+        paying.on_notification("alipay", signed(told(refused, trade_no="2")), {})
+        answer = CommandAnswered(first.id, refused.hospital_id, refused.id, CommandKind.PAY, "refused", "", first.data)
+        answered.on_command_answered(answer)
+        assert PaymentOrder.objects.get(id=second.id).state == State.PAID
 
     def test_it_waits_until_the_gateway_says_in_its_own_hand_that_it_is_done(
         self, refused: Visit, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
-"""Money that is to go back and orders that are to be closed: each gets its turn, whatever the others' gateways say."""
+"""Orders to be asked about, money that is to go back, orders to be closed: each gets its turn, whatever the others' gateways say."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,10 @@ from django.utils import timezone
 
 from companion import paying, payment
 from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import GatewayUnavailable, Order, OrderPaid
+from companion.payment.base import GatewayUnavailable, Order, OrderPaid, Settled
 from companion.payment.sandbox import SandboxPayment
+from hospitals.connectors.base import EventType
+from tests.companion.bills import BILL, happened_meanwhile, payments, with_a_bill
 
 pytestmark = pytest.mark.django_db
 State = PaymentOrder.State
@@ -18,13 +21,21 @@ AskFor = Callable[[], int]
 
 
 class Gateway(SandboxPayment):
-    """``refuses``: what it says of these orders; ``asked``: the orders that came, in their order."""
+    """``refuses``: what it says of these orders; ``asked``: the orders that came, in their order; ``settled``: what became of one
+    that it is asked about, if anything did."""
 
     def __init__(self) -> None:
         self.refuses, self.asked = dict[str, str](), list[str]()
+        self.settled: Callable[[Order], Settled | None] = lambda order: Settled(
+            order.number, "", order.amount_fen, False
+        )
 
     async def refund(self, order: Order, reason: str) -> None:
         await self.close(order)
+
+    async def query(self, order: Order) -> Settled | None:
+        await self.close(order)
+        return self.settled(order)
 
     async def close(self, order: Order) -> None:
         self.asked.append(order.number)
@@ -40,15 +51,20 @@ def gateways(monkeypatch: pytest.MonkeyPatch) -> dict[str, Gateway]:
 
 
 @pytest.fixture(
-    params=[(paying.refund_due, State.REFUND_DUE), (paying.close_due, State.CLOSE_DUE)], ids=["refund", "close"]
+    params=[
+        (paying.refund_due, State.REFUND_DUE),
+        (paying.close_due, State.CLOSE_DUE),
+        (paying.ask_about_begun, State.BEGUN),
+    ],
+    ids=["refund", "close", "query"],
 )
 def due(request: pytest.FixtureRequest, visit: Visit) -> tuple[AskFor, Callable[..., list[str]]]:
     """What asks for it, and what puts down so many orders, the longest waiting first; gives their numbers."""
     ask, state = request.param
 
     def orders(count: int, engine: str = "alipay") -> list[str]:
-        about = {"visit": visit, "invoice_id": "i1", "amount_fen": 2000, "engine": engine, "state": state}
-        rows = [PaymentOrder.objects.create(**about) for _ in range(count)]
+        about = {"visit": visit, "amount_fen": 2000, "engine": engine, "state": state}
+        rows = [PaymentOrder.objects.create(invoice_id=f"{engine}-{n}", **about) for n in range(count)]
         for number, row in enumerate(rows):
             PaymentOrder.objects.filter(id=row.id).update(changed_at=timezone.now() - timedelta(hours=count - number))
         return [row.id.hex for row in rows]
@@ -64,7 +80,8 @@ def test_orders_that_are_asked_in_vain_do_not_keep_others_from_their_turn(
     poor, other, good = orders(3)
     gateways["alipay"].refuses = {poor: "refund_processing", other: "refund_processing"}
     assert [ask(), ask()] == [0, 1]
-    assert gateways["alipay"].asked == [poor, other, good, poor]
+    again = [] if ask is paying.ask_about_begun else [poor]  # one is left alone for as long as it has stood
+    assert gateways["alipay"].asked == [poor, other, good, *again]
 
 
 def test_an_order_at_which_a_run_breaks_off_is_behind_the_others_in_the_next(
@@ -79,9 +96,10 @@ def test_an_order_at_which_a_run_breaks_off_is_behind_the_others_in_the_next(
         gateways["alipay"].asked.append(order.number)
 
     monkeypatch.setattr(gateways["alipay"], "close", close)
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            ask()
+    with pytest.raises(ZeroDivisionError):
+        ask()
+    with suppress(ZeroDivisionError):  # behind the other, or not due again yet
+        ask()
     assert gateways["alipay"].asked == [good]
 
 
@@ -100,7 +118,7 @@ def test_an_engine_that_lost_its_keys_stops_nobody_else_s(due: Any) -> None:
     ask, orders = due
     orders(1, "alipay"), orders(1, "sandbox")
     assert [ask(), ask()] == [1, 0]
-    assert PaymentOrder.objects.get(engine="alipay").state in (State.REFUND_DUE, State.CLOSE_DUE)
+    assert PaymentOrder.objects.get(engine="alipay").state in (State.REFUND_DUE, State.CLOSE_DUE, State.BEGUN)
 
 
 def test_money_that_the_gateway_never_told_of_goes_back_when_its_order_is_to_be_closed(
@@ -136,3 +154,122 @@ def test_money_that_is_on_its_way_back_is_nobody_s_to_look_at(visit: Visit, gate
     gateways["alipay"].refuses = {row.id.hex: "refund_processing"}
     assert paying.refund_due() == 0 and not Incident.objects.exists()
     assert PaymentOrder.objects.get().state == State.REFUND_DUE
+
+
+# --- orders of which nothing is heard ------------------------------------------------------------------------
+
+
+@pytest.fixture()
+def begun(visit: Visit, happens: Callable[..., None]) -> PaymentOrder:
+    """She opened the pay page four minutes ago, and nothing more was heard."""
+    with_a_bill(visit, happens)
+    row = PaymentOrder.objects.create(visit=visit, invoice_id=BILL.id, amount_fen=BILL.self_pay_fen, engine="alipay")
+    begun_before(row, minutes=4)
+    return row
+
+
+def begun_before(row: PaymentOrder, *, asked_min: float | None = None, **ago: float) -> None:
+    at = timezone.now() - timedelta(**ago)
+    asked = at if asked_min is None else timezone.now() - timedelta(minutes=asked_min)
+    PaymentOrder.objects.filter(id=row.id).update(created_at=at, changed_at=asked)
+
+
+def pays(order: Order) -> Settled:
+    return Settled(order.number, "4200001", order.amount_fen, True, timezone.now() - timedelta(minutes=3))
+
+
+def test_a_payment_whose_notification_was_lost_is_found_and_told_to_the_hospital_once(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    gateways["alipay"].settled = pays
+    assert (paying.ask_about_begun(), paying.ask_about_begun()) == (1, 0)
+    assert payments(begun.visit) == [("i1", "4200001")] and gateways["alipay"].asked == [begun.id.hex]
+    begun.refresh_from_db()
+    assert begun.state == State.PAID and begun.paid_at and begun.paid_at < begun.changed_at, (
+        "when it was paid, not found"
+    )
+
+
+def test_what_is_found_when_the_bill_waits_no_more_goes_back(begun: PaymentOrder, gateways: dict[str, Gateway]) -> None:
+    happened_meanwhile(begun.visit, EventType.INVOICE_PAID)
+    gateways["alipay"].settled = pays
+    assert paying.ask_about_begun() == 1
+    assert PaymentOrder.objects.values_list("state", "trade_number").get() == ("refund_due", "4200001")
+    assert payments(begun.visit) == []
+
+
+def test_a_notification_that_comes_while_the_gateway_is_asked_counts_once(
+    begun: PaymentOrder, gateways: dict[str, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, heard = Order(begun.id.hex, "", BILL.self_pay_fen), paying._heard
+    gateways["alipay"].settled = pays
+    monkeypatch.setattr(gateways["alipay"], "verify", lambda body, headers: pays(order))
+
+    def meanwhile(row: PaymentOrder, settled: Settled) -> bool:
+        paying.on_notification("alipay", b"", {})
+        return heard(row, settled)
+
+    monkeypatch.setattr(paying, "_heard", meanwhile)
+    paying.ask_about_begun()
+    assert payments(begun.visit) == [("i1", "4200001")] and PaymentOrder.objects.get().state == State.PAID
+
+
+def test_one_that_nobody_pays_is_asked_about_after_as_long_as_it_has_stood_and_then_closed(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    gateways["alipay"].settled = lambda order: None
+    begun_before(begun, minutes=2.5)
+    assert paying.ask_about_begun() == 0 and gateways["alipay"].asked == []
+    begun_before(begun, minutes=60, asked_min=29)  # at 31 minutes
+    assert paying.ask_about_begun() == 0 and gateways["alipay"].asked == []
+    begun_before(begun, minutes=60, asked_min=31)
+    assert paying.ask_about_begun() == 0 and gateways["alipay"].asked == [begun.id.hex]
+    begun_before(begun, hours=25)
+    assert paying.ask_about_begun() == 1 and PaymentOrder.objects.get().state == State.CLOSE_DUE
+    assert paying.close_due() == 1 and PaymentOrder.objects.get().state == State.CLOSED
+
+
+def test_an_order_whose_bill_was_withdrawn_is_closed_before_anybody_pays_it(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    gateways["alipay"].settled = lambda order: None
+    happened_meanwhile(begun.visit, EventType.INVOICE_CANCELLED)
+    assert paying.ask_about_begun() == 1 and PaymentOrder.objects.get().state == State.CLOSE_DUE
+
+
+def test_a_gateway_that_does_not_say_leaves_the_order_open_however_old_it_is(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    for code in ("query_refused", "gateway_unavailable"):
+        begun_before(begun, hours=30)
+        gateways["alipay"].refuses = {begun.id.hex: code}
+        assert paying.ask_about_begun() == 0 and PaymentOrder.objects.get().state == State.BEGUN
+
+
+def test_money_of_another_sum_is_a_person_s_to_look_at_and_settles_nothing(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    gateways["alipay"].settled = lambda order: Settled(order.number, "4200001", 1, True)
+    for _ in range(2):
+        begun_before(begun, hours=30)
+        assert paying.ask_about_begun() == 0
+    assert Incident.objects.get().codes == [f"amount:{begun.id}"] and payments(begun.visit) == []
+    assert PaymentOrder.objects.get().state == State.BEGUN
+
+
+def test_two_runs_at_once_ask_about_an_order_once(
+    begun: PaymentOrder, gateways: dict[str, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PaymentOrder.objects.create(visit=begun.visit, invoice_id="i2", amount_fen=1, engine="alipay")
+    begun_before(other, minutes=4)
+    asked_by_the_second: list[str] = []
+
+    def heard(row: PaymentOrder, settled: Settled) -> bool:
+        if not asked_by_the_second:
+            asked_by_the_second.append("ran")
+            paying.ask_about_begun()
+        return True
+
+    monkeypatch.setattr(paying, "_heard", heard)
+    paying.ask_about_begun()
+    assert sorted(gateways["alipay"].asked) == sorted([begun.id.hex, other.id.hex])

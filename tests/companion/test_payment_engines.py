@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ from tests.companion import wechat_gateway
 from tests.companion.test_identity import GATEWAY, OURS, gateway, pem, public_pem
 from tests.companion.wechat_gateway import WechatGateway, notification, trade
 
+PAID_AT = datetime(2026, 11, 29, 23, 59, 30, tzinfo=timezone(timedelta(hours=8)))
 ORDER = Order("0" * 31 + "1", "检查费", 2000)
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 Told = tuple[bytes, dict[str, str]]
@@ -66,8 +68,11 @@ def alipay() -> Iterator[Side]:
         if asked["method"] == "alipay.trade.fastpay.refund.query":
             done = content["out_request_no"] in refunds and mood[0] != "processing"
             told = {"code": "10000"} | ({"refund_status": "REFUND_SUCCESS"} if done else {})
-        if asked["method"] == "alipay.trade.query" and mood[0] == "paid already":
-            told = {"code": "10000", "trade_status": "TRADE_SUCCESS", "trade_no": "4200001"}
+        if asked["method"] == "alipay.trade.query" and mood[0] in ("paid already", "CLOSED", "waits", "of another"):
+            status = {"CLOSED": "TRADE_CLOSED", "waits": "WAIT_BUYER_PAY"}.get(mood[0], "TRADE_SUCCESS")
+            number = ORDER.number if mood[0] != "of another" else "0" * 32
+            told = {"code": "10000", "trade_status": status, "trade_no": "4200001", "out_trade_no": number}
+            told |= {"total_amount": "20.00", "send_pay_date": "2026-11-29 23:59:30"}
         node = json.dumps(told).encode()
         by = sign(OURS if mood[0] == "forged" else GATEWAY, node)
         return 200, b'{"%s_response":' % asked["method"].replace(
@@ -81,6 +86,7 @@ def alipay() -> Iterator[Side]:
             "trade_no": "4200001",
             "total_amount": f"{fen / 100:.2f}",
             "trade_status": "TRADE_SUCCESS" if paid else "WAIT_BUYER_PAY",
+            "gmt_payment": "2026-11-29 23:59:30",
         }
         return urlencode({**parameters, "sign_type": "RSA2", "sign": sign(key, line(parameters))}).encode(), {}
 
@@ -122,7 +128,7 @@ async def test_an_order_gives_her_a_way_to_pay_and_takes_no_money(side: Side) ->
 
 
 def test_the_gateway_s_word_is_read_to_the_fen(side: Side) -> None:
-    assert side.engine.verify(*side.tells(fen=1999)) == Settled(ORDER.number, "4200001", 1999, True)
+    assert side.engine.verify(*side.tells(fen=1999)) == Settled(ORDER.number, "4200001", 1999, True, PAID_AT)
 
 
 def test_what_settles_nothing_is_no_news(side: Side) -> None:
@@ -154,7 +160,7 @@ async def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side
 
 @pytest.mark.parametrize(
     ("mood", "code"),
-    [("down", "gateway_unavailable"), ("forged", "gateway_unavailable"), ("refuse", "close_refused")],
+    [("down", "gateway_unavailable"), ("forged", "gateway_unavailable"), ("refuse", "query_refused")],
 )
 async def test_a_close_that_was_not_done_is_told(side: Side, mood: str, code: str) -> None:
     await side.engine.begin(ORDER)
@@ -169,6 +175,47 @@ async def test_one_that_cannot_be_closed_because_it_is_paid_is_told_as_that(side
     with pytest.raises(OrderPaid) as paid:
         await side.engine.close(ORDER)
     assert paid.value.trade_number == "4200001"
+
+
+async def test_one_that_is_neither_paid_nor_to_be_closed_is_told_as_that(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    side.mood("waits")
+    with pytest.raises(GatewayUnavailable, match="close_refused"):
+        await side.engine.close(ORDER)
+
+
+async def test_an_order_that_is_asked_about_is_told_as_its_notification_would(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    side.mood("paid already")
+    assert await side.engine.query(ORDER) == Settled(ORDER.number, "4200001", 2000, True, PAID_AT)
+    side.mood("CLOSED")
+    closed = await side.engine.query(ORDER)
+    assert closed is not None and (closed.number, closed.paid) == (ORDER.number, False)
+    side.mood("waits")
+    assert await side.engine.query(ORDER) is None
+
+
+async def test_one_that_never_came_to_the_gateway_may_still_come(side: Side) -> None:
+    assert await side.engine.query(ORDER) is None
+
+
+@pytest.mark.parametrize(
+    ("mood", "code"),
+    [
+        ("down", "gateway_unavailable"),
+        ("silent", "gateway_unavailable"),
+        ("forged", "gateway_unavailable"),
+        ("of another", "gateway_unavailable"),
+        ("refuse", "query_refused"),
+    ],
+)
+async def test_what_the_gateway_does_not_say_of_this_order_is_not_taken_for_nothing(
+    side: Side, mood: str, code: str
+) -> None:
+    await side.engine.begin(ORDER)
+    side.mood(mood)
+    with pytest.raises(GatewayUnavailable, match=code):
+        await side.engine.query(ORDER)
 
 
 async def test_money_goes_back_whole_and_once(side: Side) -> None:
@@ -222,7 +269,7 @@ async def test_no_code_is_shown_that_the_gateway_did_not_sign(peer: WechatGatewa
 
 async def test_an_order_that_is_paid_already_is_asked_about_and_not_paid_twice(peer: WechatGateway) -> None:
     peer.mood = "paid already"
-    assert await peer.engine().begin(ORDER) == Opened(trade_number="4200001")
+    assert await peer.engine().begin(ORDER) == Opened(trade_number="4200001", paid_at=PAID_AT)
     assert not peer.faults
 
 

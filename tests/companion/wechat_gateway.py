@@ -1,7 +1,7 @@
 """WeChat Pay on a local port, as far as API v3's Native orders, queries and refunds go: it verifies what comes and signs what it says.
 
 ``mood``: what the next answers are: "" as they should be, "down", "silent", "forged", "refuse", "paid already", "CLOSED" (it ran
-out), "processing" and "abnormal" (a refund on its way, and one that the bank sent back).
+out), "waits" (for its payer), "of another" (order), "processing" and "abnormal" (a refund on its way, and one that the bank sent back).
 """
 
 import base64
@@ -44,6 +44,7 @@ def trade(number: str, fen: int, **changes: Any) -> dict[str, Any]:
         "transaction_id": "4200001",
         "trade_state": "SUCCESS",
         "amount": {"total": fen, "currency": "CNY"},
+        "success_time": "2026-11-29T23:59:30+08:00",
         **changes,
     }
 
@@ -113,6 +114,8 @@ class WechatGateway:
             assert asked == {"mchid": MERCHANT["mchid"]}
             if self.mood == "paid already":
                 return 400, {"code": "ORDERPAID", "message": "paid"}
+            if self.mood == "waits":
+                return 400, {"code": "TRADE_ERROR"}
             known = self.orders.pop(path.split("/")[-2], None)
             return (204, {}) if known else (404, {"code": "ORDER_NOT_EXIST"})
         if path == "/v3/refund/domestic/refunds":
@@ -125,8 +128,13 @@ class WechatGateway:
             )
         number = path.rpartition("/")[2]
         assert target.endswith(f"?mchid={MERCHANT['mchid']}")
-        if self.mood == "CLOSED":  # what was not paid has neither a sum nor a number of theirs
-            return 200, {**MERCHANT, "out_trade_no": number, "trade_state": "CLOSED"}
+        if number not in self.orders:
+            return 404, {"code": "ORDER_NOT_EXIST"}
+        if self.mood in ("CLOSED", "waits"):  # what was not paid has neither a sum nor a number of theirs
+            state = "CLOSED" if self.mood == "CLOSED" else "NOTPAY"
+            return 200, {**MERCHANT, "out_trade_no": number, "trade_state": state}
+        if self.mood == "of another":
+            return 200, trade("0" * 32, 2000)
         return 200, trade(number, self.orders[number]["amount"]["total"])
 
 

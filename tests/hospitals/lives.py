@@ -29,6 +29,7 @@ from hospitals.models import OutboxCommand
 from hospitals.services import booking, inbox, waiting
 from tests.companion.people import Person
 from tests.hospitals.clinics import Clinic
+from tests.hospitals.paid import paid
 
 E = EventType
 NOON = timezone.now().replace(hour=4, minute=0)
@@ -111,7 +112,7 @@ def a_whole_visit(life: Life, clinic: Clinic, *, by: Person | None = None) -> UU
         happens(clinic, visit_id, kind, data, number)
     clinic.settle()
     with transaction.atomic():
-        booking.pay(appointment_id=visit_id, invoice_id="i1", receipt="t-1")
+        booking.pay(appointment_id=visit_id, paid=paid("i1"))
         order = PaymentOrder.objects.create(visit_id=visit_id, invoice_id="i1", amount_fen=2000, engine="sandbox")
         PaymentOrder.objects.filter(id=order.id).update(state="paid", trade_number="t-1")
     visits.own_event(visit_id, OwnEvent.CANCEL_REFUSED, Reason(f"{tag}缘由"), key=uuid4().hex)

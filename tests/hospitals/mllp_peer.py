@@ -13,6 +13,8 @@ import threading
 from hospitals.connectors.hl7v2.messages import Message, acknowledge, read
 from hospitals.connectors.hl7v2.mllp import FramingError, Unframer, frame
 
+DUE = "20.00"  # what its bills ask for
+
 
 class HisPeer:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -74,6 +76,8 @@ class HisPeer:
             before, kind = self.appointments.get(key, ""), message.kind
             if kind != "SIU^S12" and before in ("", "cancelled") and (kind, before) != ("SIU^S15", "cancelled"):
                 return acknowledge(message, "AE", sender="HIS", error="204", text="没有这个预约")
+            if kind == "DFT^P03" and message.first("FT1").field(11) not in ("", DUE):
+                return acknowledge(message, "AE", sender="HIS", error="103", text="这笔费用的金额已经变了")
             self.done[message.control_id] = message
             now = {"SIU^S12": "booked", "SIU^S15": "cancelled", "ADT^A04": "arrived", "DFT^P03": before}[kind]
             self.appointments[key] = now

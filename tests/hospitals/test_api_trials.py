@@ -11,7 +11,7 @@ from django.utils import timezone
 from hospitals import tasks, tenancy
 from hospitals.connectors import push
 from hospitals.models import Hospital, InboxEvent
-from hospitals.services import conformance, inbox, rehearsal
+from hospitals.services import conformance, idempotency, inbox, rehearsal
 from tests.hospitals.joining import Joined, fill, joined
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +61,25 @@ def test_a_test_appointment_takes_a_place_and_needs_one(river: Joined) -> None:
 def test_the_same_key_makes_one_test_appointment(river: Joined) -> None:
     first, again = (river.call("POST", "/test-appointments/", {}, idempotency_key="k") for _ in range(2))
     assert first.json() == again.json()
+    assert river.get("/directory/slots/T1/").json()["free"] == 4
+
+
+def test_a_process_killed_between_the_deed_and_its_answer_leaves_neither_and_the_key_is_free(
+    river: Joined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing of ours runs after it, as after kill -9."""
+
+    def killed(*_given: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(idempotency, "finish", killed)
+        with pytest.raises(Killed):
+            river.call("POST", "/test-appointments/", {}, idempotency_key="k")
+    assert river.get("/directory/slots/T1/").json()["free"] == 5
+    answers = [river.call("POST", "/test-appointments/", {}, idempotency_key="k") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201] and answers[0].json() == answers[1].json()
     assert river.get("/directory/slots/T1/").json()["free"] == 4
 
 

@@ -24,6 +24,7 @@ from hospitals.outgoing import Outgoing
 from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.fhir_visit import bill as fhir_bill
 from tests.hospitals.mllp_peer import HisPeer
+from tests.hospitals.paid import paid
 from tests.hospitals.webhook_peer import WebhookPeer
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +37,7 @@ LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
 @dataclass
 class Side:
     """``state``: what the hospital holds of a visit; ``effects``: how often it has acted; ``slot``: a free one of its own;
-    ``bill``: it issues one for a visit and says its id; ``paid``: whether it has the money.
+    ``bill``: it issues one for a visit and says its id; ``due``: for how much; ``paid``: whether it has the money.
     """
 
     connector: Connector
@@ -50,6 +51,7 @@ class Side:
     down: Callable[[], None]
     bill: Callable[[str], str]
     paid: Callable[[str], bool]
+    due: Callable[[], int] = lambda: 2000
 
 
 def sandbox() -> Iterator[Side]:
@@ -81,6 +83,9 @@ def sandbox() -> Iterator[Side]:
         breaks("down"),
         lambda visit: desk.play_of(visit_of(visit)).invoices[0].id,
         lambda bill: bill in SandboxVisit.objects.get().paid,
+        lambda: sum(
+            bill.self_pay_fen for visit in SandboxVisit.objects.all() for bill in desk.play_of(visit).invoices[:1]
+        ),
     )
 
 
@@ -111,6 +116,7 @@ def fhir() -> Iterator[Side]:
         server.close,
         lambda _visit: str(fhir_bill(server)["id"]),
         lambda bill: server.get(f"Invoice/{bill}")["status"] == "balanced",
+        lambda: 5205,
     )
     if server._thread.is_alive():
         server.close()
@@ -171,16 +177,16 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
 VISIT = "22222222-2222-4222-8222-222222222222"
 
 
-def command(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "") -> Command:
+def command(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "", more_fen: int = 0) -> Command:
     book: dict[str, Any] = {"patient": CARD} if kind is CommandKind.BOOK else {}
-    data = {"invoice_id": bill, "receipt": "R-1"} if kind is CommandKind.PAY else {}
+    data = paid(bill, side.due() + more_fen).as_data() if kind is CommandKind.PAY else {}
     return Command(kind, f"{kind}:{visit}", HOSPITAL, visit, side.slot, data=data, **book)
 
 
-def answered(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "") -> Acknowledgement:
+def answered(side: Side, kind: CommandKind, visit: str = VISIT, bill: str = "", more_fen: int = 0) -> Acknowledgement:
     """The answer, however the connector says no."""
     try:
-        return side.connector.execute(command(side, kind, visit, bill))
+        return side.connector.execute(command(side, kind, visit, bill, more_fen))
     except ConnectorRefused as refused:
         return Acknowledgement(accepted=False, reason=refused.detail)
 
@@ -219,6 +225,14 @@ def test_pay(side: Side) -> None:
     assert not side.paid(bill)
     assert answered(side, CommandKind.PAY, bill=bill).accepted and side.paid(bill)
     assert side.state(VISIT) == "booked"
+
+
+@pytest.mark.parametrize("more_fen", [-1, 1])
+def test_a_bill_that_has_another_sum_by_now_is_not_paid_with_what_came_for_the_first(side: Side, more_fen: int) -> None:
+    answered(side, CommandKind.BOOK)
+    bill = side.bill(VISIT)
+    answer = answered(side, CommandKind.PAY, bill=bill, more_fen=more_fen)
+    assert not answer.accepted and answer.reason and not side.paid(bill)
 
 
 @pytest.mark.parametrize("kind", list(CommandKind))

@@ -17,6 +17,7 @@ from hospitals.services import (
 )
 from tests.hospitals.clinics import card
 from tests.hospitals.joining import Joined, joined
+from tests.hospitals.paid import paid
 from tests.hospitals.pushing import booked, command, due_now, live, log
 from tests.hospitals.webhook_peer import WebhookPeer
 
@@ -146,7 +147,7 @@ def test_what_is_no_longer_kept_is_not_sent_again(
     due_now(river)
     booking.check_in(appointment_id=appointment)
     due_now(river)
-    booking.pay(appointment_id=appointment, invoice_id=peer.bill(str(appointment)), receipt="4200001")
+    booking.pay(appointment_id=appointment, paid=paid(peer.bill(str(appointment))))
     due_now(river)
     with tenancy.scope(river.hospital_id):
         OutboxCommand.objects.update(created_at=timezone.now() - timedelta(days=31))

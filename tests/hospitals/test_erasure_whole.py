@@ -29,6 +29,7 @@ from tests.hospitals.lives import (
     happens,
     waiting_commands,
 )
+from tests.hospitals.paid import paid
 from tests.hospitals.walking import clear, opened, rows, sealed, told
 
 pytestmark = pytest.mark.django_db
@@ -166,7 +167,7 @@ class TestWhatIsUnderWay:
     ) -> None:
         lake, hill = clinics
         erase(hers)
-        assert waiting_commands(lake)["pay"].data == {"invoice_id": "i1", "receipt": "t-1"}
+        assert waiting_commands(lake)["pay"].data == paid("i1").as_data()
         lake.answers("pay", accepted=True)
         hill.answers("pay", accepted=False)  # the money goes back, and nobody is told
         states = dict(PaymentOrder.objects.values_list("visit__hospital_id", "state"))

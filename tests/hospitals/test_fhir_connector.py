@@ -16,6 +16,7 @@ from hospitals.outgoing import Outgoing
 from tests.hospitals.fhir_rules import Refusal, checked
 from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command, quick
+from tests.hospitals.paid import paid
 
 
 @pytest.fixture
@@ -195,6 +196,31 @@ def test_somebody_else_s_bill_and_one_paid_elsewhere_are_not_paid(server: FhirSe
     for receipts in ([], [{"system": "urn:health-companion:receipt", "value": "R-0"}]):
         bill(server, "balanced", identifier=[{"system": "urn:health-companion:appointment", "value": VISIT}, *receipts])
         assert not hospital.execute(pay).accepted, "to accept it would hide a second payment"
+
+
+def test_a_paid_bill_carries_what_was_paid_and_all_that_stood_on_it(
+    server: FhirServer, hospital: FhirConnector
+) -> None:
+    hospital.execute(BOOK)
+    bill(server, extension=[{"url": "urn:its-own", "valueString": "kept"}])
+    assert hospital.execute(command(CommandKind.PAY, **paid("i1", 5205).as_data())).accepted
+    stands = server.get("Invoice/i1")
+    numbers = {i["system"].rpartition(":")[2]: i["value"] for i in stands["identifier"]}
+    assert numbers == {"appointment": VISIT, "receipt": "t-1", "payment-order": "0" * 31 + "1"}
+    its_own, payment = stands["extension"]
+    assert (its_own["valueString"], payment["url"]) == ("kept", "urn:health-companion:payment")
+    assert payment["extension"] == [
+        {"url": "amount", "valueMoney": {"value": 52.05, "currency": "CNY"}},
+        {"url": "gateway", "valueString": "alipay"},
+        {"url": "time", "valueDateTime": "2026-03-02T02:00:00+00:00"},
+    ]
+
+
+def test_a_bill_that_nobody_could_have_been_told_is_not_paid(server: FhirServer, hospital: FhirConnector) -> None:
+    hospital.execute(BOOK)
+    bill(server, totalNet={"value": 52.05, "currency": "USD"})
+    answer = hospital.execute(command(CommandKind.PAY, **paid("i1", 5205).as_data()))
+    assert not answer.accepted and "金额" in answer.reason and server.get("Invoice/i1")["status"] == "issued"
 
 
 @pytest.mark.parametrize("receipt", ["R-1", ""])

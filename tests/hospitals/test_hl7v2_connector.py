@@ -36,6 +36,7 @@ from hospitals.connectors.hl7v2.messages import read
 from hospitals.exceptions import AddressRefused, BadEvent, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from tests.hospitals.certificates import certificate
 from tests.hospitals.mllp_peer import HisPeer
+from tests.hospitals.paid import paid
 
 HOSPITAL = UUID(int=7)
 VISIT = "22222222-2222-4222-8222-222222222222"
@@ -86,12 +87,14 @@ def test_a_booking_carries_visit_slot_and_card_in_the_hospital_s_encoding(
 def test_later_commands_name_the_visit_and_not_the_person(his: HisPeer) -> None:
     hospital = connector(his)
     hospital.execute(BOOK)
-    hospital.execute(command(CommandKind.PAY, invoice_id="i1", receipt="R-1"))
+    hospital.execute(command(CommandKind.PAY, **paid("i1").as_data()))
     hospital.execute(CHECK_IN)
     hospital.execute(command(CommandKind.CANCEL, reason="有事"))
     pay, check_in, cancel = (read(raw) for raw in his.received[1:])
     ft1 = pay.first("FT1")
-    assert (pay.kind, ft1.field(2), ft1.field(3), ft1.field(6)) == ("DFT^P03", "R-1", "i1", "PY")
+    assert (pay.kind, ft1.field(2), ft1.field(3), ft1.field(6)) == ("DFT^P03", "t-1", "i1", "PY")
+    assert (ft1.field(11), ft1.field(11, sub=2), ft1.field(4)) == ("20.00", "CNY", "20260302100000+0800")
+    assert (ft1.field(8), ft1.field(23), ft1.field(23, 2)) == ("alipay", "0" * 31 + "1", "COMPANION")
     assert (check_in.kind, check_in.first("PV1").field(19), check_in.first("EVN").field(1)) == ("ADT^A04", VISIT, "A04")
     assert (cancel.kind, cancel.first("SCH").field(6, 2), cancel.first("SCH").field(25)) == (
         "SIU^S15",
@@ -99,6 +102,14 @@ def test_later_commands_name_the_visit_and_not_the_person(his: HisPeer) -> None:
         "Cancelled",
     )
     assert not any(CARD.id_number.encode() in raw for raw in his.received[1:])
+
+
+def test_a_payment_put_down_by_an_earlier_release_still_goes_out(his: HisPeer) -> None:
+    hospital = connector(his)
+    hospital.execute(BOOK)
+    assert hospital.execute(command(CommandKind.PAY, invoice_id="i1", receipt="R-1")).accepted
+    ft1 = read(his.received[1]).first("FT1")
+    assert (ft1.field(2), ft1.field(4), ft1.field(11)) == ("R-1", "20260302093000+0800", "")
 
 
 def test_said_again_it_has_the_same_number_and_is_done_once(his: HisPeer) -> None:

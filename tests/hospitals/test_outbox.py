@@ -20,8 +20,9 @@ from hospitals import audit, tenancy
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind
 from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
 from hospitals.models import Appointment, Circuit, Hospital, OutboxCommand
-from hospitals.services import circuit, outbox
+from hospitals.services import booking, circuit, outbox
 from tests.hospitals.clinics import NOW, Clinic, a_clinic
+from tests.hospitals.paid import paid
 
 FAULTS = ("down", "silent", "broken")
 State = OutboxCommand.State
@@ -228,6 +229,38 @@ def test_what_a_hospital_refused_can_be_asked_again_and_what_it_accepted_cannot(
         command(row, kind, "deed")
         made = [(c.idempotency_key, c.state) for c in commands(clinic)[1:]]
         assert made == [("deed", State.REFUSED), ("deed#2", State.ACCEPTED)]
+
+
+@pytest.mark.django_db()
+@pytest.mark.parametrize("kind", [CommandKind.CHECK_IN, CommandKind.PAY])
+def test_what_was_given_up_and_asked_for_anew_is_not_sent_again_beside_it(kind: CommandKind) -> None:
+    clinic, system = a_clinic(), HospitalSystem()
+    with systems(lake=system) as clock:
+        row = booked(clinic)
+        outbox.sweep()
+        clock.on(seconds=1)
+        command(row, kind, "deed")
+        first = commands(clinic)[1]
+        with tenancy.scope(clinic.hospital.id):
+            OutboxCommand.objects.filter(id=first.id).update(state=State.GIVEN_UP)
+        clock.on(seconds=1)
+        command(row, kind, "deed")
+        assert not outbox.replay(clinic.hospital.id, first.id, actor=audit.SERVICE)
+        settle(clock, rounds=1)
+        assert [done for done, _appointment in system.done] == [CommandKind.BOOK, kind]
+
+
+@pytest.mark.django_db()
+def test_bills_whose_numbers_begin_alike_are_paid_each() -> None:
+    clinic = a_clinic()
+    with systems(lake=HospitalSystem()):
+        row = booked(clinic)
+        for bill in ("20260302#1", "20260302#2", "20260302", "x" * 80, "#" * 80):
+            for _ in range(2):
+                booking.pay(appointment_id=row.id, paid=paid(bill))
+        told = [c.data["invoice_id"] for c in commands(clinic)[1:] if c.data]
+        assert sorted(told) == sorted(["20260302#1", "20260302#2", "20260302", "x" * 80, "#" * 80])
+        assert all(len(c.idempotency_key) <= 156 for c in commands(clinic))
 
 
 @pytest.mark.django_db()

@@ -14,6 +14,7 @@ from typing import Any
 from hospitals.connectors import push
 
 WORDS = "这个号医院窗口刚刚挂出去了"
+DUE_FEN = 2000  # what its bills ask for
 Told = dict[str, Any]
 
 
@@ -90,6 +91,8 @@ class WebhookPeer:
             bill = said["data"]["invoice_id"]
             if self.bills.get(bill) != visit or self.paid[bill]:
                 return "没有这笔费用"
+            if (said["data"]["amount_fen"], said["data"]["currency"]) != (DUE_FEN, "CNY"):
+                return "这笔费用的金额已经变了"
             self.paid[bill] = True
             self._tell(visit, "invoice.paid", {"id": bill})
         return ""
@@ -100,7 +103,7 @@ class WebhookPeer:
         """Issue a bill; its id."""
         bill = f"B{len(self.bills) + 1}"
         self.bills[bill], self.paid[bill] = visit, False
-        money = {"total_fen": 3000, "insurance_fen": 1000, "self_pay_fen": 2000}
+        money = {"total_fen": 3000, "insurance_fen": 3000 - DUE_FEN, "self_pay_fen": DUE_FEN}
         lines = [{"name": "散瞳", "amount_fen": 3000}]
         self._tell(visit, "invoice.issued", {"id": bill, "title": "检查费", "lines": lines, **money})
         return bill

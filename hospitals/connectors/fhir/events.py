@@ -30,10 +30,9 @@ from hospitals.connectors.base import (
     Reason,
     Reference,
 )
-from hospitals.connectors.fhir import terms
+from hospitals.connectors.fhir import bills, terms
 from hospitals.connectors.fhir.client import MALFORMED, Resource
 from hospitals.connectors.fhir.orders import reason_text
-from hospitals.connectors.money import fen
 from hospitals.exceptions import BadEvent
 
 E = EventType
@@ -140,13 +139,6 @@ def _tail(reference: Any) -> str:
     """ "12" of {"reference": "Invoice/12"}."""
     text = str((reference or {}).get("reference", "")).partition("/_history/")[0]
     return text.rsplit("/", 1)[-1]
-
-
-def _fen(money: Any) -> int:
-    """Money as whole fen. Raises ``ValueError`` for another currency or parts of a fen."""
-    if money.get("currency", "CNY") != "CNY":
-        raise ValueError("currency")
-    return fen(str(money["value"]))
 
 
 def _place(reference: Any, read: Read) -> tuple[str, str, str]:
@@ -287,7 +279,7 @@ def _visit(task: Resource, read: Read) -> Iterator[Told]:
 
 
 def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
-    """Lines at their base price; what is deducted is the insurance's; totalNet, if given, must be what is left to pay."""
+    """Lines at their base price; what is deducted is the insurance's."""
     status, at = resource["status"], changed_at(resource)
     if status not in ("issued", "balanced", "cancelled"):
         return
@@ -297,14 +289,12 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
         if not name:
             reference = item["chargeItemReference"]
             name = _text(read(str(reference.get("reference", ""))).get("code")) or str(reference.get("display", ""))
-        parts = [(p["type"], _fen(p["amount"])) for p in item["priceComponent"]]
-        lines.append(InvoiceLine(name, sum(part for kind, part in parts if kind in ("base", "surcharge", "tax"))))
-        insurance += sum(abs(part) for kind, part in parts if kind in ("deduction", "discount"))
-    total = sum(line.amount_fen for line in lines)
-    if resource.get("totalNet") and _fen(resource["totalNet"]) != total - insurance:
-        raise ValueError("totalNet")
+        costs, deducted = bills.of_line(item)
+        lines.append(InvoiceLine(name, costs))
+        insurance += deducted
+    total, due = sum(line.amount_fen for line in lines), bills.due(resource)
     title = str((resource.get("type") or {}).get("text") or _text(resource.get("type")) or "费用")
-    bill = Invoice(_id(resource), title, tuple(lines), total, insurance, total - insurance)
+    bill = Invoice(_id(resource), title, tuple(lines), total, insurance, due)
     when = _before(resource.get("date"), at)
     yield Told(E.INVOICE_ISSUED, f"issued.{_digest(bill, E.INVOICE_ISSUED)}", when, bill)
     if status == "balanced":

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, PatientCard
-from hospitals.connectors.fhir import terms
+from hospitals.connectors.fhir import bills, terms
 from hospitals.connectors.fhir.client import FhirClient, Gone, Resource, Stored, VersionConflict
 from hospitals.exceptions import ConnectorUnavailable
 
@@ -122,7 +122,7 @@ def _by_patient(text: str) -> dict[str, Any]:
 
 
 def _pay(client: FhirClient, command: Command) -> Acknowledgement:
-    """The Invoice is balanced and carries the receipt. It must be this visit's: its identifier says so."""
+    """The Invoice is balanced and carries the payment. It must be this visit's, as its identifier says, and ask for what was paid."""
     invoice_id = str(command.data.get("invoice_id", ""))
     receipt = str(command.data.get("receipt") or command.idempotency_key)
     for _ in range(TRIES):
@@ -141,18 +141,34 @@ def _pay(client: FhirClient, command: Command) -> Acknowledgement:
             return Acknowledgement(accepted=ours, reference=invoice_id, reason="" if ours else "这笔费用已经缴过了。")
         if status != "issued":
             return Acknowledgement(accepted=False, reason="这笔费用现在不能缴。")
-        wanted = {
-            **stored.resource,
-            "status": "balanced",
-            "identifier": [*stored.resource["identifier"], {"system": terms.RECEIPT, "value": receipt}],
-            "note": [
-                *stored.resource.get("note", []),
-                {"text": "线上缴费", "time": datetime.now(UTC).isoformat(timespec="seconds")},
-            ],
-        }
+        if "amount_fen" in command.data and not _asks_for(stored.resource, command.data["amount_fen"]):
+            return Acknowledgement(accepted=False, reference=invoice_id, reason="这笔费用的金额已经变了。")
         try:
-            client.update(stored, wanted)
+            client.update(stored, _balanced(stored.resource, receipt, command.data))
         except VersionConflict:
             continue
         return Acknowledgement(accepted=True, reference=invoice_id)
     raise ConnectorUnavailable(code="version_conflict")
+
+
+def _asks_for(invoice: Resource, amount_fen: int) -> bool:
+    try:
+        return bills.due(invoice) == amount_fen
+    except (ValueError, KeyError, TypeError, AttributeError):  # it changed into what nobody could have been told
+        return False
+
+
+def _balanced(invoice: Resource, receipt: str, data: dict[str, Any]) -> Resource:
+    """Paid. A command put down by a release before this one says the receipt alone."""
+    at = data.get("paid_at") or datetime.now(UTC).isoformat(timespec="seconds")
+    numbers = [{"system": terms.RECEIPT, "value": receipt}]
+    paid: Resource = {"status": "balanced", "note": [*invoice.get("note", []), {"text": "线上缴费", "time": at}]}
+    if "amount_fen" in data:
+        numbers.append({"system": terms.ORDER, "value": data["order_number"]})
+        told = [
+            {"url": "amount", "valueMoney": {"value": data["amount_fen"] / 100, "currency": data["currency"]}},
+            {"url": "gateway", "valueString": data["gateway"]},
+            {"url": "time", "valueDateTime": at},
+        ]
+        paid["extension"] = [*invoice.get("extension", []), {"url": terms.PAYMENT, "extension": told}]
+    return {**invoice, **paid, "identifier": [*invoice["identifier"], *numbers]}

@@ -6,6 +6,9 @@ from hospitals.connectors.base import CommandKind
 APPOINTMENT = "urn:health-companion:appointment"
 COMMAND = "urn:health-companion:command"
 RECEIPT = "urn:health-companion:receipt"
+ORDER = "urn:health-companion:payment-order"
+# An extension of a paid Invoice: how much, by whom, when.
+PAYMENT = "urn:health-companion:payment"
 # Task.code and the codes of Task.input.
 TASK = "urn:health-companion:task"
 QUEUE, EXAMINATION, FOLLOW_UP, VISIT = "queue", "examination", "follow-up", "visit"

@@ -38,7 +38,7 @@ _TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,6})\d*
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Components = Sequence[str]
-Field = str | Components  # a field, or its components
+Field = str | Sequence[str | tuple[str, ...]]  # a field, or its components, each of which may have sub-components
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -208,7 +208,8 @@ def line(name: str, fields: dict[int, Field]) -> str:
     values[0] = name
     for number, value in fields.items():
         parts = [value] if isinstance(value, str) else value
-        values[number] = "^".join(escape(part) for part in parts).rstrip("^")
+        split = [(part,) if isinstance(part, str) else part for part in parts]
+        values[number] = "^".join("&".join(map(escape, part)) for part in split).rstrip("^")
     return "|".join(values)
 
 

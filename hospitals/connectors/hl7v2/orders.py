@@ -6,9 +6,11 @@ appointment id (SCH-1) and the visit number (PV1-19) under our authority.
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind, PatientCard
 from hospitals.connectors.hl7v2.messages import CHINA, Field, Message, header, line, written
+from hospitals.connectors.money import yuan
 from hospitals.exceptions import ConnectorUnavailable, OutcomeUnknown
 
 SENDER = "COMPANION"
@@ -55,11 +57,21 @@ def message(command: Command, *, receiver: tuple[str, str], codec: str, now: dat
     lines.append(_patient(command.patient, visit))
     lines.append(line("PV1", {1: "1", 2: "O", 19: visit}))
     if command.kind is CommandKind.PAY:
-        invoice, receipt = str(command.data.get("invoice_id", "")), str(command.data.get("receipt", ""))
-        lines.append(line("FT1", {1: "1", 2: receipt, 3: invoice, 4: stamp, 6: "PY", 7: invoice}))
+        lines.append(_payment(command.data, stamp))
     elif command.kind is not CommandKind.CHECK_IN:
         lines += [line("RGS", {1: "1"}), line("AIS", {1: "1", 3: command.slot_identifier})]
     return written(lines, codec)
+
+
+def _payment(paid: dict[str, Any], stamp: str) -> str:
+    """FT1. A command put down by a release before this one says the bill and the receipt alone."""
+    bill = str(paid.get("invoice_id", ""))
+    fields: dict[int, Field] = {1: "1", 2: str(paid.get("receipt", "")), 3: bill, 4: stamp, 6: "PY", 7: bill}
+    if "amount_fen" in paid:
+        at = datetime.fromisoformat(paid["paid_at"]).astimezone(CHINA)
+        fields |= {4: at.strftime("%Y%m%d%H%M%S+0800"), 8: paid["gateway"]}
+        fields |= {11: ((yuan(paid["amount_fen"]), paid["currency"]),), 23: (paid["order_number"], SENDER)}
+    return line("FT1", fields)
 
 
 def _patient(card: PatientCard | None, visit: Field) -> str:

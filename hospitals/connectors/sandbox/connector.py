@@ -1,5 +1,6 @@
 """The sandbox as the contract sees it: commands in, each acted on once; what follows comes back as events."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -42,7 +43,7 @@ class SandboxConnector:
                 if visit.stage != Stage.OFF:
                     desk.cancel(visit)
             elif command.kind is CommandKind.PAY:
-                self._pay(visit, str(command.data.get("invoice_id", "")))
+                self._pay(visit, command.data)
         except WrongState as error:
             return Acknowledgement(
                 accepted=False, reason=error.detail
@@ -70,10 +71,13 @@ class SandboxConnector:
         return Acknowledgement(accepted=True, reference=visit.appointment_id.hex[:12])
 
     @staticmethod
-    def _pay(visit: SandboxVisit, invoice_id: str) -> None:
-        known = [bill.id for bill in desk.play_of(visit).invoices]
-        if invoice_id not in known:
+    def _pay(visit: SandboxVisit, paid: dict[str, Any]) -> None:
+        invoice_id = str(paid.get("invoice_id", ""))
+        due = {bill.id: bill.self_pay_fen for bill in desk.play_of(visit).invoices}
+        if invoice_id not in due:
             raise WrongState("没有这笔费用。")
+        if paid.get("amount_fen", due[invoice_id]) != due[invoice_id]:
+            raise WrongState("这笔费用的金额已经变了。")
         if invoice_id not in visit.paid:
             visit.paid = [*visit.paid, invoice_id]
             visit.save(update_fields=["paid"])
