@@ -394,6 +394,7 @@ class Careless:
 
     def __init__(self, rows: dict[str, Any]) -> None:
         self.rows = rows
+        self.headers: dict[str, str] = {}
 
     def send(self, method: str, url: str, **_more: Any) -> Answer:
         path = url.partition("/fhir/")[2].partition("?")[0]
@@ -401,7 +402,7 @@ class Careless:
             found = self.rows.get(path)
             return Answer(200 if path in self.rows else 404, {}, json.dumps(found).encode())
         entries = [{"resource": row} for key, row in self.rows.items() if key.startswith(path + "/")]
-        return Answer(200, {}, json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
+        return Answer(200, self.headers, json.dumps({"resourceType": "Bundle", "entry": entries}).encode())
 
 
 def test_whatever_a_server_sends_one_spoiled_resource_spoils_no_other(
@@ -428,6 +429,33 @@ def test_whatever_a_server_sends_one_spoiled_resource_spoils_no_other(
         told, unusable = told + len(poll.events), unusable + poll.unusable
     assert told > 10_000 and unusable > 200
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"entry": [{"resource": {"resourceType": "Appointment"}, "search": "match"}]},
+        {"link": [{"relation": "next", "url": "http://["}]},
+    ],
+    ids=["mode", "link"],
+)
+def test_a_page_that_is_ill_formed_is_a_failed_poll(server: FhirServer, page: dict[str, Any]) -> None:
+    class Gateway:
+        def send(self, method: str, url: str, **_more: Any) -> Answer:
+            return Answer(200, {}, json.dumps({"resourceType": "Bundle", **page}).encode())
+
+    hospital = FhirConnector(base_url=server.base, outgoing=lambda *_a, **_o: Gateway(), **LOCAL)
+    with pytest.raises(ConnectorUnavailable) as error:
+        hospital.poll(HOSPITAL, START)
+    assert error.value.code == "bad_answer"
+
+
+def test_a_clock_of_no_zone_is_not_counted_with(server: FhirServer, hospital: FhirConnector) -> None:
+    hospital.execute(BOOK)
+    careless = Careless({key: versions[-1] for key, versions in server.rows.items()})
+    careless.headers = {"date": "Mon, 02 Mar 2026 08:00:00 -0000"}
+    poll = FhirConnector(base_url=server.base, outgoing=lambda *_a, **_o: careless, **LOCAL).poll(HOSPITAL, START)
+    assert poll.events and poll.next_since == server.now
 
 
 def test_a_search_that_the_server_refuses_is_a_failed_poll(server: FhirServer, hospital: FhirConnector) -> None:

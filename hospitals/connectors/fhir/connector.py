@@ -165,6 +165,8 @@ class FhirConnector:
                             log.warning("resource_unusable", hospital=str(hospital_id), event_type=kind, code=code)
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
+        except MALFORMED as error:  # of a page itself
+            raise ConnectorUnavailable(code="bad_answer") from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), min([latest, *asked_at]), unusable)
 
