@@ -212,6 +212,13 @@ def test_what_is_no_time_is_said(text: str) -> None:
         timestamp(text)
 
 
+@pytest.mark.parametrize(("charset", "codec"), [("ASCII", "ascii"), ("8859/1", "latin-1")])
+def test_a_sender_whose_encoding_has_no_chinese_is_answered_all_the_same(charset: str, codec: str) -> None:
+    received = read(message(charset=charset, codec=codec))
+    answer = read(messages.acknowledge(received, "AE", error="204", text="没有找到这个预约。"))
+    assert (answer.first("MSA").field(2), answer.first("ERR").field(3)) == ("M1", "204")
+
+
 @pytest.mark.parametrize(("charset", "codec"), [("GB 18030-2000", "gb18030"), ("UNICODE UTF-8", "utf-8")])
 def test_an_acknowledgement_goes_back_to_the_sender_in_its_own_encoding(charset: str, codec: str) -> None:
     raw = messages.acknowledge(

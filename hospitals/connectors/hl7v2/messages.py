@@ -232,10 +232,10 @@ def header(
     return "MSH|^~\\&" + line("", fields)[1:]
 
 
-def written(lines: Iterable[str], codec: str = "utf-8") -> bytes:
+def written(lines: Iterable[str], codec: str = "utf-8", *, errors: str = "strict") -> bytes:
     """Raises ``BadEvent`` (bad_encoding) when the codec cannot say it."""
     try:
-        return ("\r".join(lines) + "\r").encode(codec)
+        return ("\r".join(lines) + "\r").encode(codec, errors)
     except UnicodeEncodeError as error:
         raise BadEvent("内容不能用约定的编码表示。", code="bad_encoding") from error
 
@@ -265,4 +265,5 @@ def acknowledge(
     ]
     if error:
         lines.append(line("ERR", {3: (error,), 4: "E", 8: text}))
-    return written(lines, codec)
+    # our words may be beyond the sender's encoding; the code says it too, and an answer there must be
+    return written(lines, codec, errors="replace")
