@@ -100,7 +100,7 @@ class ImportView(HospitalView):
         dry = request.query_params.get("dry_run", "false")
         if dry not in ("true", "false"):
             raise InvalidInput("dry_run 须为 true 或 false。", code="bad_dry_run")
-        codec = importing.CHARSETS.get(request._request.content_params.get("charset", "").lower())
+        codec = importing.CHARSETS.get((request._request.content_params or {}).get("charset", "").lower())
         if codec is None:
             raise InvalidInput("charset 须为 utf-8 或 gbk。", code="unknown_charset")
         importing.check_size(int(request.headers.get("Content-Length") or 0))
