@@ -171,6 +171,13 @@ def test_escapes(text: str, meaning: str) -> None:
     assert unescape(text) == meaning
 
 
+@pytest.mark.parametrize(("charset", "codec"), [("GB 18030-2000", "gb18030"), ("UNICODE UTF-8", "utf-8")])
+def test_bytes_in_hexadecimal_are_in_the_message_s_own_encoding(charset: str, codec: str) -> None:
+    name = "你好".encode(codec).hex().upper()
+    received = read(message(f"PID|1||\\X{name}\\", charset=charset, codec=codec))
+    assert received.first("PID").field(3) == "你好"
+
+
 def test_an_escape_nobody_knows_puts_no_word_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         read(message("PID|1||||林晓雨\\Zq\\\\Xqq\\")).first("PID").field(5)
