@@ -30,6 +30,8 @@ HospitalsError
 │   └── StaleTimestamp        outside the replay window
 ├── Forbidden
 ├── TooManyRequests
+├── StorageUnavailable        the database is away or full
+│   └── CacheUnavailable      Redis is away
 └── ConnectorError
     ├── ConnectorUnavailable  no answer, a reset, a time-out, 5xx; retryable
     │   ├── CircuitOpen       not even tried
@@ -220,6 +222,12 @@ class StorageUnavailable(HospitalsError):
     status_code = 503
     retryable = True
     detail = "系统暂时没有办成。请过一会儿再试,同一件事不会办两次。"
+
+
+class CacheUnavailable(StorageUnavailable):
+    """Redis is away, for what cannot do without it."""
+
+    code = "cache_unavailable"
 
 
 class ConnectorError(HospitalsError):

@@ -6,11 +6,12 @@ import structlog
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
+from redis import RedisError
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from hospitals.exceptions import HospitalsError, StorageUnavailable, TooLarge
+from hospitals.exceptions import CacheUnavailable, HospitalsError, StorageUnavailable, TooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """DRF's hook. None for what is our own fault: Django answers 500 and the log has the trace."""
     if isinstance(error, OperationalError | InterfaceError):
         error = StorageUnavailable(retry_after_s=RETRY_AFTER_S)
+    elif isinstance(error, RedisError):
+        error = CacheUnavailable(retry_after_s=RETRY_AFTER_S)
     elif isinstance(error, RequestDataTooBig):
         error = TooLarge()
     if isinstance(error, HospitalsError):

@@ -63,6 +63,7 @@ def _chunks(request: HttpRequest) -> Iterator[bytes]:
 
 class ImportView(HospitalView):
     """One upload. Sending it again to the same address does nothing but show the report; rows that did not change are left.
+    A rehearsal (dry_run) is followed by the upload itself at the same address.
 
     One that failed begins anew; one that was cut off goes on behind its last batch when the same file is sent.
     """
@@ -99,10 +100,14 @@ class ImportView(HospitalView):
         dry = request.query_params.get("dry_run", "false")
         if dry not in ("true", "false"):
             raise InvalidInput("dry_run 须为 true 或 false。", code="bad_dry_run")
+        codec = importing.CHARSETS.get((request._request.content_params or {}).get("charset", "").lower())
+        if codec is None:
+            raise InvalidInput("charset 须为 utf-8 或 gbk。", code="unknown_charset")
+        importing.check_size(int(request.headers.get("Content-Length") or 0))
         run, new = importing.begin(run_id=run_id, hospital_id=self.who.hospital_id, dry_run=dry == "true")
         if not new:
             return Response(_shown(run))
         stream = _chunks(request._request)
-        records = importing.ndjson(stream) if media == NDJSON else importing.comma_separated(stream, kind)
+        records = importing.ndjson(stream, codec) if media == NDJSON else importing.comma_separated(stream, kind, codec)
         done = importing.perform(run, records, kind=kind, actor=self.actor)
         return Response(_shown(done), status=status.HTTP_201_CREATED)

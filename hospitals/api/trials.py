@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -132,6 +133,7 @@ class ConformanceRunsView(HospitalView):
         responses={202: ConformanceRunSerializer},
     )
     def post(self, request: Request) -> Response:
+        @transaction.atomic  # where no worker can be asked nothing is begun
         def work() -> Response:
             run = conformance.start(hospital_id=self.who.hospital_id, actor=self.actor)
             return _asked(conformance.ask(hospital_id=self.who.hospital_id, run_id=run.id, actor=self.actor))

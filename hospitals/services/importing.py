@@ -30,6 +30,9 @@ BATCH = 500
 LINE_MAX_BYTES = 16 * 1024
 MOST_BYTES = 64 * 1024 * 1024
 FAULTS_KEPT = 200
+UTF_8 = "utf-8-sig"
+# As a hospital names them → Python's. Excel in China saves GBK; GBK and GB2312 are parts of GB18030.
+CHARSETS = {"": UTF_8, "utf-8": UTF_8, "utf8": UTF_8, **dict.fromkeys(("gbk", "gb2312", "gb18030"), "gb18030")}
 STALE_AFTER = timedelta(minutes=5)  # many times what a batch takes
 _BOOLEANS = {"true": True, "1": True, "是": True, "false": False, "0": False, "否": False}
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
@@ -40,35 +43,42 @@ Line = tuple[int, Any]  # number from 1, and a record or a Fault
 # --- reading --------------------------------------------------------------------------------------------------
 
 
-def lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, str | Fault]]:
-    """Lines of UTF-8 text, numbered from 1, however the stream was cut. Raises ``TooLarge``."""
+def check_size(size: int) -> None:
+    """Raises ``TooLarge``: known before the first batch is written, where an upload says how large it is."""
+    if size > MOST_BYTES:
+        raise TooLarge(f"一次最多 {MOST_BYTES // 2**20} MiB,请分几次上传。")
+
+
+def lines(chunks: Iterable[bytes], codec: str = UTF_8) -> Iterator[tuple[int, str | Fault]]:
+    """Lines of text, numbered from 1, however the stream was cut. Raises ``TooLarge``."""
     rest, total, number = b"", 0, 0
     for chunk in chunks:
         total += len(chunk)
-        if total > MOST_BYTES:
-            raise TooLarge(f"一次最多 {MOST_BYTES // 2**20} MiB,请分几次上传。")
-        *whole, rest = (rest + chunk).split(b"\n")
+        check_size(total)
+        *whole, rest = (rest + chunk).split(b"\n")  # in GB18030, too, this byte is a line's end and nothing else
         for line in whole:
             number += 1
-            yield number, _text(line)
+            yield number, _text(line, codec)
         if len(rest) > LINE_MAX_BYTES:
             raise TooLarge(f"第 {number + 1} 行超过 {LINE_MAX_BYTES // 1024} KiB。")
     if rest:
-        yield number + 1, _text(rest)
+        yield number + 1, _text(rest, codec)
 
 
-def _text(line: bytes) -> str | Fault:
+def _text(line: bytes, codec: str) -> str | Fault:
     if len(line) > LINE_MAX_BYTES:
         return Fault("", "line_too_long", "这一行太长。")
     try:
-        return line.decode("utf-8-sig").rstrip("\r")
+        return line.decode(codec).rstrip("\r")
     except UnicodeDecodeError:
-        return Fault("", "not_utf8", "这一行不是 UTF-8。")
+        if codec != UTF_8:
+            return Fault("", "bad_encoding", "这一行不是 Content-Type 里写的编码。")
+        return Fault("", "not_utf8", "这一行不是 UTF-8。Excel 请存成“CSV UTF-8”,或在 Content-Type 里写 charset=gbk。")
 
 
-def ndjson(chunks: Iterable[bytes]) -> Iterator[Line]:
+def ndjson(chunks: Iterable[bytes], codec: str = UTF_8) -> Iterator[Line]:
     """One JSON object a line; empty lines are passed over."""
-    for number, line in lines(chunks):
+    for number, line in lines(chunks, codec):
         if isinstance(line, Fault):
             yield number, line
         elif line.strip():
@@ -78,10 +88,10 @@ def ndjson(chunks: Iterable[bytes]) -> Iterator[Line]:
                 yield number, Fault("", "bad_json", "这一行不是 JSON。")
 
 
-def comma_separated(chunks: Iterable[bytes], kind: str) -> Iterator[Line]:
+def comma_separated(chunks: Iterable[bytes], kind: str, codec: str = UTF_8) -> Iterator[Line]:
     """A header, then one row a line; an empty cell is a field that was not given. No line breaks inside a cell."""
     header: list[str] | None = None
-    for number, line in lines(chunks):
+    for number, line in lines(chunks, codec):
         if isinstance(line, Fault):
             yield number, line
             continue
@@ -90,7 +100,7 @@ def comma_separated(chunks: Iterable[bytes], kind: str) -> Iterator[Line]:
         try:
             cells = next(csv.reader([line], strict=True))
         except csv.Error:
-            yield number, Fault("", "bad_csv", "这一行不是规范的 CSV。")
+            yield number, Fault("", "bad_csv", "这一行不是规范的 CSV;单元格里不能换行。")
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
@@ -141,7 +151,8 @@ class _Batch:
 
 
 def begin(*, run_id: UUID, hospital_id: UUID, dry_run: bool, now: datetime | None = None) -> tuple[ImportRun, bool]:
-    """The run of this id, and whether it is to be performed: it is new, it failed, or its process has gone. In a scope.
+    """The run of this id, and whether it is to be performed: it is new, it failed, its process has gone, or it was a rehearsal
+    of what is now meant. In a scope.
 
     Raises ``NotFound`` for another hospital's id, ``Conflict`` while it is under way.
     """
@@ -153,7 +164,7 @@ def begin(*, run_id: UUID, hospital_id: UUID, dry_run: bool, now: datetime | Non
                 return ImportRun.objects.create(id=run_id, hospital_id=hospital_id, dry_run=dry_run), True
         except IntegrityError as error:
             raise NotFound from error
-    if known.state == ImportRun.State.FINISHED:
+    if known.state == ImportRun.State.FINISHED and (dry_run or not known.dry_run):
         return known, False
     gone = known.state == ImportRun.State.RUNNING
     if gone and known.progress_at > now - STALE_AFTER:

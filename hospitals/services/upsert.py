@@ -5,6 +5,7 @@ never oversold by it, since the slots' rows are locked as well while ``free`` is
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from hospitals.models import Floor, Hospital, Schedule, Slot
 from hospitals.services import booking, places, waiting
 from hospitals.services.rows import BY_KIND, Fault, Found, Row, ScheduleRow, SlotRow
 
-Rehearsed = dict[tuple[str, str], Any]  # (kind, identifier) → row as it would be
+Rehearsed = dict[str, dict[str, Any]]  # kind → identifier → row as it would be
 # Of these kinds hangs whether a slot is on sale: the kind → what a slot calls it.
 _ABOVE_SLOTS = {"departments": "department", "practitioners": "practitioner", "schedules": "schedule"}
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
@@ -74,7 +75,7 @@ def write(
         try:
             values = row.values(found, before)
             if row_type.model is Floor:
-                _check_floor(values, before, [*made, *changed])
+                _check_floor(identifier, values, [*made, *changed], (rehearsed or {}).get(kind, {}))
         except Fault as fault:
             outcomes.append(Outcome(identifier, fault=fault))
             continue
@@ -93,7 +94,7 @@ def write(
             back += [row.id for row in (*made, *changed) if row.free > free_before.get(row.id, 0)]
         waiting.offer_places(back, now=now)
     else:
-        rehearsed.update({(kind, row.identifier): row for row in (*made, *changed)})
+        rehearsed.setdefault(kind, {}).update({row.identifier: row for row in (*made, *changed)})
     return outcomes
 
 
@@ -103,15 +104,18 @@ def _known(
     """Identifier → the row as it is; locked, unless this is a rehearsal."""
     rows = row_type.model.objects.filter(hospital_id=hospital_id, identifier__in=identifiers)
     if rehearsed is None:
-        rows = rows.select_for_update()
-    known = {row.identifier: row for row in rows}
-    if rehearsed is not None:
-        mine = {name: rehearsed.get((row_type.kind, name)) for name in identifiers}
-        known |= {name: row for name, row in mine.items() if row is not None}
+        known = {row.identifier: row for row in rows.select_for_update()}
+    else:
+        known = {row.identifier: row for row in rows.select_related(*row_type.refs)}
+        mine = rehearsed.get(row_type.kind, {})
+        # copies: what a batch changes is not yet there for the batch itself, as in the database
+        known |= {name: copy(mine[name]) for name in identifiers if name in mine}
     if row_type is SlotRow and known:
         taken, unconfirmed = places.taken(row.id for row in known.values())
         for row in known.values():
             row.taken, row.unconfirmed = taken[row.id], unconfirmed[row.id]
+            if rehearsed and (half_day := rehearsed.get("schedules", {}).get(row.schedule.identifier)):
+                row.department_id, row.practitioner_id = half_day.department_id, half_day.practitioner_id  # as _follow
     return known
 
 
@@ -129,20 +133,21 @@ def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearse
             mine = mine.select_for_update(no_key=True).order_by("id")
         for named in mine:
             found[kind, named.identifier] = named
-        found |= {
-            (kind, name): rehearsed[kind, name] for name in identifiers if rehearsed and (kind, name) in rehearsed
-        }
+        would_be = (rehearsed or {}).get(kind, {})
+        found |= {(kind, name): would_be[name] for name in identifiers if name in would_be}
     return found
 
 
-def _check_floor(values: dict[str, Any], before: Any, written: list[Any]) -> None:
-    """A building has one floor of each number. ``written``: other floors, not in the database yet. Raises ``Fault``."""
-    others = Floor.objects.filter(building=values["building"], number=values["number"])
-    if before is not None:
-        others = others.exclude(id=before.id)
+def _check_floor(identifier: str, values: dict[str, Any], written: list[Floor], rehearsed: dict[str, Floor]) -> None:
+    """A building has one floor of each number. Not in the database yet: ``written``, other floors of this batch, and
+    ``rehearsed``, those of earlier ones. Raises ``Fault``."""
     wanted = values["building"].id, values["number"]
-    twice = any((f.building_id, f.number) == wanted for f in written)
-    if twice or others.exists():
+    pending = [*written, *(floor for name, floor in rehearsed.items() if name != identifier)]
+    others = Floor.objects.filter(building=values["building"], number=values["number"])
+    if (
+        any((floor.building_id, floor.number) == wanted for floor in pending)
+        or others.exclude(identifier__in=[identifier, *rehearsed]).exists()
+    ):
         raise Fault("/number", "floor_taken", "这栋楼已经有这一层。")
 
 

@@ -21,7 +21,7 @@ from tests.canaries.visiting import a_visit, kept
 from tests.canaries.words import ALL, NAME, PHONE, SYMPTOM
 from tests.hospitals.fhir_server import START, FhirServer
 from tests.hospitals.fhir_visit import LOCAL, VISIT, quick
-from tests.hospitals.test_fhir_events import Careless, spoiled, whole_visit
+from tests.hospitals.test_fhir_reading import Careless, spoiled, whole_visit
 
 WORDS = {"text", "display", "name", "description", "conclusion", "patientInstruction", "valueString", "comment", "unit"}
 READ = {*connector._SEARCHES, "Observation", "Location", "ChargeItem"}

@@ -52,6 +52,7 @@ class FhirServer:
         self.version = "4.0.1"
         self.acts = acts
         self.minimal = False  # answers a write without a body, as Prefer allows
+        self.outcomes = False  # answers a write by an OperationOutcome, as Prefer cannot forbid
         self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
         self.client_key, self.client_id, self.key_id = client_key, client_id, key_id
@@ -353,9 +354,9 @@ def _handler(server: FhirServer) -> type[BaseHTTPRequestHandler]:
             if fault == "silence after":
                 return self._fail(fault)
             raw = json.dumps(resource).encode()
-            if server.minimal and resource and self.command != "GET" and status < 300:
+            if (server.minimal or server.outcomes) and resource and self.command != "GET" and status < 300:
                 more = {"location": server._version_url(resource)}
-                raw = b""
+                raw = b'{"resourceType":"OperationOutcome","issue":[]}' if server.outcomes else b""
             self.send_response(status)
             for name, value in {"content-type": JSON, "content-length": str(len(raw)), **more}.items():
                 self.send_header(name, value)

@@ -1,9 +1,10 @@
 """What the API's tests share: hospitals that have joined, with tokens, and rows to write."""
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.test import Client
 from django.utils import timezone
@@ -48,8 +49,6 @@ class Joined:
 
 
 def encoded(body: Any, media: str = "application/json") -> bytes:
-    import json
-
     if body is None:
         return b""
     if isinstance(body, bytes):
@@ -106,3 +105,17 @@ def fill(hospital: Joined) -> None:
         body = {k: v for k, v in row.items() if k not in ("kind", "identifier")}
         answer = hospital.put(f"/directory/{row['kind']}/{row['identifier']}/", body)
         assert answer.status_code == 201, answer.content
+
+
+def code_of(answer: Any, status: int) -> str:
+    """The problem's code in a refusal with this status."""
+    assert answer.status_code == status, answer.content
+    return answer.json()["code"]
+
+
+def upload(
+    hospital: Joined, lines: list[Any], *, query: str = "", media: str = "application/x-ndjson", run: Any = None
+) -> Any:
+    """PUT these lines, each as it is or as JSON, to the address ``run``."""
+    body = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines) or "\n"
+    return hospital.call("PUT", f"/imports/{run or uuid4()}/{query}", body, media=media)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from hospitals import tasks, tenancy
 from hospitals.connectors import push
-from hospitals.models import Hospital, InboxEvent
+from hospitals.models import ConformanceRun, Hospital, InboxEvent
 from hospitals.services import conformance, idempotency, inbox, rehearsal
 from tests.hospitals.joining import Joined, fill, joined
 
@@ -130,6 +130,20 @@ def test_too_many_stand_only_while_they_take_a_place(river: Joined, monkeypatch:
     assert river.call("POST", "/test-appointments/", {}).json()["code"] == "too_many_test_appointments"
     river.call("DELETE", f"/test-appointments/{made['appointment_id']}/")
     assert river.call("POST", "/test-appointments/", {}).status_code == 201
+
+
+@pytest.fixture
+def without_redis(settings: Any) -> None:
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
+
+
+def test_nothing_is_begun_while_no_worker_can_be_asked(river: Joined, without_redis: None) -> None:
+    answer = river.call("POST", "/conformance-runs/", idempotency_key="k")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert (answer.json()["code"], answer.json()["retryable"]) == ("cache_unavailable", True)
+    assert river.get("/directory/slots/T1/").json()["free"] == 5
+    with tenancy.scope(river.hospital_id):
+        assert not ConformanceRun.objects.exists()
 
 
 def test_a_run_is_begun_read_and_looked_at(river: Joined, sent: list[Any]) -> None:

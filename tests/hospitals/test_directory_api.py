@@ -1,6 +1,5 @@
 """The directory over HTTP: written by the hospital's own identifiers, read back in the order of change, never lost or mixed."""
 
-import json
 from typing import Any
 from uuid import uuid4
 
@@ -10,9 +9,9 @@ from django.core.cache import cache
 from django.db import IntegrityError
 
 from hospitals import seed, tenancy
-from hospitals.models import Appointment, Department, Hospital, IdempotentAnswer, ImportRun, Practitioner, Slot
-from hospitals.services import directory, feed, importing, standard_departments
-from tests.hospitals.joining import Joined, at, fill, joined, rows
+from hospitals.models import Appointment, Department, Hospital, IdempotentAnswer, Slot
+from hospitals.services import directory, feed, standard_departments
+from tests.hospitals.joining import Joined, at, code_of, fill, joined, rows, upload
 
 pytestmark = pytest.mark.django_db
 
@@ -25,18 +24,6 @@ def _fresh_counters() -> None:
 @pytest.fixture
 def river() -> Joined:
     return joined("river")
-
-
-def code_of(answer: Any, status: int) -> str:
-    assert answer.status_code == status, answer.content
-    return answer.json()["code"]
-
-
-def upload(
-    hospital: Joined, lines: list[Any], *, query: str = "", media: str = "application/x-ndjson", run: Any = None
-) -> Any:
-    body = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines) or "\n"
-    return hospital.call("PUT", f"/imports/{run or uuid4()}/{query}", body, media=media)
 
 
 class TestOneRow:
@@ -319,221 +306,6 @@ class TestOnce:
         for hospital in (river, hill):
             answer = hospital.put("/directory/campuses/main/", {"name": hospital.code}, idempotency_key="k1")
             assert (answer.status_code, answer.json()["name"]) == (201, hospital.code)
-
-
-class TestImports:
-    def test_one_file_of_all_kinds(self, river: Joined) -> None:
-        run = uuid4()
-        answer = upload(river, rows(), run=run)
-        assert answer.status_code == 201, answer.content
-        report = answer.json()
-        assert (report["state"], report["read"], report["written"], report["refused"]) == ("finished", 8, 8, 0)
-        assert river.get(f"/imports/{run}/").json() == report
-        assert upload(river, [], run=run).json() == report  # the same address again does nothing
-        assert upload(river, rows()).json()["unchanged"] == 8
-
-    def test_each_faulty_line_is_told_and_hinders_no_other(self, river: Joined) -> None:
-        lines = [*rows(), "{nonsense", {"kind": "moons", "identifier": "x"}, {"kind": "campuses", "identifier": "-"}]
-        lines += [
-            "",
-            [1],
-            {"kind": "campuses", "identifier": "c2", "name": ""},
-            {"kind": "campuses", "identifier": "c3", "name": "院"},
-        ]
-        report = upload(river, lines).json()
-        assert (report["written"], report["refused"]) == (9, 5)
-        assert [(f["line"], f["code"]) for f in report["faults"]] == [
-            (9, "bad_json"),
-            (10, "unknown_kind"),
-            (11, "bad_identifier"),
-            (13, "not_an_object"),
-            (14, "string_too_short"),
-        ]
-
-    def test_a_dry_run_finds_the_same_faults_and_writes_nothing(self, river: Joined) -> None:
-        orphan = {"kind": "buildings", "identifier": "B9", "campus": "nowhere", "name": "楼"}
-        report = upload(river, [*rows(), orphan], query="?dry_run=true").json()
-        assert (report["dry_run"], report["written"], report["refused"]) == (True, 8, 1)
-        assert report["faults"][0]["code"] == "unknown_reference"
-        assert not Practitioner.objects.exists()
-
-    def test_csv_has_one_kind_a_file(self, river: Joined) -> None:
-        fill(river)
-        lines = [
-            "\ufeffidentifier,name,department,title",
-            "P2,白露,D1,",
-            '"P3","青山, 远",D1,医师',
-            "P4,无科,D9,",
-            "P5,x",
-        ]
-        report = upload(river, lines, query="?kind=practitioners", media="text/csv").json()
-        assert (report["written"], [(f["line"], f["code"]) for f in report["faults"]]) == (
-            2,
-            [(5, "wrong_number_of_cells"), (4, "unknown_reference")],
-        )
-        assert river.get("/directory/practitioners/P3/").json()["name"] == "青山, 远"
-        slots = [f"T{n},S1,{at(10, n)},{at(11, n)},3,,no" for n in range(2)]
-        report = upload(
-            river,
-            ["identifier,schedule,start,end,capacity,fee_fen,stopped", *slots],
-            query="?kind=slots",
-            media="text/csv",
-        ).json()
-        assert (report["written"], report["faults"]) == (2, [])
-
-    def test_a_csv_may_give_what_a_row_need_not_have(self, river: Joined) -> None:
-        fill(river)
-        lines = ["identifier,schedule,start,end,capacity,free", f"T1,S1,{at(9)},{at(9, 30)},5,3"]
-        assert upload(river, lines, query="?kind=slots", media="text/csv").json()["faults"] == []
-        assert river.get("/directory/slots/T1/").json()["free"] == 3
-        day = at(9)[:10]
-        lines = ["identifier,department,practitioner,day,period,stopped", f"S1,D1 ,P1,{day},morning,是"]
-        assert upload(river, lines, query="?kind=schedules", media="text/csv").json()["faults"] == []
-        assert river.get("/directory/schedules/S1/").json()["stopped"] is True
-
-    @pytest.mark.parametrize(
-        ("kind", "header", "cells", "shown"),
-        [
-            ("slots", "schedule,start,end,capacity,free", f"S1,{at(10)},{at(11)},3,2", {"free": 2}),
-            (
-                "schedules",
-                "department,practitioner,day,period,stopped",
-                "D1,P1,2031-05-06,morning,是",
-                {"stopped": True},
-            ),
-            (
-                "schedules",
-                "department,practitioner,day,period,stopped",
-                "D1,P1,2031-05-06,morning,否",
-                {"stopped": False},
-            ),
-        ],
-    )
-    def test_a_csv_cell_is_read_as_what_its_column_holds(
-        self, river: Joined, kind: str, header: str, cells: str, shown: dict[str, Any]
-    ) -> None:
-        """Also where a column may be left out altogether."""
-        fill(river)
-        report = upload(river, [f"identifier,{header}", f"X1,{cells}"], query=f"?kind={kind}", media="text/csv").json()
-        assert report["faults"] == []
-        assert river.get(f"/directory/{kind}/X1/").json().items() >= shown.items()
-
-    @pytest.mark.parametrize("cell", ["--5", "5-", "1e3", "٣"])
-    def test_a_csv_cell_that_is_no_number_is_a_fault_of_its_line(self, river: Joined, cell: str) -> None:
-        fill(river)
-        lines = ["identifier,schedule,start,end,capacity"]
-        lines += [f"{name},S1,{at(10)},{at(11)},{capacity}" for name, capacity in (("T1", cell), ("T2", "3"))]
-        report = upload(river, lines, query="?kind=slots", media="text/csv").json()
-        assert (report["written"], [(f["line"], f["pointer"]) for f in report["faults"]]) == (1, [(2, "/capacity")])
-
-    @pytest.mark.parametrize(
-        ("query", "media", "status"),
-        [
-            ("", "text/csv", 400),
-            ("?kind=moons", "text/csv", 400),
-            ("", "application/xml", 415),
-            ("?dry_run=1", "text/csv", 400),
-        ],
-    )
-    def test_what_cannot_be_read_is_refused(self, river: Joined, query: str, media: str, status: int) -> None:
-        assert upload(river, [], query=query, media=media).status_code == status
-
-    def test_a_csv_without_identifiers_fails_as_a_whole(self, river: Joined) -> None:
-        run = uuid4()
-        answer = upload(river, ["name", "x"], query="?kind=campuses", media="text/csv", run=run)
-        assert code_of(answer, 400) == "bad_header"
-        assert river.get(f"/imports/{run}/").json()["state"] == "failed"
-
-    def test_a_line_or_a_file_without_end_is_refused(self, river: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert code_of(upload(river, ["x" * 200_000]), 413) == "too_large"
-        monkeypatch.setattr(importing, "MOST_BYTES", 100)
-        assert code_of(upload(river, rows()), 413) == "too_large"
-
-    def test_the_same_identifier_twice_means_the_later_one(self, river: Joined) -> None:
-        lines = [{"kind": "campuses", "identifier": "c", "name": name} for name in ("先", "后")]
-        assert upload(river, lines).json()["written"] == 2
-        assert river.get("/directory/campuses/c/").json()["name"] == "后"
-
-    def test_two_floors_that_take_one_number_are_a_fault_of_the_later_line(self, river: Joined) -> None:
-        fill(river)
-        floor = {"kind": "floors", "building": "B1", "name": "楼上"}
-        upload(river, [{**floor, "identifier": f"U{n}", "number": n} for n in (11, 12)])
-        lines = [{**floor, "identifier": name, "number": 20} for name in ("U11", "U12", "U13")]
-        report = upload(river, [*lines, {"kind": "campuses", "identifier": "new", "name": "新院"}]).json()
-        assert [(f["line"], f["code"]) for f in report["faults"]] == [(2, "floor_taken"), (3, "floor_taken")]
-        assert (report["state"], report["written"]) == ("finished", 2)
-
-    def test_it_is_read_as_a_stream_in_batches(self, river: Joined) -> None:
-        lines = importing.ndjson(piece for piece in [b'{"a"', b":1}\r\n\n", b'{"a":2}', b"\n[", b"]"])
-        assert list(lines) == [(1, {"a": 1}), (3, {"a": 2}), (4, [])]
-        many = [{"kind": "campuses", "identifier": f"c{n}", "name": "院"} for n in range(1200)]
-        assert upload(river, many).json()["written"] == 1200
-
-    def test_an_upload_under_way_is_not_begun_again(self, river: Joined) -> None:
-        run = uuid4()
-        with tenancy.scope(river.hospital_id):
-            ImportRun.objects.create(id=run, hospital_id=river.hospital_id)
-        assert code_of(upload(river, rows(), run=run), 409) == "in_progress"
-
-
-class TestWholeThings:
-    def test_its_rules_are_its_own_but_not_its_name(self, river: Joined) -> None:
-        answer = river.call("PATCH", "/hospital/", {"hold_min": 5, "name": "别家医院", "state": "live"})
-        assert (answer.json()["hold_min"], answer.json()["name"]) == (5, "river医院")
-        assert Hospital.objects.get(code="river").state == "sandbox"
-        stale = river.call("PATCH", "/hospital/", {"hold_min": 6}, if_match='"old"')
-        assert code_of(stale, 412) == "outdated"
-
-    def test_its_level_is_the_commission_s_word(self, river: Joined) -> None:
-        before = river.get("/hospital/").json()["level"]
-        assert river.call("PATCH", "/hospital/", {"level": "三级甲等"}).json()["level"] == before
-
-    def test_it_says_who_speaks_for_it(self, river: Joined) -> None:
-        answer = river.call("PATCH", "/hospital/", {"avatar": "river-nurse", "voice": "zh-CN-XiaoyiNeural"}).json()
-        assert (answer["avatar"], answer["voice"]) == ("river-nurse", "zh-CN-XiaoyiNeural")
-        found = directory.speaker(hospital_id=river.hospital_id)
-        assert (found.avatar, found.voice) == ("river-nurse", "zh-CN-XiaoyiNeural")
-        assert river.call("PATCH", "/hospital/", {"avatar": "../etc"}).status_code == 400
-
-    @pytest.mark.parametrize("nickname", ["hill医院", "山医", "hill"])
-    def test_a_nickname_means_one_hospital(self, river: Joined, nickname: str) -> None:
-        joined("hill").call("PATCH", "/hospital/", {"nicknames": ["山医"]})
-        answer = river.call("PATCH", "/hospital/", {"nicknames": ["江医", nickname]})
-        assert code_of(answer, 400) == "nickname_taken"
-        assert answer.json()["errors"][0]["pointer"] == "/nicknames/1"
-        mended = river.call("PATCH", "/hospital/", {"nicknames": ["江医", "river"]})
-        assert mended.json()["nicknames"] == ["江医", "river"]
-
-    @pytest.mark.parametrize("nicknames", [["江"], ["江" * 13], [f"江医{n}" for n in range(6)], ["江医", "江医"]])
-    def test_nicknames_are_few_and_short(self, river: Joined, nicknames: list[str]) -> None:
-        assert river.call("PATCH", "/hospital/", {"nicknames": nicknames}).status_code == 400
-        assert river.get("/hospital/").json()["nicknames"] == []
-
-    def test_the_lexicon_is_replaced_as_a_whole(self, river: Joined) -> None:
-        entries = [{"written": "岚州", "spoken": "lán zhōu"}]
-        tag = river.put("/directory/lexicon/", {"entries": entries})["ETag"]
-        assert river.get("/directory/lexicon/").json() == {"entries": entries}
-        assert directory.speaker(hospital_id=river.hospital_id).lexicon == (("岚州", "lán zhōu"),)
-        assert river.put("/directory/lexicon/", {"entries": []}, if_match=tag).json() == {"entries": []}
-
-    def test_a_map_with_faults_is_refused_with_all_of_them(self, river: Joined) -> None:
-        empty = {"type": "FeatureCollection", "features": []}
-        assert river.get("/directory/map/").json() == empty
-        assert (
-            river.put("/directory/map/", {"type": "FeatureCollection", "features": [{"type": "Feature"}]}).status_code
-            == 400
-        )
-
-    def test_a_good_map_gets_a_version(self, river: Joined) -> None:
-        from hospitals import floor_layout
-
-        province = yaml.safe_load((seed.DATA / "province.yaml").read_text(encoding="utf-8"))
-        drawn = floor_layout.geojson(seed._description(province["hospitals"][0], province))
-        first = river.put("/directory/map/", drawn)
-        assert first.json() == {"version": 1}
-        assert code_of(river.put("/directory/map/", drawn, if_match='"old"'), 412) == "outdated"
-        assert river.put("/directory/map/", drawn, if_match=first["ETag"]).json() == {"version": 2}
-        assert river.get("/directory/map/").json()["type"] == "FeatureCollection"
 
 
 def test_a_reading_token_does_not_write() -> None:

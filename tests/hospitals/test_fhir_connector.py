@@ -1,5 +1,6 @@
 """Commands to a FHIR server: what is written is valid and done once, whatever goes wrong on the way."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,7 @@ from hospitals.connectors.base import (
 )
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnavailable, OutcomeUnknown
-from hospitals.outgoing import Outgoing
+from hospitals.outgoing import Answer, Outgoing
 from tests.hospitals.fhir_rules import Refusal, checked
 from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command, quick
@@ -48,8 +49,11 @@ def test_a_booking_makes_one_patient_and_one_appointment_however_often_it_is_sai
     assert server.get("Slot/s1")["status"] == "busy"
 
 
-def test_a_server_that_answers_without_a_body_is_read_afterwards(server: FhirServer, hospital: FhirConnector) -> None:
-    server.minimal = True
+@pytest.mark.parametrize("answers", ["minimal", "outcomes"])
+def test_a_server_that_answers_without_the_resource_is_read_afterwards(
+    server: FhirServer, hospital: FhirConnector, answers: str
+) -> None:
+    setattr(server, answers, True)
     first = hospital.execute(BOOK)
     assert first.accepted and hospital.execute(BOOK) == first
     assert hospital.execute(CHECK_IN).accepted
@@ -153,6 +157,22 @@ def test_silence_after_the_deed_is_found_out_by_asking_again(server: FhirServer)
     hospital = FhirConnector(base_url=server.base, outgoing=impatient, read_s=0.5, **LOCAL)
     assert hospital.execute(BOOK).accepted
     assert len(server.of_kind("Appointment")) == 1
+
+
+@pytest.mark.parametrize("kind", ["Slot", "Invoice", "Patient"])
+def test_a_success_that_is_something_else_is_no_refusal(server: FhirServer, kind: str) -> None:
+    """A gateway that answers 200 and an OperationOutcome has not said no: what was asked is asked again."""
+    outcome = json.dumps({"resourceType": "OperationOutcome", "id": "x", "issue": []}).encode()
+
+    class Gateway:
+        def send(self, method: str, url: str, **_more: Any) -> Answer:
+            return Answer(200, {}, outcome if f"/{kind}" in url else b'{"resourceType": "Slot", "id": "s1"}')
+
+    hospital = FhirConnector(base_url=server.base, outgoing=lambda *_a, **_o: Gateway(), **LOCAL)
+    asked = command(CommandKind.PAY, invoice_id="i1", receipt="r") if kind == "Invoice" else BOOK
+    with pytest.raises(ConnectorUnavailable) as error:
+        hospital.execute(asked)
+    assert error.value.code == "bad_answer"
 
 
 def test_a_dropped_connection_is_repeated(server: FhirServer, hospital: FhirConnector) -> None:

@@ -171,6 +171,13 @@ def test_escapes(text: str, meaning: str) -> None:
     assert unescape(text) == meaning
 
 
+@pytest.mark.parametrize(("charset", "codec"), [("GB 18030-2000", "gb18030"), ("UNICODE UTF-8", "utf-8")])
+def test_bytes_in_hexadecimal_are_in_the_message_s_own_encoding(charset: str, codec: str) -> None:
+    name = "你好".encode(codec).hex().upper()
+    received = read(message(f"PID|1||\\X{name}\\", charset=charset, codec=codec))
+    assert received.first("PID").field(3) == "你好"
+
+
 def test_an_escape_nobody_knows_puts_no_word_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         read(message("PID|1||||林晓雨\\Zq\\\\Xqq\\")).first("PID").field(5)
@@ -210,6 +217,13 @@ def test_times_have_the_hospital_s_zone_unless_they_bring_their_own(text: str, m
 def test_what_is_no_time_is_said(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         timestamp(text)
+
+
+@pytest.mark.parametrize(("charset", "codec"), [("ASCII", "ascii"), ("8859/1", "latin-1")])
+def test_a_sender_whose_encoding_has_no_chinese_is_answered_all_the_same(charset: str, codec: str) -> None:
+    received = read(message(charset=charset, codec=codec))
+    answer = read(messages.acknowledge(received, "AE", error="204", text="没有找到这个预约。"))
+    assert (answer.first("MSA").field(2), answer.first("ERR").field(3)) == ("M1", "204")
 
 
 @pytest.mark.parametrize(("charset", "codec"), [("GB 18030-2000", "gb18030"), ("UNICODE UTF-8", "utf-8")])

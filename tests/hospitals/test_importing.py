@@ -14,7 +14,7 @@ from hospitals.audit import Actor
 from hospitals.exceptions import Conflict
 from hospitals.models import AuditEvent, Campus, Hospital, ImportRun
 from hospitals.services import importing, upsert
-from tests.hospitals.joining import Joined, joined
+from tests.hospitals.joining import Joined, fill, joined, rows
 
 pytestmark = pytest.mark.django_db
 ENGINEER = Actor("hospital", "client")
@@ -152,3 +152,48 @@ def test_a_failed_upload_is_sent_again_to_the_same_address(river: Joined) -> Non
     assert (again.status_code, again.json()["state"], again.json()["written"]) == (201, "finished", 1)
     assert Hospital.objects.get(code="river").campuses.count() == 1
     assert river.call("PUT", path, "identifier,name\nc2,x\n", media="text/csv").json() == again.json()
+
+
+def _floor(identifier: str, number: int, name: str = "楼层") -> dict[str, Any]:
+    return {"kind": "floors", "identifier": identifier, "building": "B1", "number": number, "name": name}
+
+
+_NOTHING_NEW = [{"kind": "campuses", "identifier": "main", "name": "本部"}] * 3  # a batch for each
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [
+        ([_floor("U11", 20), *_NOTHING_NEW, _floor("U12", 20)], [5]),
+        ([_floor("U11", 20), *_NOTHING_NEW, _floor("U12", 11), _floor("new", 12)], [6]),
+        ([_floor("U12", 12, "改名"), *_NOTHING_NEW, _floor("U12", 20), _floor("U11", 12)], [6]),
+        ([_floor("U11", 20), *_NOTHING_NEW, _floor("U11", 11), _floor("U12", 20)], [6]),
+        ([_floor("U11", 20), *_NOTHING_NEW, _floor("U11", 20, "改名")], []),
+    ],
+    ids=["takes a new number", "takes what was left", "left in the same batch", "goes back", "stays"],
+)
+def test_a_rehearsal_says_of_floors_what_the_upload_then_does(
+    river: Joined, sent: list[dict[str, Any]], refused: list[int]
+) -> None:
+    fill(river)
+    _uploaded(river, [_floor("U11", 11), _floor("U12", 12)])
+    rehearsed = _uploaded(river, sent, dry_run=True)
+    assert _uploaded(river, sent) == rehearsed
+    assert [fault["line"] for fault in rehearsed["faults"]] == refused
+
+
+def test_a_rehearsed_half_day_takes_its_slots_along(river: Joined) -> None:
+    fill(river)
+    half_day, slot = (row for row in rows() if row["kind"] in ("schedules", "slots"))
+    other = {"kind": "departments", "identifier": "D2", "name": "骨科"}
+    sent = [other, half_day | {"department": "D2"}, *_NOTHING_NEW, slot]
+    rehearsed = _uploaded(river, sent, dry_run=True)
+    assert _uploaded(river, sent) == rehearsed
+
+
+def _uploaded(river: Joined, records: list[dict[str, Any]], *, dry_run: bool = False) -> dict[str, Any]:
+    """The report, but for what is one upload's own."""
+    with tenancy.scope(river.hospital_id):
+        run, _new = begins(river, uuid4(), dry_run=dry_run)
+        done = importing.perform(run, enumerate(records, 1), actor=ENGINEER)
+    return {name: getattr(done, name) for name in ("state", "read", "written", "unchanged", "refused", "faults")}

@@ -1,18 +1,14 @@
 """A hospital that goes live while it still rehearses: whoever comes second waits for the hospital, and for nothing before it."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-from uuid import UUID
-
 import pytest
 from django.core.cache import cache
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from hospitals import tenancy
 from hospitals.models import ConformanceRun, Hospital
 from hospitals.services import conformance, rehearsal
 from tests.embedded import ON_SERVICES
+from tests.hospitals.elsewhere import elsewhere
 from tests.hospitals.joining import OFFICER, Joined, fill, joined
 
 pytestmark = [
@@ -28,22 +24,6 @@ def river() -> Joined:
     made = joined("river")
     fill(made)
     return made
-
-
-def elsewhere(hospital_id: UUID, work: Callable[[], Any]) -> Any:
-    """What another process comes to, which gives up at once where it would have to wait."""
-
-    def there() -> Any:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '100ms'")
-            with tenancy.scope(hospital_id):
-                return work()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(there).result()
 
 
 def test_nobody_begins_to_rehearse_while_the_hospital_goes_live(river: Joined) -> None:

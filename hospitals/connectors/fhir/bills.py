@@ -1,21 +1,12 @@
 """What an Invoice asks for, in whole fen."""
 
-from typing import Any
-
 from hospitals.connectors.fhir.client import Resource
-from hospitals.connectors.money import fen
-
-
-def _fen(money: Any) -> int:
-    """Raises ``ValueError`` for another currency or parts of a fen."""
-    if money.get("currency", "CNY") != "CNY":
-        raise ValueError("currency")
-    return fen(str(money["value"]))
+from hospitals.connectors.fhir.elements import fen_of
 
 
 def of_line(item: Resource) -> tuple[int, int]:
     """(what it costs, what of that the insurance bears)."""
-    parts = [(part["type"], _fen(part["amount"])) for part in item["priceComponent"]]
+    parts = [(part["type"], fen_of(part["amount"])) for part in item["priceComponent"]]
     costs = sum(part for kind, part in parts if kind in ("base", "surcharge", "tax"))
     return costs, sum(abs(part) for kind, part in parts if kind in ("deduction", "discount"))
 
@@ -24,6 +15,6 @@ def due(invoice: Resource) -> int:
     """What is left for the patient to pay; totalNet, if given, must be that. Raises ``ValueError``, ``KeyError``, ``TypeError``."""
     lines = [of_line(item) for item in invoice["lineItem"]]
     left = sum(costs for costs, _deducted in lines) - sum(deducted for _costs, deducted in lines)
-    if invoice.get("totalNet") and _fen(invoice["totalNet"]) != left:
+    if invoice.get("totalNet") and fen_of(invoice["totalNet"]) != left:
         raise ValueError("totalNet")
     return left

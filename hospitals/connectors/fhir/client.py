@@ -59,8 +59,13 @@ class FhirClient:
         self._sign_in = sign_in or NoSignIn()
 
     def read(self, reference: str) -> Stored:
-        """``reference``: "Appointment/12". Raises ``Gone``, ``ConnectorUnavailable``, ``ConnectorRefused``."""
-        return _stored(self._call("GET", f"{self._base}/{self._relative(reference)}"))
+        """``reference``: "Appointment/12". Raises ``Gone``, ``ConnectorUnavailable``, ``ConnectorRefused``, and ``ValueError``
+        for a success that is something else (an OperationOutcome)."""
+        path = self._relative(reference)
+        found = _stored(self._call("GET", f"{self._base}/{path}"), path.partition("/")[0])
+        if found is None:
+            raise ValueError("resourceType")
+        return found
 
     def search(
         self,
@@ -112,8 +117,8 @@ class FhirClient:
             answer = self._call("POST", f"{self._base}/{resource['resourceType']}", resource, headers)
         except VersionConflict as error:
             raise NotOne from error
-        if answer.body:
-            return _stored(answer)
+        if stored := _stored(answer, resource["resourceType"]):
+            return stored
         location = answer.headers.get("location", "")
         if not location:
             raise ConnectorUnavailable(code="bad_answer")
@@ -126,7 +131,8 @@ class FhirClient:
         headers = {"prefer": "return=representation"} | ({"if-match": stored.etag} if stored.etag else {})
         url = f"{self._base}/{resource['resourceType']}/{resource['id']}"
         answer = self._call("PUT", url, resource, headers)
-        return _stored(answer) if answer.body else self.read(f"{resource['resourceType']}/{resource['id']}")
+        kind = resource["resourceType"]
+        return _stored(answer, kind) or self.read(f"{kind}/{resource['id']}")
 
     def _relative(self, reference: str) -> str:
         """ "Appointment/12" of a relative reference or an absolute one of this server; no other server is ever read."""
@@ -181,11 +187,12 @@ def _checked(answer: Answer, *, writes: bool) -> Answer:
 
 
 def _time_of(answer: Answer) -> list[datetime]:
-    """The server's ``Date``; nothing where it sends none that can be read."""
+    """The server's ``Date``; nothing where it sends none that can be read, or of no known zone ("-0000")."""
     try:
-        return [parsedate_to_datetime(answer.headers.get("date", ""))]
+        found = parsedate_to_datetime(answer.headers.get("date", ""))
     except ValueError:
         return []
+    return [found] if found.tzinfo else []
 
 
 def _words(answer: Answer) -> str:
@@ -214,8 +221,12 @@ def _json(answer: Answer) -> Resource:
     return found
 
 
-def _stored(answer: Answer) -> Stored:
-    resource = _json(answer)
+def _stored(answer: Answer, kind: str) -> Stored | None:
+    """The resource in this answer; None without a body or when it is of another kind: whatever ``Prefer`` asks, a server may
+    answer a write by an OperationOutcome."""
+    resource = _json(answer) if answer.body else {}
+    if resource.get("resourceType") != kind:
+        return None
     etag = answer.headers.get("etag", "")
     version = (resource.get("meta") or {}).get("versionId") if isinstance(resource.get("meta"), dict) else None
     return Stored(resource, etag or (f'W/"{version}"' if version else ""), created=answer.status == 201)

@@ -15,6 +15,7 @@ from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
 from hospitals.connectors.fhir import events, orders, terms
 from hospitals.connectors.fhir.client import MALFORMED, FhirClient, Resource
+from hospitals.connectors.fhir.elements import changed_at
 from hospitals.connectors.fhir.offers import Offers, read_slots
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
 from hospitals.exceptions import (
@@ -155,7 +156,7 @@ class FhirConnector:
                     }
                     for resource in self._client.search(kind, params, asked_at=asked_at):
                         try:
-                            latest = max(latest, events.changed_at(resource))
+                            latest = max(latest, changed_at(resource))
                             whole = reading.sheet(resource) if kind == "MedicationRequest" else resource
                             for event in self._events(hospital_id, whole, reading):
                                 found.setdefault(event.event_id, event)
@@ -165,6 +166,8 @@ class FhirConnector:
                             log.warning("resource_unusable", hospital=str(hospital_id), event_type=kind, code=code)
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
+        except MALFORMED as error:  # of a page itself
+            raise ConnectorUnavailable(code="bad_answer") from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
         return Poll(tuple(ordered), min([latest, *asked_at]), unusable)
 
@@ -210,13 +213,13 @@ class FhirConnector:
             with deadline(POLL_S):
                 for schedule in search("Schedule", window, asked_at=asked_at):
                     reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
-                    latest = max(latest, events.changed_at(schedule))
+                    latest = max(latest, changed_at(schedule))
                     if since is None:  # every slot is read below
                         continue
                     own = {"schedule": f"Schedule/{schedule.get('id')}", "start": coming}
                     found |= {str(slot.get("id")): slot for slot in search("Slot", own)}
                 for slot in search("Slot", {**window, "start": coming}):
-                    latest = max(latest, events.changed_at(slot))
+                    latest = max(latest, changed_at(slot))
                     found[str(slot.get("id"))] = slot
                 return read_slots(found.values(), reading.read), min([latest, *asked_at])
         except (AddressRefused, ConnectorRefused) as error:

@@ -5,10 +5,9 @@ seen between two readings is still told (a called number had been drawn). ``sequ
 milliseconds, times 1000, and the event's place in a visit, so that two things of one moment keep their natural order.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +31,20 @@ from hospitals.connectors.base import (
 )
 from hospitals.connectors.fhir import bills, terms
 from hospitals.connectors.fhir.client import MALFORMED, Resource
+from hospitals.connectors.fhir.elements import (
+    Read,
+    begun,
+    changed_at,
+    code_of,
+    digest,
+    first,
+    inputs_of,
+    instant,
+    own_id,
+    place_of,
+    tail_of,
+    words,
+)
 from hospitals.connectors.fhir.orders import reason_text
 from hospitals.exceptions import BadEvent
 
@@ -39,7 +52,6 @@ E = EventType
 _RANK = {kind: number for number, kind in enumerate(EventType)}
 # A ticket's first writing lies a moment after the drawing; it is no move of the queue.
 _SAME_MOMENT = timedelta(seconds=2)
-Read = Callable[[str], Resource]  # "Location/3" → the resource, {} when it is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,92 +98,18 @@ def told(resource: Resource, read: Read) -> Iterator[Told]:
         raise BadEvent("资源缺少需要的内容。", code="bad_resource") from error
 
 
-# --- small readings -------------------------------------------------------------------------------------------
-
-
-def instant(text: Any) -> datetime:
-    """FHIR's instant or dateTime with a zone; a date alone is its first moment in UTC. Raises ``ValueError``."""
-    found = datetime.fromisoformat(str(text))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def changed_at(resource: Resource) -> datetime:
-    return instant(resource["meta"]["lastUpdated"])
-
-
-def _before(text: Any, at: datetime) -> datetime:
-    """When something began that was seen at ``at``; a date alone does not say, and what lies ahead is no beginning."""
-    return min(instant(text), at) if "T" in str(text or "") else at
-
-
-def _id(resource: Resource) -> str:
-    found = resource["id"]
-    if not isinstance(found, str):
-        raise TypeError("id")
-    return found
-
-
-def _first(items: Any) -> dict[str, Any]:
-    """The first of a list of elements; {} of none."""
-    found: dict[str, Any] = items[0] if items else {}
-    return found
-
-
-def _digest(data: EventData, kind: EventType) -> str:
-    return hashlib.sha256(repr(codec.dump_data(kind, data)).encode()).hexdigest()[:12]
-
-
-def _text(concept: Any) -> str:
-    """A CodeableConcept's words: its text, else its first coding's display or code."""
-    concept = concept or {}
-    if concept.get("text"):
-        return str(concept["text"])
-    coding = _first(concept.get("coding"))
-    return str(coding.get("display") or coding.get("code") or "")
-
-
-def _code(concept: Any, system: str = "") -> str:
-    codings = (concept or {}).get("coding", [])
-    return next((str(c.get("code", "")) for c in codings if not system or c.get("system") == system), "")
-
-
-def _tail(reference: Any) -> str:
-    """ "12" of {"reference": "Invoice/12"}."""
-    text = str((reference or {}).get("reference", "")).partition("/_history/")[0]
-    return text.rsplit("/", 1)[-1]
-
-
-def _place(reference: Any, read: Read) -> tuple[str, str, str]:
-    """(room code, name, where it is) of a Location."""
-    text = str((reference or {}).get("reference", ""))
-    found = read(text) if text else {}
-    code = next((str(i.get("value", "")) for i in found.get("identifier", [])), "")
-    return code, str(found.get("name") or (reference or {}).get("display") or ""), str(found.get("description") or "")
-
-
-def _inputs(task: Resource) -> dict[str, Any]:
-    """Task.input by our codes; of value[x] whatever there is."""
-    found = {}
-    for entry in task.get("input", []):
-        name = _code(entry.get("type"), terms.TASK)
-        value = next((v for k, v in entry.items() if k.startswith("value")), None)
-        if name and value is not None:
-            found[name] = value
-    return found
-
-
 # --- the resources --------------------------------------------------------------------------------------------
 
 
 def _appointment(resource: Resource, read: Read) -> Iterator[Told]:
     status, at = resource["status"], changed_at(resource)
-    made = _before(resource.get("created"), at)
+    made = begun(resource.get("created"), at)
     declined = any(
         p.get("status") == "declined" and not str((p.get("actor") or {}).get("reference", "")).startswith("Patient/")
         for p in resource.get("participant", [])
     )
     if status == "cancelled":
-        code = _code(resource.get("cancelationReason"))
+        code = code_of(resource.get("cancelationReason"))
         if declined:
             yield Told(E.APPOINTMENT_REFUSED, "refused", at, Reason(reason_text(resource) or "医院没有接受这次预约"))
         elif code.startswith("prov"):
@@ -190,7 +128,7 @@ def _encounter(resource: Resource, read: Read) -> Iterator[Told]:
     if status in ("in-progress", "onleave", "finished"):
         # not the encounter's own period: in many systems that begins with the arrival
         entered = [h.get("period") or {} for h in resource.get("statusHistory", []) if h.get("status") == "in-progress"]
-        yield Told(E.ENCOUNTER_STARTED, "started", _before(_first(entered).get("start"), at))
+        yield Told(E.ENCOUNTER_STARTED, "started", begun(first(entered).get("start"), at))
     if status == "finished":
         yield Told(E.ENCOUNTER_FINISHED, "finished", at)
 
@@ -202,7 +140,7 @@ def _task(resource: Resource, read: Read) -> Iterator[Told]:
         terms.FOLLOW_UP: _follow_up,
         terms.VISIT: _visit,
     }
-    reading = by_code.get(_code(resource.get("code"), terms.TASK))
+    reading = by_code.get(code_of(resource.get("code"), terms.TASK))
     if reading is not None:
         yield from reading(resource, read)
 
@@ -212,8 +150,8 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
     status, at = task["status"], changed_at(task)
     if status not in ("requested", "received", "accepted", "ready", "in-progress", "on-hold", "failed", "completed"):
         return
-    values = _inputs(task)
-    code, name, place = _place(task.get("location"), read)
+    values = inputs_of(task)
+    code, name, place = place_of(task.get("location"), read)
     low, high = values.get("wait-low"), values.get("wait-high")
 
     position = QueuePosition(
@@ -227,7 +165,7 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
         wait_low_min=None if low is None else int(low),
         wait_high_min=None if high is None else int(high),
     )
-    drawn = _before(task.get("authoredOn"), at)
+    drawn = begun(task.get("authoredOn"), at)
     yield Told(E.ENCOUNTER_CHECKED_IN, "checked-in", drawn, position)
     version = f"{int(at.timestamp() * 1000)}"
     if status in ("requested", "received", "accepted") and at - drawn > _SAME_MOMENT:
@@ -235,30 +173,30 @@ def _queue(task: Resource, read: Read) -> Iterator[Told]:
     elif status == "ready":
         yield Told(E.ENCOUNTER_CALLED, f"called.{version}", at, position)
     elif status in ("on-hold", "failed"):
-        rule = str(values.get("rule") or _text(task.get("statusReason")) or "请回到诊室门口重新报到。")
+        rule = str(values.get("rule") or words(task.get("statusReason")) or "请回到诊室门口重新报到。")
         yield Told(E.ENCOUNTER_MISSED, f"missed.{version}", at, MissedCall(rule, int(values.get("requeue-after", 0))))
 
 
 def _examination(task: Resource, read: Read) -> Iterator[Told]:
     status, at = task["status"], changed_at(task)
-    exam_id = _tail(task.get("focus")) or _id(task)
-    values = _inputs(task)
-    code, name, place = _place(task.get("location"), read)
+    exam_id = tail_of(task.get("focus")) or own_id(task)
+    values = inputs_of(task)
+    code, name, place = place_of(task.get("location"), read)
     ordered = Examination(
         id=exam_id,
-        name=str(task.get("description") or _text(values.get("examination"))),
+        name=str(task.get("description") or words(values.get("examination"))),
         kind=str(values.get("kind", "")),
         room_code=code,
         room_name=name,
         place=place,
         preparation=str(values.get("preparation", "")),
         fasting=bool(values.get("fasting", False)),
-        invoice_id=_tail(values.get("invoice")),
+        invoice_id=tail_of(values.get("invoice")),
     )
     if status in ("draft", "entered-in-error"):
         return
-    when = _before(task.get("authoredOn"), at)
-    yield Told(E.EXAMINATION_ORDERED, f"ordered.{_digest(ordered, E.EXAMINATION_ORDERED)}", when, ordered)
+    when = begun(task.get("authoredOn"), at)
+    yield Told(E.EXAMINATION_ORDERED, f"ordered.{digest(ordered, E.EXAMINATION_ORDERED)}", when, ordered)
     if status == "completed":
         yield Told(E.EXAMINATION_COMPLETED, "completed", at, Reference(exam_id))
     elif status in ("cancelled", "rejected", "failed"):
@@ -270,7 +208,7 @@ def _follow_up(task: Resource, read: Read) -> Iterator[Told]:
         return
     due = date.fromisoformat(str(task["restriction"]["period"]["start"])[:10])
     plan = FollowUp(due, str((task.get("owner") or {}).get("display", "")), str(task.get("description", "")))
-    yield Told(E.FOLLOW_UP_PLANNED, f"planned.{_digest(plan, E.FOLLOW_UP_PLANNED)}", changed_at(task), plan)
+    yield Told(E.FOLLOW_UP_PLANNED, f"planned.{digest(plan, E.FOLLOW_UP_PLANNED)}", changed_at(task), plan)
 
 
 def _visit(task: Resource, read: Read) -> Iterator[Told]:
@@ -285,18 +223,18 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
         return
     lines, insurance = [], 0
     for item in resource["lineItem"]:
-        name = _text(item.get("chargeItemCodeableConcept"))
+        name = words(item.get("chargeItemCodeableConcept"))
         if not name:
             reference = item["chargeItemReference"]
-            name = _text(read(str(reference.get("reference", ""))).get("code")) or str(reference.get("display", ""))
+            name = words(read(str(reference.get("reference", ""))).get("code")) or str(reference.get("display", ""))
         costs, deducted = bills.of_line(item)
         lines.append(InvoiceLine(name, costs))
         insurance += deducted
     total, due = sum(line.amount_fen for line in lines), bills.due(resource)
-    title = str((resource.get("type") or {}).get("text") or _text(resource.get("type")) or "费用")
-    bill = Invoice(_id(resource), title, tuple(lines), total, insurance, due)
-    when = _before(resource.get("date"), at)
-    yield Told(E.INVOICE_ISSUED, f"issued.{_digest(bill, E.INVOICE_ISSUED)}", when, bill)
+    title = str((resource.get("type") or {}).get("text") or words(resource.get("type")) or "费用")
+    bill = Invoice(own_id(resource), title, tuple(lines), total, insurance, due)
+    when = begun(resource.get("date"), at)
+    yield Told(E.INVOICE_ISSUED, f"issued.{digest(bill, E.INVOICE_ISSUED)}", when, bill)
     if status == "balanced":
         yield Told(E.INVOICE_PAID, "paid", at, Reference(bill.id))
     elif status == "cancelled":
@@ -310,14 +248,14 @@ def _report(resource: Resource, read: Read) -> Iterator[Told]:
     lines = [_observation(read(str(r["reference"]))) for r in resource.get("result", [])]
     at = changed_at(resource)
     report = DiagnosticReport(
-        id=_id(resource),
-        name=_text(resource["code"]),
+        id=own_id(resource),
+        name=words(resource["code"]),
         issued_at=instant(resource["issued"]) if resource.get("issued") else at,
         observations=tuple(lines),
         conclusion=str(resource.get("conclusion", "")),
-        examination_id=_tail(_first(resource.get("basedOn"))),
+        examination_id=tail_of(first(resource.get("basedOn"))),
     )
-    yield Told(E.REPORT_ISSUED, f"issued.{_digest(report, E.REPORT_ISSUED)}", at, report)
+    yield Told(E.REPORT_ISSUED, f"issued.{digest(report, E.REPORT_ISSUED)}", at, report)
 
 
 def _observation(resource: Resource) -> Observation:
@@ -328,14 +266,14 @@ def _observation(resource: Resource) -> Observation:
     else:
         value = str(
             resource.get("valueString")
-            or _text(resource.get("valueCodeableConcept"))
-            or _text(resource.get("dataAbsentReason"))
+            or words(resource.get("valueCodeableConcept"))
+            or words(resource.get("dataAbsentReason"))
         )
-    span = _first(resource.get("referenceRange"))
-    mark = _code(_first(resource.get("interpretation"))) or "N"
+    span = first(resource.get("referenceRange"))
+    mark = code_of(first(resource.get("interpretation"))) or "N"
     return Observation(
-        code=_code(resource["code"]),
-        name=_text(resource["code"]),
+        code=code_of(resource["code"]),
+        name=words(resource["code"]),
         value=value,
         unit=str(quantity.get("unit") or quantity.get("code") or ""),
         low=_number(span.get("low")),
@@ -354,10 +292,10 @@ def _prescription(resource: Resource, read: Read) -> Iterator[Told]:
     group = [r for r in resource.get("group", [resource]) if r["status"] in ("active", "completed", "on-hold")]
     if not group:
         return
-    number = str((resource.get("groupIdentifier") or {}).get("value") or _id(resource))
+    number = str((resource.get("groupIdentifier") or {}).get("value") or own_id(resource))
     supply = (group[0].get("dispenseRequest") or {}).get("performer") or {}
     bills = [
-        _tail(r)
+        tail_of(r)
         for r in group[0].get("supportingInformation", [])
         if str(r.get("reference", "")).startswith("Invoice/")
     ]
@@ -369,23 +307,23 @@ def _prescription(resource: Resource, read: Read) -> Iterator[Told]:
         invoice_id=next(iter(bills), ""),
     )
     made = min(changed_at(r) for r in group)
-    yield Told(E.PRESCRIPTION_ISSUED, f"issued.{_digest(sheet, E.PRESCRIPTION_ISSUED)}", made, sheet)
+    yield Told(E.PRESCRIPTION_ISSUED, f"issued.{digest(sheet, E.PRESCRIPTION_ISSUED)}", made, sheet)
     if all(r["status"] == "completed" for r in group):
         yield Told(E.PRESCRIPTION_DISPENSED, "dispensed", max(changed_at(r) for r in group), Reference(number))
 
 
 def _medicine(resource: Resource) -> MedicationRequest:
-    dosage = _first(resource.get("dosageInstruction"))
+    dosage = first(resource.get("dosageInstruction"))
     supply = resource.get("dispenseRequest") or {}
     lasts = supply.get("expectedSupplyDuration") or {}
     amount = supply.get("quantity") or {}
     in_days = lasts.get("code") == "d" or lasts.get("unit") in ("d", "day", "days", "天")
     return MedicationRequest(
-        id=_id(resource),
-        medicine=_text(resource.get("medicationCodeableConcept"))
+        id=own_id(resource),
+        medicine=words(resource.get("medicationCodeableConcept"))
         or str((resource.get("medicationReference") or {}).get("display", "")),
         dosage=str(dosage["text"]),
-        route=_text(dosage.get("route")),
+        route=words(dosage.get("route")),
         days=int(lasts["value"]) if in_days and "value" in lasts else None,
         quantity=f"{amount['value']}{amount.get('unit', '')}" if "value" in amount else "",
         instructions=str(dosage.get("patientInstruction", "")),

@@ -51,6 +51,7 @@ class Segment:
     name: str
     _fields: Any
     _separators: str  # field, component, sub-component, repetition, escape
+    _codec: str = "utf-8"
 
     def field(self, number: int, component: int = 1, repetition: int = 1, *, sub: int = 1) -> str:
         """The text of a component's sub-component (the first, if not said), with its escapes resolved."""
@@ -59,7 +60,7 @@ class Segment:
             found = found.split(self._separators[1])[component - 1].split(self._separators[2])[sub - 1]
         except IndexError:
             return ""
-        return "" if found == '""' else unescape(found, self._separators).strip()
+        return "" if found == '""' else unescape(found, self._separators, self._codec).strip()
 
     def repetitions(self, number: int) -> int:
         try:
@@ -117,7 +118,7 @@ def read(raw: bytes, *, default: str = "utf-8") -> Message:
         parsed = hl7.parse(text)
     except (hl7.HL7Exception, IndexError, ValueError) as error:
         raise BadEvent("不是 HL7 v2 消息。", code="bad_message") from error
-    segments = tuple(Segment(str(s[0]), s, separators) for s in parsed)
+    segments = tuple(Segment(str(s[0]), s, separators, codec) for s in parsed)
     if any(not re.fullmatch(r"[A-Z][A-Z0-9]{2}", s.name) for s in segments) or not segments[0].field(10):
         raise BadEvent("不是 HL7 v2 消息。", code="bad_message")
     return Message(segments, codec)
@@ -150,8 +151,8 @@ def _decoded(raw: bytes, default: str) -> tuple[str, str]:
     raise BadEvent("MSH-18 与内容的编码不符。", code="bad_encoding")
 
 
-def unescape(text: str, separators: str = "|^&~\\") -> str:
-    """Escape sequences as what they stand for; those that nobody here knows (fonts, other character sets) fall away."""
+def unescape(text: str, separators: str = "|^&~\\", codec: str = "utf-8") -> str:
+    """Escape sequences as what they stand for (bytes by ``codec``); those that nobody here knows (fonts, other character sets) fall away."""
     escape = separators[4]
     if escape not in text:
         return text
@@ -161,7 +162,7 @@ def unescape(text: str, separators: str = "|^&~\\") -> str:
         body = found[1]
         if body.startswith("X") and re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", body[1:]):
             try:
-                return bytes.fromhex(body[1:]).decode("utf-8")
+                return bytes.fromhex(body[1:]).decode(codec)
             except UnicodeDecodeError:
                 return ""
         return (_ESCAPES | own).get(body[:3] if body.startswith(".") else body, "")
@@ -233,10 +234,10 @@ def header(
     return "MSH|^~\\&" + line("", fields)[1:]
 
 
-def written(lines: Iterable[str], codec: str = "utf-8") -> bytes:
+def written(lines: Iterable[str], codec: str = "utf-8", *, errors: str = "strict") -> bytes:
     """Raises ``BadEvent`` (bad_encoding) when the codec cannot say it."""
     try:
-        return ("\r".join(lines) + "\r").encode(codec)
+        return ("\r".join(lines) + "\r").encode(codec, errors)
     except UnicodeEncodeError as error:
         raise BadEvent("内容不能用约定的编码表示。", code="bad_encoding") from error
 
@@ -266,4 +267,5 @@ def acknowledge(
     ]
     if error:
         lines.append(line("ERR", {3: (error,), 4: "E", 8: text}))
-    return written(lines, codec)
+    # our words may be beyond the sender's encoding; the code says it too, and an answer there must be
+    return written(lines, codec, errors="replace")
