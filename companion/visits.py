@@ -5,7 +5,7 @@ folded by companion.journey, and after the commit whoever is connected hears ``v
 synchronous and atomic; async callers go through companion.desks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -347,18 +347,14 @@ def with_prompts(residents: Iterable[UUID]) -> set[UUID]:
     return set(waiting.filter(visit__resident_id__in=residents).order_by().values_list("visit__resident_id", flat=True))
 
 
-def claim_prompts(resident_id: UUID, *, allowed: Callable[[VisitPrompt], bool]) -> list[VisitPrompt]:
-    """The prompts to say now on this socket. Each is handed out once, whichever socket or process asks first."""
-    rows = (
-        VisitPrompt.objects.filter(visit__resident_id=resident_id, said_at=None, obsolete=False, by_itself=True)
-        .select_related("visit", "visit__patient")
-        .order_by("due_at", "id")
-    )
-    mine = []
-    for row in rows:
-        if allowed(row) and VisitPrompt.objects.filter(id=row.id, said_at=None).update(said_at=timezone.now()):
-            mine.append(row)
-    return mine
+def unsaid(resident_id: UUID) -> list[VisitPrompt]:
+    """What is to be said to her unasked, oldest first. Who has said it tells so (``said``)."""
+    rows = VisitPrompt.objects.filter(visit__resident_id=resident_id, said_at=None, obsolete=False, by_itself=True)
+    return list(rows.select_related("visit", "visit__patient").order_by("due_at", "id"))
+
+
+def said(prompts: Iterable[int]) -> None:
+    VisitPrompt.objects.filter(id__in=prompts, said_at=None).update(said_at=timezone.now())
 
 
 def require(journey_now: Journey, *states: VisitState) -> None:

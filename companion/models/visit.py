@@ -77,7 +77,7 @@ class VisitEvent(models.Model):
 
 
 class VisitPrompt(models.Model):
-    """A prompt that is due to be said once. ``said_at`` is set by whoever says it, first come."""
+    """A prompt that is due to be said once. ``said_at`` is set by the page that has said it."""
 
     visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=160)
