@@ -62,6 +62,7 @@ def words() -> dict[str, str]:
         "human": _("找人工"),
         "slower": _("慢一点"),
         "repeat": _("再说一遍"),
+        "again": _("再试一次"),
         "family": _("家人"),
         "sound": _("点一下,打开声音"),
         "offline": _("网络断了,正在重新连接……"),

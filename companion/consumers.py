@@ -14,12 +14,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from django.db import InterfaceError, OperationalError
 from redis import RedisError
 
 from avatar import sessions
 from avatar.exceptions import AvatarError
 from companion import dialogue, reopening, signin
+from companion.asking import AWAY
 from companion.background import in_thread
 from companion.bounded_socket import parse
 from companion.events import Say
@@ -89,7 +89,7 @@ class CompanionConsumer(OpenPage):
                 raise NotSignedIn(code="hello_first")
             try:
                 await HANDLERS[kind](self, message)
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 raise Unavailable from error
         except NotSignedIn as error:
             log.info("refused", code=error.code, status=error.status_code)
@@ -165,8 +165,12 @@ class CompanionConsumer(OpenPage):
         session = await self.awake()
         if turn_id in session.recent_turns:  # sent again after a lost connection: it was heard
             return
+        try:
+            await self._hush()
+        except AWAY:
+            await self._came_to_nothing(turn_id, Unavailable())
+            return
         session.remember(turn_id)
-        await self._hush()
         self.turn = asyncio.ensure_future(self._take_turn(turn_id, text, action))
 
     async def on_interrupt(self, message: dict[str, Any]) -> None:
@@ -219,14 +223,25 @@ class CompanionConsumer(OpenPage):
                 await self.frame({"type": "turn.ended", "id": turn_id, "number": self.session.turns})
         except asyncio.CancelledError:
             raise
+        except AWAY as error:
+            log.warning("turn_failed", error=type(error).__name__)
+            await self._came_to_nothing(turn_id, Unavailable())
         except CompanionError as error:
-            log.info("refused", code=error.code, status=error.status_code)
-            await self.frame(error.as_frame() | {"status": error.status_code})
+            await self._came_to_nothing(turn_id, error)
         except Exception as error:  # noqa: BLE001  whatever broke, she gets words and the socket lives
             log.error("turn_failed", exc_info=error)
-            await self.frame(CompanionError().as_frame() | {"status": 500})
-            await self.emit(Say(text=CompanionError.detail, mood="concern"))
-        await self.speak_prompts()
+            await self._came_to_nothing(turn_id, CompanionError())
+        self.to_say = True
+        self.catch_up()
+
+    async def _came_to_nothing(self, turn_id: str, error: CompanionError) -> None:
+        """She is told, also aloud where that is possible, and may send the same turn again."""
+        assert self.session is not None
+        self.session.forget(turn_id)
+        log.info("refused", code=error.code, status=error.status_code)
+        await self.frame(error.as_frame() | {"status": error.status_code, "turn": turn_id})
+        with contextlib.suppress(*AWAY):
+            await self.emit(Say(text=error.detail, mood="concern"))
 
 
 HANDLERS: dict[str, Callable[[CompanionConsumer, dict[str, Any]], Awaitable[None]]] = {

@@ -15,7 +15,7 @@ import structlog
 
 from companion import llm, pace, safety
 from companion.events import Ask, Event, Say
-from companion.exceptions import CompanionError
+from companion.exceptions import CompanionError, Unavailable
 from companion.fluency import Allowed, Fluency
 from companion.memory import DialogueMemory
 from companion.ports.booking import HospitalView
@@ -124,6 +124,8 @@ async def _answered(turn: Turn) -> AsyncIterator[Event]:
             if helper is not None and helper.note:
                 memory.last_understood["model"] = helper.note
             yield event
+    except Unavailable:
+        raise  # the whole turn may be sent again
     except CompanionError as error:
         yield Say(error.detail, mood="concern")
         if error.retryable:

@@ -14,19 +14,23 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from avatar.renderers import installed
 from companion import acting, cards, conversation, journey, looks, pace, people, prompts, reminders, visits
+from companion.asking import AWAY
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.desks.visit import VisitDesk
 from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
 from companion.exceptions import NotAllowed, NotFound
-from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit, VisitPrompt
+from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit
 from hospitals.services import directory, waiting
+
+log = structlog.get_logger(__name__)
 
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
@@ -64,6 +68,10 @@ class Session:
 
     def remember(self, turn_id: str) -> None:
         self.recent_turns = [*self.recent_turns[-REMEMBERED_TURNS:], turn_id]
+
+    def forget(self, turn_id: str) -> None:
+        """It came to nothing: the same turn may be sent again."""
+        self.recent_turns = [known for known in self.recent_turns if known != turn_id]
 
 
 # --- opening ----------------------------------------------------------------------------------------------
@@ -220,6 +228,9 @@ async def turn(session: Session, turn_id: str, text: str, action: dict[str, Any]
                 answered.append(event)
                 yield event
         whole = True
+    except Exception:
+        session.forget(turn_id)
+        raise
     finally:
         session.turns += 1
         spent_ms = round((time.perf_counter() - started) * 1000)
@@ -299,8 +310,18 @@ def current_frame(patient_id: UUID) -> dict[str, Any] | None:
 GOES_BEFORE = {("invoice", "examination"), ("invoice", "medicine"), ("report", "medicine")}
 
 
-def due_prompts(session: Session) -> list[Event]:
-    """What is to be said now without being asked, each prompt once; then what to do next."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be said now without being asked, and what she has been told when it was."""
+
+    events: list[Event]
+    prompts: tuple[int, ...] = ()
+    offers: tuple[waiting.PlaceOffered, ...] = ()
+    labelled: bool = False
+
+
+def due(session: Session) -> Due:
+    """The prompts, what to do next, and places that came free. Nothing counts as said before ``told``."""
     resident = Resident.objects.get(id=session.resident_id)
     now = timezone.now()
     quiet = prompts.in_quiet_hours(resident, now)
@@ -309,21 +330,26 @@ def due_prompts(session: Session) -> list[Event]:
     def hers(patient_id: UUID) -> bool:
         return acting.acts_for(session.resident_id, patient_id)
 
-    def allowed(row: VisitPrompt) -> bool:
-        if not hers(row.visit.patient_id):
-            return False
-        return not quiet or not prompts.waits_for_morning(
-            row.visit, visits.journey_of(row.visit), row.name, row.part_id, resident.quiet_until, now
-        )
-
     said: list[Event] = []
     spoken_of: list[Visit] = []
-    for row in visits.claim_prompts(session.resident_id, allowed=allowed):
-        journey = visits.journey_of(row.visit)
-        if not reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, now):
+    settled: list[int] = []
+    for row in visits.unsaid(session.resident_id):
+        if not hers(row.visit.patient_id):
             continue
-        said += _to_listener(session, row.visit, prompts.events(row.visit, journey, row.name, row.part_id, row.due_at))
-        spoken_of.append(row.visit)
+        try:
+            journey = visits.journey_of(row.visit)
+            about = (row.visit, journey, row.name, row.part_id)
+            if quiet and prompts.waits_for_morning(*about, resident.quiet_until, now):
+                continue
+            if reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, now):
+                said += _to_listener(session, row.visit, prompts.events(*about, row.due_at))
+                spoken_of.append(row.visit)
+        except AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001  it stays due, and those behind it are not held up
+            log.error("prompt_failed", visit=str(row.visit_id), exc_info=error)
+            continue
+        settled.append(row.id)
     if spoken_of:
         # what to do next is said of one visit: of the patient this conversation is about, if hers is among them
         visit = next((v for v in reversed(spoken_of) if v.patient_id == session.patient_id), spoken_of[-1])
@@ -334,9 +360,25 @@ def due_prompts(session: Session) -> list[Event]:
             # a bill and an examination come together or a moment apart: the card is the one the next step is about
             said = [event for event in said if not isinstance(event, ShowCard)] + [first]
         said += _to_listener(session, visit, prompts.next_events(visit, journey))
-    said += _offered_places(session)
-    said = _label(session) + said if said else []
-    return _bite_by_bite(said) if session.short else said
+    offers = waiting.offers(subject=session.patient_id) if hers(session.patient_id) else []
+    said += _offered_places(session, offers)
+    label = _label_due(session) if said else False
+    if label:
+        said.insert(0, Say(conversation.LABEL))
+    return Due(_bite_by_bite(said) if session.short else said, tuple(settled), tuple(offers), label)
+
+
+@transaction.atomic
+def told(session: Session, due: Due) -> None:
+    """She has heard it: it is not said again."""
+    visits.said(due.prompts)
+    waiting.told(due.offers)
+    if due.labelled:
+        row = Conversation.objects.select_for_update().get(id=session.id)
+        memory = DialogueMemory.from_dict(row.memory.get("dialogue", {}))
+        memory.labelled_at = timezone.localtime().isoformat(timespec="seconds")
+        row.memory = row.memory | {"dialogue": memory.to_dict()}
+        row.save(update_fields=["memory"])
 
 
 def _bite_by_bite(said: list[Event]) -> list[Event]:
@@ -350,26 +392,16 @@ def _to_listener(session: Session, visit: Visit, said: list[Event]) -> list[Even
     return said if visit.patient_id == session.patient_id else prompts.about(visit.patient, said)
 
 
-@transaction.atomic
-def _label(session: Session) -> list[Event]:
+def _label_due(session: Session) -> bool:
     """After two hours she is told again that this is an AI, also when nobody asked anything."""
-    row = Conversation.objects.select_for_update().get(id=session.id)
-    memory = DialogueMemory.from_dict(row.memory.get("dialogue", {}))
-    now = timezone.localtime()
-    if not memory.labelled_at or not conversation.label_due(memory, now):
-        return []
-    memory.labelled_at = now.isoformat(timespec="seconds")
-    row.memory = row.memory | {"dialogue": memory.to_dict()}
-    row.save(update_fields=["memory"])
-    return [Say(conversation.LABEL)]
+    memory = DialogueMemory.from_dict(Conversation.objects.get(id=session.id).memory.get("dialogue", {}))
+    return bool(memory.labelled_at) and conversation.label_due(memory, timezone.localtime())
 
 
-def _offered_places(session: Session) -> list[Event]:
-    """The places that the waiting list holds for whom this conversation is about, each told of once."""
-    if not acting.acts_for(session.resident_id, session.patient_id):
-        return []
+def _offered_places(session: Session, offers: list[waiting.PlaceOffered]) -> list[Event]:
+    """The places that the waiting list holds for whom this conversation is about."""
     said: list[Event] = []
-    for offer in waiting.claim_offers(subject=session.patient_id):
+    for offer in offers:
         looks.looked_at_line(offer, resident_id=session.resident_id, patient_id=session.patient_id)
         who = f"{offer.hospital}{offer.department}{offer.practitioner}医生"
         until = prompts.clock(offer.expires_at)

@@ -6,21 +6,23 @@ something is to be said. So ten thousand waiting pages cost one process little.
 """
 
 import asyncio
+import contextlib
 import time
 from array import array
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError
-from redis import RedisError
+from redis.exceptions import LockError
 
 from avatar import sessions
 from avatar.exceptions import FeedReplaced
 from avatar.speech_text import clauses
-from avatar.streams import DEFAULT_AVATAR
+from avatar.streams import DEFAULT_AVATAR, client
 from companion import dialogue, reopening, signin
+from companion.asking import AWAY
 from companion.background import in_thread
 from companion.bounded_socket import BoundedSocket
 from companion.dialogue import Session
@@ -29,14 +31,12 @@ from companion.exceptions import NotSignedIn
 from companion.fanout import fanout
 from companion.reopening import Shown
 from companion.signin import Claims
-from hospitals.exceptions import KeyServiceUnavailable
 
 log = structlog.get_logger(__name__)
 
 SLEEP_AFTER_S = 60
 AGAIN_AFTER_S = 1.0
-# What comes back by itself. Anything else is a fault of ours, and would be met again each time.
-AWAY = (OperationalError, InterfaceError, RedisError, OSError, KeyServiceUnavailable)
+SAID_WITHIN_S = 15  # what a page that died was saying is said by another after it
 CLOSE_NOT_SIGNED_IN = 4401
 CLOSE_ELSEWHERE = 4410
 CLOSE_TOO_MANY_PAGES = 4411
@@ -46,6 +46,15 @@ async def _a_moment(error: Exception) -> None:
     """What is owed to a page stays owed while something is away that it takes."""
     log.warning("page_waits", error=type(error).__name__)
     await asyncio.sleep(AGAIN_AFTER_S)
+
+
+def saying_key(resident_id: UUID) -> str:
+    """Which of her pages says just now what is due."""
+    return f"hc:saying:{resident_id.hex}"
+
+
+class SaidElsewhere(Exception):
+    """Another page of hers is saying just now what is due."""
 
 
 def _unless_done(task: asyncio.Task[None] | None) -> asyncio.Task[None] | None:
@@ -301,6 +310,9 @@ class OpenPage(BoundedSocket):
                 self.to_say = False
                 try:
                     await self.speak_prompts()
+                except SaidElsewhere:  # it may go before it is done
+                    self.to_say = True
+                    await asyncio.sleep(AGAIN_AFTER_S)
                 except AWAY as error:
                     self.to_say = True
                     await _a_moment(error)
@@ -308,6 +320,25 @@ class OpenPage(BoundedSocket):
             await self.refuse(error)
 
     async def speak_prompts(self) -> None:
-        async with self.voice:
-            for event in await in_thread(dialogue.due_prompts, await self.awake()):
+        """Say what is due, on one page of hers at a time. It counts as said when it is on its way to the page, not before:
+        what a page took with it when it went is said by the next one. Raises ``SaidElsewhere``.
+        """
+        async with self.voice, self._alone():
+            session = await self.awake()
+            due = await in_thread(dialogue.due, session)
+            for event in due.events:
                 await self.emit(event)
+            if not (self.gone or self.closed or self.dropped):
+                await in_thread(dialogue.told, session, due)
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        assert self.claims is not None
+        lock = client().lock(saying_key(self.claims.resident_id), timeout=SAID_WITHIN_S)
+        if not await lock.acquire(blocking=False):
+            raise SaidElsewhere
+        try:
+            yield
+        finally:
+            with contextlib.suppress(LockError):  # it took so long that another page may be at it by now
+                await lock.release()

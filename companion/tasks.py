@@ -1,17 +1,19 @@
 """What the companion does in the background: reminders that have come due. Due times live in rows, never in task ETAs."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from celery import shared_task
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from companion import journey, paying, visits
 from companion.journey import OwnEvent, VisitState
-from companion.models import Invitation, Reminder, ResidentSession, Visit, VisitPrompt
+from companion.models import UNSAID, Invitation, Reminder, ResidentSession, Visit, VisitPrompt
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +67,7 @@ def send_due_reminders() -> int:
     """Put down a prompt for each reminder that is due; safe to run twice and by several workers. Returns how many."""
     sent = 0
     now = timezone.now()
-    for row in Reminder.objects.filter(sent_at=None, due_at__lte=now).order_by("due_at")[:500]:
+    for row in _due(now)[:500]:
         try:
             sent += _send_once(row, now)
         except Exception as error:  # noqa: BLE001  it stays due, and those behind it are not held up
@@ -75,21 +77,28 @@ def send_due_reminders() -> int:
     return sent
 
 
+def _due(now: datetime) -> "QuerySet[Reminder]":
+    return Reminder.objects.filter(sent_at=None, due_at__lte=now).order_by("due_at")
+
+
 def _wake(now: datetime) -> None:
     """Where quiet hours have just ended, the open pages look what waited for the morning."""
+    for resident_id, visit_id in _waited(now):
+        visits.notify(resident_id, visit_id)
+
+
+def _waited(now: datetime) -> "QuerySet[VisitPrompt, tuple[UUID, UUID]]":
+    """(resident, visit) of what waited for quiet hours that have just ended, each once."""
     ended, local = timezone.localtime(now - JUST_NOW), timezone.localtime(now)
     if ended.date() != local.date():  # nobody's quiet hours end at midnight sharp
-        return
+        return VisitPrompt.objects.none().values_list("visit__resident_id", "visit_id")
     waiting = VisitPrompt.objects.filter(
-        said_at=None,
-        obsolete=False,
-        by_itself=True,
+        UNSAID,
         due_at__gt=now - ONE_NIGHT,
         visit__resident__quiet_until__gt=ended.time(),
         visit__resident__quiet_until__lte=local.time(),
     )
-    for resident_id, visit_id in waiting.values_list("visit__resident_id", "visit_id").distinct():
-        visits.notify(resident_id, visit_id)
+    return waiting.order_by().values_list("visit__resident_id", "visit_id").distinct()
 
 
 @transaction.atomic

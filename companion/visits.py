@@ -5,7 +5,7 @@ folded by companion.journey, and after the commit whoever is connected hears ``v
 synchronous and atomic; async callers go through companion.desks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnData, OwnEvent, Refusal, Travel, VisitState
 from companion.journey.folding import fold
 from companion.journey.next_step import next_step
-from companion.models import FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
+from companion.models import UNSAID, FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals import vault
 from hospitals.compiled import CompiledUpdate, in_one_go
@@ -343,22 +343,18 @@ def standing(patients: Iterable[UUID]) -> dict[UUID, tuple[UUID, int]]:
 
 def with_prompts(residents: Iterable[UUID]) -> set[UUID]:
     """Those of them to whom something is to be said unasked, now or when their quiet hours end."""
-    waiting = VisitPrompt.objects.filter(said_at=None, obsolete=False, by_itself=True)
+    waiting = VisitPrompt.objects.filter(UNSAID)
     return set(waiting.filter(visit__resident_id__in=residents).order_by().values_list("visit__resident_id", flat=True))
 
 
-def claim_prompts(resident_id: UUID, *, allowed: Callable[[VisitPrompt], bool]) -> list[VisitPrompt]:
-    """The prompts to say now on this socket. Each is handed out once, whichever socket or process asks first."""
-    rows = (
-        VisitPrompt.objects.filter(visit__resident_id=resident_id, said_at=None, obsolete=False, by_itself=True)
-        .select_related("visit", "visit__patient")
-        .order_by("due_at", "id")
-    )
-    mine = []
-    for row in rows:
-        if allowed(row) and VisitPrompt.objects.filter(id=row.id, said_at=None).update(said_at=timezone.now()):
-            mine.append(row)
-    return mine
+def unsaid(resident_id: UUID) -> list[VisitPrompt]:
+    """What is to be said to her unasked, oldest first. Who has said it tells so (``said``)."""
+    rows = VisitPrompt.objects.filter(UNSAID, visit__resident_id=resident_id)
+    return list(rows.select_related("visit", "visit__patient").order_by("due_at", "id"))
+
+
+def said(prompts: Iterable[int]) -> None:
+    VisitPrompt.objects.filter(id__in=prompts, said_at=None).update(said_at=timezone.now())
 
 
 def require(journey_now: Journey, *states: VisitState) -> None:

@@ -6,9 +6,10 @@ from companion.models.payment import PaymentOrder
 from companion.models.people import ExternalIdentity, FamilyLink, Invitation, Patient, Resident, ResidentSession
 from companion.models.quality import TurnReview
 from companion.models.staff import StaffFactor
-from companion.models.visit import Reminder, Visit, VisitEvent, VisitPrompt
+from companion.models.visit import UNSAID, Reminder, Visit, VisitEvent, VisitPrompt
 
 __all__ = [
+    "UNSAID",
     "Conversation",
     "ExternalIdentity",
     "FamilyLink",

@@ -19,7 +19,7 @@ class Resident(models.Model):
     speech_rate = models.FloatField(default=1.0)
     large_type = models.BooleanField(default=True)
     quiet_from = models.TimeField(default="21:30")
-    quiet_until = models.TimeField(default="07:30")
+    quiet_until = models.TimeField(default="07:30", db_index=True)  # the beat asks each minute whose have ended
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

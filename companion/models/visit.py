@@ -76,8 +76,11 @@ class VisitEvent(models.Model):
         verbose_name_plural = "就诊事件"
 
 
+UNSAID = models.Q(said_at=None, obsolete=False, by_itself=True)
+
+
 class VisitPrompt(models.Model):
-    """A prompt that is due to be said once. ``said_at`` is set by whoever says it, first come."""
+    """A prompt that is due to be said once. ``said_at`` is set by the page that has said it."""
 
     visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=160)
@@ -90,7 +93,10 @@ class VisitPrompt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["visit", "key"], name="visit_prompt_once")]
-        indexes = [models.Index(fields=["visit", "said_at"])]
+        indexes = [
+            models.Index(fields=["visit", "said_at"]),
+            models.Index(fields=["due_at"], name="prompt_unsaid", condition=UNSAID),
+        ]
         ordering = ["due_at", "id"]
 
 
@@ -107,10 +113,12 @@ class Reminder(models.Model):
     visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="reminders")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     part_id = models.CharField(max_length=80, blank=True)
-    due_at = models.DateTimeField(db_index=True)
+    due_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["visit", "kind", "part_id", "due_at"], name="reminder_once")]
+        # of those to come alone: the sent ones are all that ever were
+        indexes = [models.Index(fields=["due_at"], name="reminder_unsent", condition=models.Q(sent_at=None))]
         verbose_name = "提醒"
         verbose_name_plural = "提醒"

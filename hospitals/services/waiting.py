@@ -359,17 +359,20 @@ def sweep(*, now: datetime | None = None) -> int:
     return sum(tell(hospital_id, entry_id, now=now) for hospital_id, entry_id in rows)
 
 
-def claim_offers(*, subject: UUID, now: datetime | None = None) -> list[PlaceOffered]:
-    """The places held for her that she has not been told of; each is handed out once, whoever asks first."""
-    now = now or timezone.now()
+def offers(*, subject: UUID, now: datetime | None = None) -> list[PlaceOffered]:
+    """The places held for her that she has not been told of. Who has told her says so (``told``)."""
     with tenancy.service("offers of one person"):
-        rows = list(_open_offers(now).filter(subject=subject).order_by("created_at"))
-    told = []
-    for row in rows:
-        with tenancy.scope(row.hospital_id):
-            if WaitingEntry.objects.filter(id=row.id, told_at=None, state=State.OFFERED).update(told_at=now):
-                told.append(_offered(row))
-    return told
+        return [
+            _offered(row) for row in _open_offers(now or timezone.now()).filter(subject=subject).order_by("created_at")
+        ]
+
+
+def told(offers: Iterable[PlaceOffered], *, now: datetime | None = None) -> None:
+    """She has been told of them."""
+    for offer in offers:
+        with tenancy.scope(offer.hospital_id):
+            rows = WaitingEntry.objects.filter(id=offer.entry_id, told_at=None, state=State.OFFERED)
+            rows.update(told_at=now or timezone.now())
 
 
 def holds(*, hospital_id: UUID, slot_id: UUID, subject: UUID, now: datetime | None = None) -> bool:

@@ -24,6 +24,7 @@ let shownCard = null; // {kind, data}: a visit's own changes refresh the card th
 let speechRate = 1;
 let showing = null; // {patient, visit: {id, number}}: what a page that only lost its line says it shows
 const unanswered = new Set(); // turns
+let asked = null; // her last turn: where the service could not answer it, she need not say it again
 let door = scannedDoor({ location, history, storage: sessionStorage });
 
 const socketUrl = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${config.socketPath}`;
@@ -59,10 +60,19 @@ function act(action) {
   turn({ type: 'action', action });
 }
 
-function turn(asked) {
-  const id = crypto.randomUUID();
-  unanswered.add(id);
-  connection.send({ ...asked, id });
+function turn(frame) {
+  asked = { ...frame, id: crypto.randomUUID() };
+  unanswered.add(asked.id);
+  connection.send(asked);
+}
+
+// Under the same id, so that what was done after all is not done twice.
+function again() {
+  hush();
+  options([]);
+  captions.show(words.thinking);
+  unanswered.add(asked.id);
+  connection.send(asked);
 }
 
 // The mouth stops in this very frame; the server is told afterwards.
@@ -193,6 +203,7 @@ const ON = {
     unanswered.clear();
     if (f.status === 401) network('expired');
     else captions.show(f.detail);
+    if (f.retryable && f.turn && f.turn === asked?.id) options([{ label: words.again, again: true }]);
   },
   'turn.started'(f) { unanswered.add(f.id); },
   'turn.ended'(f) { unanswered.delete(f.id); },
@@ -216,7 +227,7 @@ function card(kind, data, { keepPlace = false } = {}) {
 
 function options(list) {
   $('options').replaceChildren(
-    ...list.map((o) => el('button', { type: 'button', onclick: () => (o.action ? act(o.action) : ask(o.text || o.label)) }, o.label)),
+    ...list.map((o) => el('button', { type: 'button', onclick: () => (o.again ? again() : o.action ? act(o.action) : ask(o.text || o.label)) }, o.label)),
   );
 }
 

@@ -5,14 +5,16 @@ import json
 from typing import Any
 
 import pytest
-import redis
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
+from redis import ConnectionError as RedisConnectionError
 
 from avatar import sessions
 from companion import bounded_socket, consumers, dialogue, fanout, open_page, signin
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
-from companion.exceptions import BadFrame
+from companion.exceptions import BadFrame, Unavailable
+from hospitals.exceptions import KeyServiceUnavailable
+from hospitals.services import directory
 from tests.companion.test_consumers import Page, resident
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
@@ -43,8 +45,8 @@ class Server:
         await asyncio.wait_for(CompanionConsumer()(scope, self.inbox.get, self.send), 20)
 
 
-async def away(*args: Any, **kwargs: Any) -> Any:
-    raise redis.ConnectionError
+async def broken(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError
 
 
 async def test_frames_that_were_read_with_the_one_too_many_find_it_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +78,9 @@ async def test_a_page_whose_handler_broke_is_gone(monkeypatch: pytest.MonkeyPatc
     await page.open()
     await page.until("turn.ended")
     assert len(fanout.fanout()) == 1
-    monkeypatch.setattr(sessions, "interrupt", away)
+    monkeypatch.setattr(sessions, "interrupt", broken)
     await page.say({"type": "interrupt"})
-    with pytest.raises(redis.ConnectionError):
+    with pytest.raises(RuntimeError):
         await page.socket.wait(timeout=10)
     assert len(fanout.fanout()) == 0
 
@@ -103,6 +105,56 @@ async def test_while_the_database_is_away_she_is_told_so_and_the_page_stays(monk
     assert await again.until("nothing") == {"type": "closed", "code": consumers.CLOSE_NO_HELLO}
     await page.close()
     await again.close()
+
+
+def failing(error: type[Exception], *, times: int, then: Any) -> Any:
+    left = [error] * times
+
+    def work(*args: Any, **kwargs: Any) -> Any:
+        if left:
+            raise left.pop()
+        return then(*args, **kwargs)
+
+    return work
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, KeyServiceUnavailable])
+@pytest.mark.parametrize("where", ["before", "within", "after"])
+async def test_a_turn_that_an_outage_cut_is_told_in_words_and_answered_when_it_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], where: str
+) -> None:
+    token, _ = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.until("turn.ended")
+    module: Any = {"before": dialogue, "within": directory, "after": dialogue}[where]
+    name = {"before": "_load", "within": "find_hospitals", "after": "_store"}[where]
+    monkeypatch.setattr(module, name, failing(error, times=1, then=getattr(module, name)))
+    asked = {"type": "text", "id": "t1", "text": "我要挂省人民医院眼科的号"}
+    await page.say(asked)
+    told = await page.until("error")
+    assert (told["status"], told["retryable"], told["turn"]) == (503, True, "t1")
+    assert told["code"] == "storage_unavailable"
+    assert (await page.until("say"))["text"] == Unavailable.detail
+    await page.say(asked)
+    assert (await page.until("turn.started"))["id"] == "t1"
+    assert (await page.until("turn.ended"))["id"] == "t1"
+    await page.close()
+
+
+async def test_while_redis_is_away_she_is_told_so_and_may_say_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, _ = await in_thread(resident, "her")
+    page = Page(token)
+    await page.open()
+    await page.until("turn.ended")
+    monkeypatch.setattr(sessions, "interrupt", failing(RedisConnectionError, times=1, then=sessions.interrupt))
+    asked = {"type": "text", "id": "t1", "text": "头痛"}
+    await page.say(asked)
+    told = await page.until("error")
+    assert (told["code"], told["status"], told["turn"]) == ("storage_unavailable", 503, "t1")
+    await page.say(asked)
+    assert (await page.until("turn.ended"))["id"] == "t1"
+    await page.close()
 
 
 @pytest.mark.parametrize("text", ["\\ud83d", "\\u0000", "\\\\\\u0000", "头疼\\udc00了"])

@@ -21,6 +21,7 @@ from hospitals.connectors.sandbox.models import SandboxClinic, SandboxSystem, Sa
 from hospitals.connectors.sandbox.sending import flush, tell
 from hospitals.models import Circuit, HospitalCredential, OutboxCommand, Slot
 from hospitals.services import inbox, outbox
+from tests.companion.hearing import heard
 from tests.hospitals.clinics import Clinic, a_clinic
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,7 +64,7 @@ class Hers:
         inbox.sweep(after_s=0)
 
     def hears(self) -> str:
-        return words(dialogue.due_prompts(self.session))
+        return words(heard(self.session))
 
     async def taps(self, **action: Any) -> list[Event]:
         return [event async for event in dialogue.turn(self.session, uuid4().hex, "", action)]

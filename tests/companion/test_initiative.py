@@ -27,6 +27,7 @@ from hospitals.connectors.base import (
     Reason,
     Reference,
 )
+from tests.companion.hearing import heard
 
 E = EventType
 TODAY = date(2026, 11, 24)
@@ -135,23 +136,23 @@ def test_every_state_has_its_words_its_card_and_its_next_step(
     happens(kind, given)
     visit.refresh_from_db()
     assert visit.state == state.value
-    events = dialogue.due_prompts(session)
+    events = heard(session)
     if not says:
         assert events == []
         return
     assert says in words(events)[0]
     assert shown(events) == ([card] if card else [])
     assert words(events)[-1].startswith("下一步")
-    assert dialogue.due_prompts(session) == [], "once"
+    assert heard(session) == [], "once"
 
 
 @pytest.mark.django_db()
 @pytest.mark.parametrize(("before", "part", "kind", "says", "card"), PARTS, ids=[str(p[2]) for p in PARTS])
 def test_every_part_has_its_words_and_its_card(visit, session, happens, before, part, kind, says, card) -> None:
     happens(before, part)
-    dialogue.due_prompts(session)
+    heard(session)
     happens(kind, Reference(part.id))
-    events = dialogue.due_prompts(session)
+    events = heard(session)
     assert any(says in text for text in words(events))
     assert shown(events) == [card]
 
@@ -165,12 +166,12 @@ def test_the_matrix_leaves_no_event_out() -> None:
 def test_a_passed_number_is_told_calmly_with_the_hospitals_rule(session, happens, position) -> None:
     happens(E.ENCOUNTER_CHECKED_IN, position(1))
     happens(E.ENCOUNTER_CALLED, position(0))
-    dialogue.due_prompts(session)
+    heard(session)
     happens(E.ENCOUNTER_MISSED, MissedCall("请到诊室门口重新报到。", 3))
-    events = dialogue.due_prompts(session)
+    events = heard(session)
     assert "不要着急。请到诊室门口重新报到。" in words(events)[0] and shown(events) == ["queue"]
     happens(E.ENCOUNTER_CALLED, position(0))
-    assert "轮到您了" in words(dialogue.due_prompts(session))[0], "a second call is news"
+    assert "轮到您了" in words(heard(session))[0], "a second call is news"
 
 
 @pytest.mark.django_db()
@@ -186,11 +187,11 @@ def test_at_night_she_sleeps_and_hears_of_it_in_the_morning(session, happens, no
     told: list[object] = []
     now("23:00")
     happens(kind, report() if data == "report" else data)
-    assert dialogue.due_prompts(session) == []
+    assert heard(session) == []
     monkeypatch.setattr(visits, "notify", lambda *who: told.append(who[0]))
     now("07:29", 1)
     tasks.send_due_reminders()
-    assert told == [] and dialogue.due_prompts(session) == []
+    assert told == [] and heard(session) == []
     now("07:30", 1)
     tasks.send_due_reminders()
     assert session.resident_id in told, "her open page is woken when the quiet hours end"
@@ -198,7 +199,7 @@ def test_at_night_she_sleeps_and_hears_of_it_in_the_morning(session, happens, no
     now("07:30", 3)
     tasks.send_due_reminders()
     assert told == [], "and not every morning for as long as she does not open it"
-    assert dialogue.due_prompts(session)
+    assert heard(session)
 
 
 @pytest.mark.django_db()
@@ -209,14 +210,14 @@ def test_at_night_in_the_hospital_everything_is_said(visit, session, happens, po
     happens(E.ENCOUNTER_STARTED)
     happens(E.ENCOUNTER_FINISHED)
     happens(E.INVOICE_ISSUED, BILL)
-    assert any("检查费" in text for text in words(dialogue.due_prompts(session)))
+    assert any("检查费" in text for text in words(heard(session)))
 
 
 @pytest.mark.django_db()
 def test_a_critical_value_does_not_wait_for_the_morning(session, happens, now) -> None:
     now("23:00")
     happens(E.REPORT_ISSUED, report("HH"))
-    told = words(dialogue.due_prompts(session))
+    told = words(heard(session))
     assert any("请现在就拿给医生" in text and "马上去急诊" in text for text in told)
 
 
@@ -228,13 +229,13 @@ def test_a_stopped_clinic_is_told_at_night_only_where_she_would_set_out_for_noth
     Visit.objects.filter(id=visit.id).update(start=at(start, 1))
     now("22:30")
     happens(E.SCHEDULE_STOPPED, Reason("医生临时手术"))
-    assert bool(dialogue.due_prompts(session)) is said
+    assert bool(heard(session)) is said
 
 
 @pytest.mark.django_db()
 def test_fasting_is_told_in_the_words_of_the_hour(visit, session, happens, now) -> None:
     happens(E.EXAMINATION_ORDERED, EXAM)
-    dialogue.due_prompts(session)
+    heard(session)
     journey = visits.journey_of(visit)
     now("20:00")
     assert "今晚十点以后不要吃" in words(prompts.events(visit, journey, "fasting", "e1", at("20:00")))[0]
@@ -247,7 +248,7 @@ def test_fasting_is_told_in_the_words_of_the_hour(visit, session, happens, now) 
 def test_a_family_members_prompt_names_him_and_offers_no_button_of_hers(of_relative, session, position) -> None:
     for number, (kind, data) in enumerate([(E.ENCOUNTER_CHECKED_IN, position(1)), (E.ENCOUNTER_CALLED, position(0))]):
         visits.on_hospital_event(_event(of_relative, kind, number + 1, data))
-    events = dialogue.due_prompts(session)
+    events = heard(session)
     assert words(events) and all(text.startswith("周国平的就诊:") for text in words(events))
     assert any("轮到他了" in text for text in words(events)) and not any("您" in text for text in words(events))
     assert not any(isinstance(event, Ask) for event in events), "checking in there would be done for the wrong person"
@@ -257,7 +258,7 @@ def test_a_family_members_prompt_names_him_and_offers_no_button_of_hers(of_relat
 def test_two_visits_at_once_are_told_apart_and_the_next_step_is_hers(visit, of_relative, session, position) -> None:
     visits.on_hospital_event(_event(visit, E.ENCOUNTER_CHECKED_IN, 1, position(4)))
     visits.on_hospital_event(_event(of_relative, E.ENCOUNTER_CHECKED_IN, 1, position(3, ticket="12")))
-    said = words(dialogue.due_prompts(session))
+    said = words(heard(session))
     assert "您是71号" in said[0]
     assert said[1].startswith("周国平的就诊:") and "他是12号" in said[1]
     assert said[2].startswith("下一步"), "of the patient the conversation is about"
@@ -267,8 +268,27 @@ def test_two_visits_at_once_are_told_apart_and_the_next_step_is_hers(visit, of_r
 def test_nobody_is_told_twice_on_two_open_pages(resident, session, happens, position) -> None:
     other = dialogue.open_session(resident.id, None)
     happens(E.ENCOUNTER_CHECKED_IN, position())
-    assert words(dialogue.due_prompts(session))
-    assert words(dialogue.due_prompts(other)) == []
+    assert words(heard(session))
+    assert words(heard(other)) == []
+
+
+@pytest.mark.django_db()
+def test_one_prompt_that_cannot_be_put_into_words_holds_up_no_other(
+    visit, of_relative, session, position, monkeypatch
+) -> None:
+    visits.on_hospital_event(_event(of_relative, E.ENCOUNTER_CHECKED_IN, 1, position(3)))
+    visits.on_hospital_event(_event(visit, E.ENCOUNTER_CHECKED_IN, 1, position(4)))
+    readable = visits.journey_of
+
+    def unreadable(row: Visit) -> object:
+        if row.id == of_relative.id:
+            raise ValueError
+        return readable(row)
+
+    monkeypatch.setattr(visits, "journey_of", unreadable)
+    assert "您是71号" in words(heard(session))[0]
+    monkeypatch.undo()
+    assert any("周国平的就诊" in text for text in words(heard(session))), "it stayed due"
 
 
 @pytest.mark.django_db()
@@ -277,7 +297,7 @@ def test_what_waited_is_not_said_once_it_is_settled(visit, session, happens, now
     happens(E.INVOICE_ISSUED, BILL)
     happens(E.INVOICE_CANCELLED, Reference("i1"))
     now("08:00", 1)
-    said = words(dialogue.due_prompts(session))
+    said = words(heard(session))
     assert not any("要缴" in text and "不用缴" not in text for text in said)
     assert VisitPrompt.objects.get(visit=visit, name="invoice_issued").said_at is None
 

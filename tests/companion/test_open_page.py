@@ -1,6 +1,8 @@
 """What is owed to an open page while Redis or the database is away comes when they are back."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -9,13 +11,15 @@ from django.utils import timezone
 from redis import ConnectionError as RedisConnectionError
 
 from avatar import sessions
+from avatar.streams import client
 from companion import dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
+from companion.consumers import CompanionConsumer
 from companion.journey import OwnEvent
 from companion.models import Visit
 from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
 from hospitals.exceptions import KeyServiceUnavailable
-from tests.companion.test_consumers import asleep, change
+from tests.companion.test_consumers import Page, asleep, change
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_worker")]
 
@@ -46,6 +50,11 @@ def missed_event(visit: Visit) -> None:
 
 def changed_without_frame(visit: Visit) -> None:
     fanout.publish(visit.resident_id, {"visit": str(visit.id), "patient": str(visit.patient_id), "say": False})
+
+
+async def nothing_left(visit: Visit) -> None:
+    while await visit.prompts.filter(said_at=None, by_itself=True).aexists():
+        await asyncio.sleep(0)
 
 
 def called_to_the_room(visit: Visit) -> None:
@@ -82,6 +91,72 @@ async def test_what_is_due_is_said_when_the_page_can_be_woken_again(monkeypatch:
         monkeypatch.setattr(sessions, "interrupt", failing_at_first(RedisConnectionError, sessions.interrupt))
         await in_thread(called_to_the_room, visit)
         assert "眼科检查一区" in (await page.until("say"))["text"]
+
+
+@pytest.mark.parametrize("lost", ["the socket", "the process"])
+async def test_what_a_page_took_with_it_when_it_went_is_said_on_the_next(
+    monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    speaking, forever, emit = asyncio.Event(), asyncio.Event(), CompanionConsumer.emit
+
+    async def never(*args: Any) -> None:
+        speaking.set()
+        await forever.wait()
+
+    async with asleep() as (page, who, visit):
+        monkeypatch.setattr(CompanionConsumer, "emit", never)
+        await in_thread(called_to_the_room, visit)
+        await asyncio.wait_for(speaking.wait(), 20)
+        await page.close()
+        monkeypatch.setattr(CompanionConsumer, "emit", emit)
+        if lost == "the process":  # nobody let go of what it held
+            await client().set(open_page.saying_key(who.resident_id), "of a process that died", ex=1)
+        again = Page(page.token, page.conversation)
+        await again.open()
+        assert "眼科检查一区" in (await again.until("say"))["text"]
+        await again.close()
+
+
+async def test_what_could_not_be_said_to_its_end_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asleep() as (page, _who, visit):
+        monkeypatch.setattr(sessions, "speak", failing_at_first(RedisConnectionError, sessions.speak))
+        await in_thread(called_to_the_room, visit)
+        assert "眼科检查一区" in (await page.until("say"))["text"]
+
+
+async def test_of_two_open_pages_one_says_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    speaking, go_on, emit = asyncio.Event(), asyncio.Event(), CompanionConsumer.emit
+    tried, looked = asyncio.Event(), 0
+    alone = open_page.OpenPage._alone
+
+    async def slowly(self: CompanionConsumer, event: Any) -> None:
+        speaking.set()
+        await go_on.wait()
+        await emit(self, event)
+
+    @contextlib.asynccontextmanager
+    async def noted(self: CompanionConsumer) -> AsyncIterator[None]:
+        nonlocal looked
+        looked += 1
+        if looked > 2:  # the other one has been at the door
+            tried.set()
+        async with alone(self):
+            yield
+
+    async with asleep() as (page, _who, visit):
+        other = Page(page.token)
+        await other.open()
+        await other.until("turn.ended")
+        monkeypatch.setattr(CompanionConsumer, "emit", slowly)
+        monkeypatch.setattr(CompanionConsumer, "_alone", noted)
+        await in_thread(called_to_the_room, visit)
+        await asyncio.wait_for(speaking.wait(), 20)
+        await asyncio.wait_for(tried.wait(), 20)
+        go_on.set()
+        await asyncio.wait_for(asyncio.shield(nothing_left(visit)), 20)
+        said = await page.waiting("say") + await other.waiting("say")
+        assert len([frame for frame in said if "眼科检查一区" in frame["text"]]) == 1
+        await other.close()
 
 
 async def test_a_fault_of_ours_is_not_met_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from hospitals.connectors.base import (
     Reference,
 )
 from hospitals.exceptions import CiphertextInvalid
+from tests.companion.hearing import heard
 
 TODAY = date(2026, 11, 24)
 
@@ -65,7 +66,7 @@ def sheet() -> Prescription:
 
 
 def words(session) -> list[str]:
-    return [event.text for event in dialogue.due_prompts(session) if isinstance(event, Say)]
+    return [event.text for event in heard(session) if isinstance(event, Say)]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +300,7 @@ def test_a_follow_up_is_brought_up_the_morning_before_and_not_after_its_day(visi
     words(session)
     now("09:01", 9)
     tasks.send_due_reminders()
-    events = dialogue.due_prompts(session)
+    events = heard(session)
     assert any(isinstance(e, Say) and "12月4日到眼科复诊" in e.text for e in events)
     assert any(isinstance(e, ShowCard) and e.kind == "follow_up" for e in events)
     VisitPrompt.objects.filter(name="follow_up_due").update(said_at=None)

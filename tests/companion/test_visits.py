@@ -26,7 +26,9 @@ BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 30
 
 
 def names(resident: Resident) -> list[str]:
-    return [row.name for row in visits.claim_prompts(resident.id, allowed=lambda row: True)]
+    rows = visits.unsaid(resident.id)
+    visits.said(row.id for row in rows)
+    return [row.name for row in rows]
 
 
 def test_an_event_that_comes_twice_is_recorded_and_said_once(resident, visit, happens, position) -> None:

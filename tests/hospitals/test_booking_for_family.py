@@ -14,6 +14,7 @@ from companion.exceptions import CompanionError, NotAllowed, NotFound
 from companion.models import FamilyLink, Patient, Reminder, Resident, Visit, VisitPrompt
 from hospitals.models import AuditEvent, Slot
 from hospitals.services import booking, waiting
+from tests.companion.hearing import heard
 from tests.hospitals.clinics import Clinic, a_clinic
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,11 +137,11 @@ def test_a_place_from_the_waiting_list_is_told_once_and_hers_to_book(
     booking.cancel(appointment_id=first.visit_id, reason="")
 
     session = dialogue.open_session(daughter.id, None)
-    said = [event for event in dialogue.due_prompts(session) if isinstance(event, (Say, Ask))]
+    said = [event for event in heard(session) if isinstance(event, (Say, Ask))]
     assert any(isinstance(event, Say) and "候补到号了" in event.text for event in said)
     (ask,) = [event for event in said if isinstance(event, Ask) and event.slot == "offer"]
     assert ask.options[0].action == {"kind": "book", "slot_id": str(slot.id)}
-    assert not any("候补" in event.text for event in dialogue.due_prompts(session) if isinstance(event, Say))
+    assert not any("候补" in event.text for event in heard(session) if isinstance(event, Say))
     assert not AuditEvent.objects.filter(action="waiting.read").exists()  # she looks at her own
 
     desk = VisitDesk(daughter.id, herself.id, daughter.id)

@@ -133,9 +133,11 @@ class TestWaiting:
         waits(clinic, ANNE)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
         assert [waiting.sweep(now=NOW), waiting.sweep(now=NOW)] == [1, 1]
-        assert waiting.claim_offers(subject=BAO, now=NOW) == []
-        assert [offer.subject for offer in waiting.claim_offers(subject=ANNE, now=NOW)] == [ANNE]
-        assert waiting.claim_offers(subject=ANNE, now=NOW) == []
+        assert waiting.offers(subject=BAO, now=NOW) == []
+        offers = waiting.offers(subject=ANNE, now=NOW)
+        assert [offer.subject for offer in offers] == [ANNE]
+        waiting.told(offers, now=NOW)
+        assert waiting.offers(subject=ANNE, now=NOW) == []
         assert waiting.sweep(now=NOW) == 0
 
     def test_an_offer_that_runs_out_goes_on_to_the_next(self, clinic: Clinic, told: list[waiting.PlaceOffered]) -> None:
@@ -143,10 +145,10 @@ class TestWaiting:
         made = clinic.book(slot, CHEN)
         first, second = waits(clinic, ANNE, at=1), waits(clinic, BAO, at=2)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
-        waiting.claim_offers(subject=ANNE, now=NOW)
+        waiting.told(waiting.offers(subject=ANNE, now=NOW), now=NOW)
         assert booking.expire_holds(NOW + 30 * MINUTE) == 1
         assert [state_of(clinic, e) for e in (first, second)] == ["left", "offered"]
-        assert [o.subject for o in waiting.claim_offers(subject=BAO, now=NOW + 30 * MINUTE)] == [BAO]
+        assert [o.subject for o in waiting.offers(subject=BAO, now=NOW + 30 * MINUTE)] == [BAO]
         assert booking.expire_holds(NOW + 60 * MINUTE) == 1
         assert clinic.balance(slot) == (1, 0, 0)
 
@@ -174,7 +176,7 @@ class TestWaiting:
         made = clinic.book(clinic.slot(), CHEN)
         waits(clinic, ANNE)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=now)
-        (offer,) = waiting.claim_offers(subject=ANNE, now=now)
+        (offer,) = waiting.offers(subject=ANNE, now=now)
         assert f"{timezone.localtime(offer.expires_at):%d %H:%M}" == until
 
     def test_nor_is_it_held_past_the_clinic_of_the_early_morning(self, clinic: Clinic) -> None:
@@ -183,7 +185,7 @@ class TestWaiting:
         waits(clinic, ANNE)
         night = NOW.replace(hour=23)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=night)
-        assert [o.expires_at for o in waiting.claim_offers(subject=ANNE, now=night)] == [slot.start]
+        assert [o.expires_at for o in waiting.offers(subject=ANNE, now=night)] == [slot.start]
 
     def test_she_books_what_is_held_for_her_and_nobody_else_can(self, clinic: Clinic) -> None:
         slot = clinic.slot()
@@ -239,7 +241,7 @@ class TestWaiting:
         clinic.hospital.cancel_until_min = 0
         clinic.hospital.save()
         booking.cancel(appointment_id=made.appointment_id, reason="", now=slot.start - 5 * MINUTE)
-        (offer,) = waiting.claim_offers(subject=ANNE, now=slot.start - 5 * MINUTE)
+        (offer,) = waiting.offers(subject=ANNE, now=slot.start - 5 * MINUTE)
         assert offer.expires_at == slot.start
 
     def test_who_leaves_passes_the_place_on_at_once(self, clinic: Clinic) -> None:
