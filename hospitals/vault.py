@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -196,14 +197,17 @@ def current_key(kind: str, owner_id: str, *, cipher: str = "") -> OpenKey:
 
 
 def open_keys(kind: str, owner_ids: Iterable[UUID]) -> None:
-    """Open the keys of many owners with one query, where each will be asked for; erased ones are left out."""
+    """Open the keys of many owners with one query, where each will be asked for; erased ones are left out, and damaged ones:
+    whoever asks for such a key hears of it, the others go on."""
     shut = [str(owner) for owner in owner_ids if _remembered.get((kind, str(owner), CURRENT)) is None]
     if len(shut) < 2:
         return
     newest: set[str] = set()
     for row in _rows().filter(owner_kind=kind, owner_id__in=shut, destroyed_at=None).order_by("-version"):
-        _remember(row, _open(row), current=row.owner_id not in newest)
+        current = row.owner_id not in newest
         newest.add(row.owner_id)
+        with suppress(CiphertextInvalid):
+            _remember(row, _open(row), current=current)
 
 
 def key_version(kind: str, owner_id: str, version: int, *, row: "DataKey | None" = None) -> OpenKey:
@@ -363,8 +367,13 @@ class EncryptedField(models.Field):
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)
-        if isinstance(value, Ciphertext) and not add and self.is_current(model_instance, value):
-            return value  # loaded and never looked at: it stays as it is
+        if isinstance(value, Ciphertext) and not add:  # loaded and never looked at: it stays as it is
+            if self.is_current(model_instance, value):
+                return value
+            try:
+                self.open(model_instance, value)
+            except CiphertextInvalid:
+                return value  # damaged: nobody can read it, but the rest of the row may still change
         value = getattr(model_instance, self.attname)
         return None if value is None else self.seal(model_instance, value)
 
