@@ -14,7 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.apps import apps
@@ -22,6 +23,7 @@ from django.conf import settings
 from django.core.exceptions import FieldError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, models, transaction
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_migrate
 from django.utils import timezone
@@ -64,10 +66,6 @@ class Ciphertext(bytes):
         return (
             (self.key_version, int.from_bytes(self[5:9], "big")) if self[:1] == bytes([PAIRED]) else (self.key_version,)
         )
-
-
-# Put in the place of a value in a column that may not be empty: it opens for nobody, whoever has which keys.
-CLEARED = Ciphertext(bytes([FORMAT]) + (1).to_bytes(4, "big"))
 
 
 # --- keys ---------------------------------------------------------------------------------------------------
@@ -308,7 +306,8 @@ class _Opening(DeferredAttribute):
 
 
 class EncryptedField(models.Field):
-    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id).
+    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id); ``patient__keeper_id``
+    is a related row's.
 
     ``also``: the same of a second owner, without whose key it does not open either; where the attribute is None there is none.
     """
@@ -341,7 +340,7 @@ class EncryptedField(models.Field):
 
     def _place(self, instance: models.Model) -> dict[str, Any]:
         kind, attribute = self.owner
-        owner_id = getattr(instance, attribute)
+        owner_id = reduce(getattr, attribute.split(LOOKUP_SEP), cast("Any", instance))
         if owner_id is None or instance.pk is None:
             raise ValueError(
                 f"{self.model.__name__}.{self.name} needs {attribute} and a primary key before it is saved"

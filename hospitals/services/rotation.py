@@ -16,6 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Max, Q
+from django.db.models.constants import LOOKUP_SEP
 from django.utils import timezone
 
 from hospitals import audit, ciphers, tenancy, vault
@@ -153,7 +154,9 @@ def _sweep(kind: str, owner_id: str, batch: int, tell: Tell, damaged: list[Damag
         done, after = 0, None
         while True:
             with transaction.atomic():
-                rows = model._default_manager.select_for_update().filter(**{attribute: owner_id}).order_by("pk")
+                rows = model._default_manager.filter(**{attribute: owner_id}).order_by("pk")
+                related = attribute.rpartition(LOOKUP_SEP)[0]
+                rows = (rows.select_related(related) if related else rows).select_for_update(of=("self",))
                 page = list((rows.filter(pk__gt=after) if after is not None else rows)[:batch])
                 for second in {field.also for field in fields if field.also}:
                     with suppress(KeyServiceUnavailable):  # each is opened by itself, and told of, below
