@@ -37,7 +37,7 @@ from companion.triage import LEVELS
 from hospitals import vault
 from hospitals.admin import Province, ReadOnly, one_of
 from hospitals.audit import Actor
-from hospitals.exceptions import KeyDestroyed
+from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 
 admin.site.index_title = "总览"
 admin.site.index_template = "companion/admin_overview.html"
@@ -74,11 +74,13 @@ def masked(name: str) -> str:
 
 
 def masked_name(patient: Patient) -> str:
-    """The patient's; of somebody erased, that it is gone."""
+    """The patient's; of somebody erased, that it is gone; of a damaged row, that it does not open."""
     try:
         return masked(patient.name)
     except KeyDestroyed:
         return "已注销"
+    except CiphertextInvalid:
+        return "打不开"
 
 
 class NamesShown:
@@ -231,6 +233,12 @@ class IncidentAdmin(Province):
     @display(description="处理", label={"待处理": "danger", "已处理": "success"})
     def state(self, incident: Incident) -> str:
         return "已处理" if incident.handled_at else "待处理"
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        row = self.get_object(request, object_id) if request.method == "GET" else None
+        if row is not None and self.has_view_permission(request, row):
+            incidents.looked(row, actor=Actor("commission", request.user.get_username()))
+        return super().changeform_view(request, object_id, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Incident, form: Any, change: bool) -> None:
         incidents.write_note(obj, form.cleaned_data["note"], actor=Actor("commission", request.user.get_username()))

@@ -11,7 +11,7 @@ from companion import paying, visits
 from companion.journey import OwnData, OwnEvent, Refusal
 from companion.models import Incident, Visit
 from hospitals.connectors.base import CommandKind, EventData, Reason
-from hospitals.exceptions import KeyDestroyed
+from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 from hospitals.services.settling import CommandAnswered
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,9 @@ def on_command_answered(answer: CommandAnswered) -> None:
     try:
         visits.own_event(answer.appointment_id, happened, data, key=f"{happened.value}:{answer.command_id}")
     except KeyDestroyed:  # she was erased: nothing is put down about her any more
+        return
+    except CiphertextInvalid:  # something of the visit is damaged: what became of the command stands without it
+        log.error("visit_unreadable", visit=str(answer.appointment_id), event_type=happened.value)
         return
     log.info("visit_event", visit=str(answer.appointment_id), event_type=happened.value, outcome=answer.outcome)
 

@@ -3,7 +3,6 @@
 Her words, cards and visits are under her key and go with it (hospitals.services.erasure destroys it in the same transaction).
 """
 
-from contextlib import suppress
 from uuid import UUID
 
 from django.db import transaction
@@ -13,7 +12,6 @@ from companion import signin, visits
 from companion.journey import OPEN, VisitState
 from companion.models import Conversation, Incident, Patient, Reminder, Resident, Visit, VisitEvent, VisitPrompt
 from hospitals import vault
-from hospitals.exceptions import KeyDestroyed
 from hospitals.services.copies import Kept
 
 
@@ -34,15 +32,11 @@ def forget(resident_id: UUID) -> None:
     """
     others = Patient.objects.filter(visits__resident_id=resident_id).exclude(keeper_id=resident_id).distinct()
     for patient in others:
-        with suppress(KeyDestroyed), transaction.atomic():
-            visits.hand_over(patient, from_resident=resident_id, also_over=True)
+        visits.hand_over(patient, from_resident=resident_id, also_over=True)
     hers = Visit.objects.filter(patient__keeper_id=resident_id)
     for model in (VisitEvent, VisitPrompt, Reminder):
         model._default_manager.filter(visit__in=hers).delete()
-    # where her queue was is under the key of whoever booked for her, which goes on
-    hers.update(
-        resident_id=resident_id, practitioner="", place="", room_code="", queue_as_of=None, snapshot=vault.CLEARED
-    )
+    hers.update(resident_id=resident_id, practitioner="", place="", room_code="", queue_as_of=None)
     hers.filter(state__in=[state.value for state in OPEN]).update(
         state=VisitState.CANCELLED
     )  # nobody follows it any more

@@ -1,4 +1,4 @@
-"""What staff have dealt with: incidents handled, requests for a person answered; each on the audit log with who did it."""
+"""What staff have looked at and dealt with: incidents opened and handled, requests for a person answered; each on the audit log with who did it."""
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -18,6 +18,15 @@ def handle(rows: QuerySet[Incident], *, actor: Actor) -> int:
     for key in mine:
         audit.record("incident.handle", actor=actor, entity="incident", entity_id=key)
     return count
+
+
+def looked(row: Incident, *, actor: Actor) -> None:
+    """Somebody opened it, and the note that may well speak of whose talk it happened in."""
+    talk = row.conversation
+    subject = (talk.patient_id or talk.resident_id) if talk else None
+    audit.record(
+        "staff.look", actor=actor, entity="incident", entity_id=row.id, subject=subject, why=row.get_kind_display()
+    )
 
 
 @transaction.atomic

@@ -25,13 +25,15 @@ reindexing.register(
         Patient,
         "id_number_index",
         lambda row: ("id_number", row.id_number),
-        lambda rows: vault.open_keys("resident", {row.keeper_id for row in rows}),
+        "id_number",
+        open_all=lambda rows: vault.open_keys("resident", {row.keeper_id for row in rows}),
     ),
     Indexed(
         ExternalIdentity,
         "open_id_index",
         identity,
-        lambda rows: vault.open_keys("resident", {row.resident_id for row in rows}),
+        "open_id",
+        open_all=lambda rows: vault.open_keys("resident", {row.resident_id for row in rows}),
     ),
     Indexed(Invitation, "code_index", invitation),
 )

@@ -41,6 +41,7 @@ _DID = {
     "consent.renew": "续了一年的代办授权",
     "consent.withdraw": "结束了代办授权",
     "staff.look": "查看了记录",
+    "review.record": "评审了对话",
     "erased": "删除了信息",
 }
 

@@ -24,7 +24,9 @@ from companion.triage import LEVELS
 from companion.understanding.intents import NAMES
 from companion.understanding.names import DEPARTMENTS
 from companion.understanding.reading import UNKNOWN
-from hospitals.exceptions import KeyDestroyed
+from hospitals import audit
+from hospitals.audit import Actor
+from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 
 Because = TurnReview.Because
 Label = TurnReview.Label
@@ -111,15 +113,15 @@ def _candidates(because: str, window: QuerySet[Turn], pool: list[Turn], random: 
 def _understood(turn: Turn) -> dict[str, Any]:
     try:
         return dict(turn.understood)
-    except KeyDestroyed:
+    except (KeyDestroyed, CiphertextInvalid):
         return {}
 
 
 def _spoken(turn: Turn) -> bool:
-    """Whether she said something: taps need no understanding, and an erased resident's words are gone."""
+    """Whether she said something: taps need no understanding, and an erased resident's or damaged words are gone."""
     try:
         return bool(turn.said.strip())
-    except KeyDestroyed:
+    except (KeyDestroyed, CiphertextInvalid):
         return False
 
 
@@ -152,6 +154,15 @@ def record(
     review.save()
     Turn.objects.filter(id=review.turn_id).update(
         corrected_intent=intent, corrected_department=department, corrected_urgency=urgency, reviewed_at=now
+    )
+    talk = review.turn.conversation
+    audit.record(
+        "review.record",
+        actor=Actor("commission", reviewer),
+        entity="turnreview",
+        entity_id=review.id,
+        subject=talk.patient_id or talk.resident_id,
+        why=review.get_because_display(),
     )
     return review
 
@@ -240,6 +251,8 @@ class Export:
             better = review.better_words.strip() if review else ""
         except KeyDestroyed:
             return "erased"
+        except CiphertextInvalid:
+            return "damaged"
         if not said:
             return "tapped"
         if len(said) > _LONGEST_TEXT:

@@ -279,18 +279,13 @@ def own_event(visit_id: UUID | str, kind: OwnEvent, data: EventData | OwnData = 
 def hand_over(patient: Patient, *, from_resident: UUID, also_over: bool = False) -> None:
     """Whoever booked them may not act for this patient any more: her visits that are not over are her own to hear of.
 
-    ``also_over``: those that are over as well. Events of old, under the key of whoever booked, are sealed anew under hers.
+    ``also_over``: those that are over as well.
     """
     states = list(VisitState) if also_over else journey.OPEN
     here = Visit.objects.filter(patient=patient, resident_id=from_resident, state__in=[state.value for state in states])
     for visit in here.select_for_update().order_by("id"):  # held, so that what a hospital tells meanwhile is not undone
-        events = list(visit.events.exclude(resident_id=patient.keeper_id))
-        # opened under the old key; saving seals under the new one
-        visit.snapshot, visit.resident_id = visit.snapshot, patient.keeper_id
-        visit.save()
-        for event in events:
-            event.data, event.resident_id = event.data, patient.keeper_id
-            event.save()
+        visit.resident_id = patient.keeper_id
+        visit.save(update_fields=["resident", "changed_at"])
         transaction.on_commit(partial(notify, patient.keeper_id, visit.id))
 
 

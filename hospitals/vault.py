@@ -12,8 +12,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.apps import apps
@@ -21,6 +23,7 @@ from django.conf import settings
 from django.core.exceptions import FieldError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, models, transaction
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_migrate
 from django.utils import timezone
@@ -63,10 +66,6 @@ class Ciphertext(bytes):
         return (
             (self.key_version, int.from_bytes(self[5:9], "big")) if self[:1] == bytes([PAIRED]) else (self.key_version,)
         )
-
-
-# Put in the place of a value in a column that may not be empty: it opens for nobody, whoever has which keys.
-CLEARED = Ciphertext(bytes([FORMAT]) + (1).to_bytes(4, "big"))
 
 
 # --- keys ---------------------------------------------------------------------------------------------------
@@ -196,14 +195,17 @@ def current_key(kind: str, owner_id: str, *, cipher: str = "") -> OpenKey:
 
 
 def open_keys(kind: str, owner_ids: Iterable[UUID]) -> None:
-    """Open the keys of many owners with one query, where each will be asked for; erased ones are left out."""
+    """Open the keys of many owners with one query, where each will be asked for; erased ones are left out, and damaged ones:
+    whoever asks for such a key hears of it, the others go on."""
     shut = [str(owner) for owner in owner_ids if _remembered.get((kind, str(owner), CURRENT)) is None]
     if len(shut) < 2:
         return
     newest: set[str] = set()
     for row in _rows().filter(owner_kind=kind, owner_id__in=shut, destroyed_at=None).order_by("-version"):
-        _remember(row, _open(row), current=row.owner_id not in newest)
+        current = row.owner_id not in newest
         newest.add(row.owner_id)
+        with suppress(CiphertextInvalid):
+            _remember(row, _open(row), current=current)
 
 
 def key_version(kind: str, owner_id: str, version: int, *, row: "DataKey | None" = None) -> OpenKey:
@@ -304,7 +306,8 @@ class _Opening(DeferredAttribute):
 
 
 class EncryptedField(models.Field):
-    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id).
+    """The part that text and JSON share. ``owner``: (kind, name of the attribute that holds the owner's id); ``patient__keeper_id``
+    is a related row's.
 
     ``also``: the same of a second owner, without whose key it does not open either; where the attribute is None there is none.
     """
@@ -337,7 +340,7 @@ class EncryptedField(models.Field):
 
     def _place(self, instance: models.Model) -> dict[str, Any]:
         kind, attribute = self.owner
-        owner_id = getattr(instance, attribute)
+        owner_id = reduce(getattr, attribute.split(LOOKUP_SEP), cast("Any", instance))
         if owner_id is None or instance.pk is None:
             raise ValueError(
                 f"{self.model.__name__}.{self.name} needs {attribute} and a primary key before it is saved"
@@ -363,8 +366,13 @@ class EncryptedField(models.Field):
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = model_instance.__dict__.get(self.attname)
-        if isinstance(value, Ciphertext) and not add and self.is_current(model_instance, value):
-            return value  # loaded and never looked at: it stays as it is
+        if isinstance(value, Ciphertext) and not add:  # loaded and never looked at: it stays as it is
+            if self.is_current(model_instance, value):
+                return value
+            try:
+                self.open(model_instance, value)
+            except CiphertextInvalid:
+                return value  # damaged: nobody can read it, but the rest of the row may still change
         value = getattr(model_instance, self.attname)
         return None if value is None else self.seal(model_instance, value)
 

@@ -13,7 +13,10 @@ from hospitals.vault import EncryptedJSONField
 
 
 class Visit(models.Model):
-    """One resident's way through one hospital, for one patient. ``id`` equals the hospital side's appointment id."""
+    """One resident's way through one hospital, for one patient. ``id`` equals the hospital side's appointment id.
+
+    ``resident``: who booked it and hears of it; what is sealed is the patient's own (her card's keeper's), as her events are.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="visits")
@@ -30,7 +33,7 @@ class Visit(models.Model):
         max_length=20, choices=[(s.value, s.value) for s in VisitState], default=VisitState.TRIAGED
     )
     queue_as_of = models.DateTimeField(null=True, blank=True)
-    snapshot = EncryptedJSONField(owner=("resident", "resident_id"), default=dict)
+    snapshot = EncryptedJSONField(owner=("resident", "patient__keeper_id"), default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
 

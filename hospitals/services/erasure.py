@@ -18,6 +18,7 @@ from hospitals import audit, tenancy, vault
 from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind
 from hospitals.exceptions import (
+    CiphertextInvalid,
     InvalidInput,
     KeyDestroyed,
     NotFound,
@@ -114,14 +115,14 @@ def finish(now: datetime | None = None) -> int:
 
 
 def _end_bookings(kept: Kept, actor: Actor) -> None:
-    """Ask for her places to be taken back, each in a transaction of its own; what is too late for that stands, and what is at
-    a hospital that was erased."""
+    """Ask for her places to be taken back, each in a transaction of its own; what is too late for that stands, what is at a
+    hospital that was erased, and what cannot be written down because a key of the two is damaged."""
     for hospital_id, ids in copies.pages(kept, PAGE):
         with tenancy.scope(hospital_id):
             standing = Appointment.objects.filter(id__in=ids, erased_at=None, state__in=booking.CANCELLABLE)
             found = list(standing.order_by("id").values_list("id", flat=True))
         for appointment_id in found:
-            with suppress(TooLate, WrongState, UnknownAppointment, KeyDestroyed):
+            with suppress(TooLate, WrongState, UnknownAppointment, KeyDestroyed, CiphertextInvalid):
                 booking.cancel(appointment_id=appointment_id, reason=_REASON, actor=actor)
 
 
@@ -142,8 +143,8 @@ def _clear_commands(ids: list[UUID]) -> None:
     hers, waits = OutboxCommand.objects.filter(appointment_id__in=ids), OutboxCommand.State.WAITING
     for row in hers.filter(state=waits).exclude(keeper_id=None).select_for_update().order_by("id"):
         if row.kind in _GO_ON:
-            # its hospital was erased, or it was written while she was being
-            with suppress(KeyDestroyed), transaction.atomic():
+            # its hospital was erased, it was written while she was being, or it is damaged
+            with suppress(KeyDestroyed, CiphertextInvalid), transaction.atomic():
                 said = row.data if row.kind == CommandKind.PAY else {"reason": _REASON}
                 row.keeper_id, row.data = None, said
                 row.save(update_fields=["keeper_id", "data"])

@@ -21,7 +21,7 @@ from hospitals.audit import Actor
 from hospitals.compiled import CompiledInsert
 from hospitals.connectors.base import Acknowledgement, Command, CommandKind
 from hospitals.dispatch import after_commit
-from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded, OutcomeUnknown
+from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Crowded, OutcomeUnknown, VaultError
 from hospitals.models import Appointment, Hospital, OutboxCommand
 from hospitals.services import circuit, connecting, deliveries
 
@@ -118,6 +118,10 @@ def _deliver(hospital_id: UUID, command_id: UUID) -> bool:
         return False
     except ConnectorRefused as error:
         answer = Acknowledgement(accepted=False, reason=error.detail)
+    except VaultError as error:  # it could not be opened to be sent, which is no fault of the hospital's
+        log.error("command_unreadable", hospital=str(hospital_id), event_type=row.kind, code=error.code)
+        _later(row, error.code, heard=False)
+        return False
     except Exception:  # noqa: BLE001  a connector's own bug: the command waits, and other hospitals' go on
         log.exception("connector_failed", hospital=str(hospital_id), event_type=row.kind)
         circuit.failed(hospital_id, ConnectorUnavailable(code="connector_failed"))

@@ -6,7 +6,7 @@ it: until then another process may still write with it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,12 +18,14 @@ from django.utils import timezone
 from hospitals import audit, indexing, tenancy, vault
 from hospitals.audit import Actor
 from hospitals.connectors import codec
-from hospitals.exceptions import CiphertextInvalid, InvalidInput, KeyDestroyed
+from hospitals.exceptions import CiphertextInvalid, InvalidInput, KeyDestroyed, KeyServiceUnavailable
+from hospitals.keys import key_service
 from hospitals.models import Appointment, DataKey, Hospital, InboxEvent
 from hospitals.services import inbox
-from hospitals.services.rotation import BATCH, GRACE, Progress, Tell, living, quiet
+from hospitals.services.rotation import BATCH, GRACE, Damaged, Progress, Tell, living, quiet, tell_given_up
 
 Row = Any  # of the model that the index is a column of
+NOBODY, UNKNOWN = ("nobody", ""), ("unknown", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,11 @@ class Indexed:
     model: type[models.Model]
     column: str
     of: Callable[[Row], tuple[str, str] | None]
+    sealed: str = ""
+    lost: tuple[str, str] = NOBODY
     open_all: Callable[[list[Row]], None] = lambda _rows: None
 
 
-NOBODY, UNKNOWN = ("nobody", ""), ("unknown", "")
 _columns: dict[tuple[type[models.Model], str], Indexed] = {}
 
 
@@ -60,7 +63,10 @@ def _said(row: InboxEvent) -> tuple[str, str]:
     return inbox.said(codec.parse_event(row.hospital_id, row.body.encode())) if row.body else UNKNOWN
 
 
-register(Indexed(Appointment, "id_number_index", _number), Indexed(InboxEvent, "digest", _said))
+register(
+    Indexed(Appointment, "id_number_index", _number, "card"),
+    Indexed(InboxEvent, "digest", _said, "body", lost=UNKNOWN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class Reindexed:
     """``version``: the key that is written with, or will be; ``rows``: made anew by this call.
 
     ``waiting``: rows that cannot be yet; ``begun``: too early to make any anew; ``ended``: the old key was destroyed.
+    ``damaged``: what the index is made of does not open.
     """
 
     version: int
@@ -75,10 +82,16 @@ class Reindexed:
     waiting: int
     begun: bool
     ended: bool
+    damaged: tuple[Damaged, ...] = ()
 
 
-def rotate(*, actor: Actor, now: datetime | None = None, batch: int = BATCH, tell: Tell = quiet) -> Reindexed:
-    """Change the blind index's key, or go on with a change under way. Raises ``InvalidInput`` (``no_such_key``)."""
+def rotate(
+    *, actor: Actor, now: datetime | None = None, batch: int = BATCH, tell: Tell = quiet, give_up: bool = False
+) -> Reindexed:
+    """Change the blind index's key, or go on with a change under way. Raises ``InvalidInput`` (``no_such_key``).
+
+    Rows whose value does not open keep the old key alive; ``give_up``: they get an index that nobody looks up.
+    """
     now = now or timezone.now()
     vault.forget(indexing.OWNER)
     key = _begin()
@@ -87,13 +100,16 @@ def rotate(*, actor: Actor, now: datetime | None = None, batch: int = BATCH, tel
         return Reindexed(key.version, 0, 0, begun=True, ended=False)
     ripe = age >= GRACE  # before the sweep: what is written after it must be under the new key already
     rows = waiting = 0
+    damaged: list[Damaged] = []
     for column in _columns.values():
         for scope, mine in _parts(column):
             with scope:
-                moved, left = _sweep(column, mine, key.version, batch, tell)
-                rows, waiting = rows + moved, waiting + left
-    ended = ripe and not waiting and _end(key.version, actor)
-    return Reindexed(key.version, rows, waiting, begun=False, ended=ended)
+                moved, left, shut = _sweep(column, mine, key.version, batch, tell, give_up)
+            rows, waiting, damaged = rows + moved, waiting + left, damaged + shut
+    if damaged and give_up:
+        tell_given_up(damaged, actor=actor, entity=indexing.OWNER[0], entity_id="index")
+    ended = ripe and not waiting and (give_up or not damaged) and _end(key.version, actor)
+    return Reindexed(key.version, rows, waiting, begun=False, ended=ended, damaged=tuple(damaged))
 
 
 def _begin() -> DataKey:
@@ -122,37 +138,52 @@ def _of_hospital(column: Indexed, hospital_id: UUID) -> "models.QuerySet[Any]":
         return column.model._default_manager.filter(hospital_id=hospital_id)
 
 
-def _sweep(column: Indexed, mine: "models.QuerySet[Any]", version: int, batch: int, tell: Tell) -> tuple[int, int]:
-    """Make every older index anew, a batch at a time. Returns how many, and how many had to wait."""
+def _sweep(
+    column: Indexed, mine: "models.QuerySet[Any]", version: int, batch: int, tell: Tell, give_up: bool
+) -> tuple[int, int, list[Damaged]]:
+    """Make every older index anew, a batch at a time. Returns how many, how many had to wait, and whose value does not open."""
     under_the_new = {f"{column.column}__startswith": indexing.mark(version)}
     older = mine.exclude(**{column.column: ""}).exclude(**under_the_new).order_by("pk")
     done = waiting = 0
+    damaged: list[Damaged] = []
     after = None
     while True:
         page = list((older.filter(pk__gt=after) if after is not None else older)[:batch])
-        column.open_all(page)
-        anew = {row: index for row in page if (index := _anew(column, row)) is not None}
+        with suppress(KeyServiceUnavailable):  # below each is opened by itself
+            column.open_all(page)
+        anew: dict[Row, str] = {}
+        for row in page:
+            found = _made_of(column, row)
+            if isinstance(found, Damaged):
+                damaged.append(found)
+                found = column.lost if give_up else None
+            else:
+                waiting += found is None
+            if found is not None:
+                anew[row] = _index(row, found)
         moved = _move(column, anew)
-        done, waiting = done + moved, waiting + len(page) - moved
+        done, waiting = done + moved, waiting + len(anew) - moved
         if moved:
             tell(Progress(column.model._meta.db_table, done))
         if len(page) < batch:
-            return done, waiting
+            return done, waiting, damaged
         after = page[-1].pk
 
 
-def _anew(column: Indexed, row: Row) -> str | None:
+def _made_of(column: Indexed, row: Row) -> tuple[str, str] | Damaged | None:
     try:
-        found = column.of(row)
+        return column.of(row)
     except KeyDestroyed:
-        found = NOBODY
-    except (CiphertextInvalid, InvalidInput):
-        return None
-    if found is UNKNOWN:
+        return NOBODY
+    except (CiphertextInvalid, KeyServiceUnavailable, InvalidInput):
+        _ = key_service().current  # raises where more is at fault than this row
+        return Damaged(column.model._meta.db_table, column.sealed, str(row.pk))
+
+
+def _index(row: Row, found: tuple[str, str]) -> str:
+    if found == UNKNOWN:
         return ""
-    if found is NOBODY:
-        found = NOBODY[0], str(row.pk)
-    return None if found is None else indexing.blind_index(*found)
+    return indexing.blind_index(*((NOBODY[0], str(row.pk)) if found == NOBODY else found))
 
 
 def _move(column: Indexed, anew: dict[Row, str]) -> int:

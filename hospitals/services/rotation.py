@@ -1,7 +1,8 @@
 """Keys are changed while everybody goes on: a new version, every column sealed anew in batches, then the old one destroyed.
 
 All of it can be killed anywhere and called again: what is left to do is read from the rows themselves. The old version is
-destroyed only after ``GRACE``: until then another process may still seal with the key that it remembers.
+destroyed only after ``GRACE``: until then another process may still seal with the key that it remembers. A value that does not
+open holds nobody up: it is named, and its owner keeps the old version until it was mended or is given up.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Count, Max, Q
+from django.db.models.constants import LOOKUP_SEP
 from django.utils import timezone
 
 from hospitals import audit, ciphers, tenancy, vault
@@ -28,6 +30,7 @@ BATCH = 200
 GRACE = timedelta(minutes=10)  # far above vault.REMEMBERED_S and any request
 OWNERS = ("hospital", "resident", "staff", "incident")
 BEGUN, ENDED = "keys.rotation.begun", "keys.rotation.ended"  # of everybody's
+GIVEN_UP = "keys.given_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,29 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """Where a value stands that does not open, though its owner is there."""
+
+    table: str
+    column: str
+    row: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.column} {self.row}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rotated:
     """``version``: the one in use; ``rows``: sealed anew by this call; ``retired``: old versions destroyed by it.
 
-    ``waiting``: old versions that stay until the grace is over; call again then.
+    ``waiting``: old versions that stay until the grace is over, or because of what is ``damaged``; call again then.
     """
 
     version: int
     rows: int
     retired: int
     waiting: int
+    damaged: tuple[Damaged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +103,11 @@ def living(kind: str, owner_id: str) -> list[DataKey]:
     return [row for row in rows if row.destroyed_at is None]
 
 
-def _begin(kind: str, owner_id: str) -> int:
-    """The version to move to: a new one, or that of a rotation which was cut off."""
+def _begin(kind: str, owner_id: str, shut: set[str]) -> int:
+    """The version to move to: a new one, or that of a rotation which was cut off; one that does not open is none to move to."""
     with transaction.atomic():
         live = living(kind, owner_id)
-        if len(live) > 1:
+        if len(live) > 1 and str(live[0].id) not in shut:
             return live[0].version
         if not live:
             raise InvalidInput("没有这个密钥。", code="no_such_key")
@@ -99,39 +115,63 @@ def _begin(kind: str, owner_id: str) -> int:
         return version
 
 
-def _seal_anew(row: models.Model, fields: Iterable[vault.EncryptedField]) -> bool:
+def _shut(owner: str, rows: list[DataKey]) -> list[Damaged]:
+    """Those of an owner's keys that do not open themselves. Raises ``KeyServiceUnavailable``."""
+    found = []
+    for row in rows:
+        try:
+            vault.key_version(row.owner_kind, owner, row.version, row=row)
+        except (CiphertextInvalid, KeyServiceUnavailable):
+            _ = key_service().current  # raises where more is at fault than this key, or its master
+            found.append(Damaged(DataKey._meta.db_table, "wrapped", str(row.id)))
+    return found
+
+
+def _seal_anew(row: models.Model, fields: Iterable[vault.EncryptedField], damaged: list[Damaged]) -> bool:
+    """Returns whether it changed; what of it does not open stays as it is and is put down as damaged."""
     changed: dict[str, Any] = {}
     for field in fields:
         stored = row.__dict__.get(field.attname)
-        if isinstance(stored, vault.Ciphertext) and not field.is_current(row, stored):
-            changed[field.attname] = field.seal(row, field.open(row, stored))
+        if not isinstance(stored, vault.Ciphertext):
+            continue
+        try:
+            if not field.is_current(row, stored):
+                changed[field.attname] = field.seal(row, field.open(row, stored))
+        except KeyDestroyed:  # of a version that was retired, or given up: nobody can read it any more
+            continue
+        except (CiphertextInvalid, KeyServiceUnavailable):
+            _ = key_service().current  # raises where more is at fault than this value
+            damaged.append(Damaged(type(row)._meta.db_table, str(field.column), str(row.pk)))
     if changed:
         type(row)._default_manager.filter(pk=row.pk).update(**changed)
     return bool(changed)
 
 
-def _sweep(kind: str, owner_id: str, batch: int, tell: Tell) -> int:
+def _sweep(kind: str, owner_id: str, batch: int, tell: Tell, damaged: list[Damaged]) -> int:
     """Seal every older value anew; a batch is one transaction that holds its rows. Returns how many rows changed."""
     total = 0
     for model, attribute, fields in encrypted(kind):
         done, after = 0, None
         while True:
             with transaction.atomic():
-                rows = model._default_manager.select_for_update().filter(**{attribute: owner_id}).order_by("pk")
+                rows = model._default_manager.filter(**{attribute: owner_id}).order_by("pk")
+                related = attribute.rpartition(LOOKUP_SEP)[0]
+                rows = (rows.select_related(related) if related else rows).select_for_update(of=("self",))
                 page = list((rows.filter(pk__gt=after) if after is not None else rows)[:batch])
                 for second in {field.also for field in fields if field.also}:
-                    vault.open_keys(second[0], {found for row in page if (found := getattr(row, second[1]))})
-                done += sum(_seal_anew(row, fields) for row in page)
+                    with suppress(KeyServiceUnavailable):  # each is opened by itself, and told of, below
+                        vault.open_keys(second[0], {found for row in page if (found := getattr(row, second[1]))})
+                done += sum(_seal_anew(row, fields, damaged) for row in page)
             if done:
                 tell(Progress(model._meta.db_table, done))
             if len(page) < batch:
                 break
             after = page[-1].pk
         total += done
-    return total + (_sweep_copies(UUID(owner_id), batch, tell) if kind == "resident" else 0)
+    return total + (_sweep_copies(UUID(owner_id), batch, tell, damaged) if kind == "resident" else 0)
 
 
-def _sweep_copies(resident_id: UUID, batch: int, tell: Tell) -> int:
+def _sweep_copies(resident_id: UUID, batch: int, tell: Tell, damaged: list[Damaged]) -> int:
     """The same for what hospitals' rows hold of hers, under her key and theirs."""
     done = 0
     for hospital_id, appointments in copies.pages(copies.of(resident_id), batch):
@@ -139,7 +179,7 @@ def _sweep_copies(resident_id: UUID, batch: int, tell: Tell) -> int:
             for rows in copies.rows(appointments):
                 fields = [f for f in rows.model._meta.concrete_fields if isinstance(f, vault.EncryptedField)]
                 with transaction.atomic():
-                    again = sum(_seal_anew(row, fields) for row in rows.select_for_update().order_by("pk"))
+                    again = sum(_seal_anew(row, fields, damaged) for row in rows.select_for_update().order_by("pk"))
                 if again:
                     tell(Progress(rows.model._meta.db_table, again))
                 done += again
@@ -147,20 +187,22 @@ def _sweep_copies(resident_id: UUID, batch: int, tell: Tell) -> int:
 
 
 @transaction.atomic
-def _retire(kind: str, owner_id: str, version: int, actor: Actor) -> int:
+def _retire(kind: str, owner_id: str, version: int, actor: Actor, given_up: list[Damaged]) -> int:
     living(kind, owner_id)  # raises, and holds them
     old = DataKey.objects.filter(owner_kind=kind, owner_id=owner_id, version__lt=version, destroyed_at=None)
     count = old.update(wrapped=b"", destroyed_at=timezone.now())
     transaction.on_commit(lambda: vault.forget((kind, owner_id)))
-    audit.record(
-        "keys.rotated",
-        actor=actor,
-        hospital_id=UUID(owner_id) if kind == "hospital" else None,
-        entity=kind,
-        entity_id=owner_id,
-        why=f"v{version}",
-    )
+    hospital_id = UUID(owner_id) if kind == "hospital" else None
+    whose: dict[str, Any] = {"hospital_id": hospital_id, "entity": kind, "entity_id": owner_id}
+    if given_up:
+        tell_given_up(given_up, actor=actor, **whose)
+    audit.record("keys.rotated", actor=actor, why=f"v{version}", **whose)
     return count
+
+
+def tell_given_up(damaged: list[Damaged], *, actor: Actor, **about: Any) -> None:
+    """On the audit log: these were not readable when the key that they may have been sealed or made with was ended."""
+    audit.record(GIVEN_UP, actor=actor, why=str(len(damaged)), detail="\n".join(map(str, damaged)), **about)
 
 
 def rotate(
@@ -171,20 +213,30 @@ def rotate(
     now: datetime | None = None,
     batch: int = BATCH,
     tell: Tell = quiet,
+    give_up: bool = False,
 ) -> Rotated:
-    """Change an owner's key, or go on with a change that was cut off. Raises ``KeyDestroyed``, ``InvalidInput``."""
+    """Change an owner's key, or go on with a change that was cut off. Raises ``KeyDestroyed``, ``InvalidInput``.
+
+    While something of hers does not open, her old key stays; ``give_up``: it is destroyed all the same. One of whose keys
+    does not open is left as she is.
+    """
     if kind not in OWNERS:  # the blind index's key is changed by services.reindexing
         raise InvalidInput("只能更换医院或居民的密钥。", code="no_such_key")
     owner = str(owner_id)
     vault.forget((kind, owner))
     with tenancy.scope(owner) if kind == "hospital" else nullcontext():
-        version = _begin(kind, owner)
+        with transaction.atomic():
+            before = living(kind, owner)
+        damaged = _shut(owner, before)
+        if damaged and not give_up:
+            return Rotated(before[0].version, 0, 0, len(before) - 1, tuple(damaged))
+        version = _begin(kind, owner, {found.row for found in damaged})
         made_at = DataKey.objects.get(owner_kind=kind, owner_id=owner, version=version).created_at
         ripe = (now or timezone.now()) - made_at >= GRACE  # before the sweep: what comes after it must be new already
-        rows = _sweep(kind, owner, batch, tell)
-        retired = _retire(kind, owner, version, actor) if ripe else 0
+        rows = _sweep(kind, owner, batch, tell, damaged)
+        retired = _retire(kind, owner, version, actor, damaged) if ripe and (give_up or not damaged) else 0
     old = DataKey.objects.filter(owner_kind=kind, owner_id=owner, version__lt=version, destroyed_at=None)
-    return Rotated(version, rows, retired, old.count())
+    return Rotated(version, rows, retired, old.count(), tuple(damaged))
 
 
 def rotate_all(
@@ -197,7 +249,8 @@ def rotate_all(
     """Change everybody's keys, or go on with what was begun; ``each`` hears of every owner. Returns how many are left.
 
     The audit log remembers that it began, so that after a cut nobody whose turn had not come is left out. Where single
-    owners are in the middle of a change and no change of everybody's is, it goes on with those only.
+    owners are in the middle of a change and no change of everybody's is, it goes on with those only. Who has something damaged
+    is left over, and called again until it was mended or given up; no new change of everybody's begins before.
     """
     began = _begun_at()
     owners = _due(began)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from hospitals.connectors.base import CommandKind, EventType, HospitalEvent, Reason
-from hospitals.exceptions import KeyDestroyed
+from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 from hospitals.models import Appointment, Hospital, OutboxCommand
 from hospitals.services import inbox, outbox
 from hospitals.services.waiting import give_back
@@ -64,10 +64,10 @@ def settle(row: OutboxCommand, outcome: str, reason: str) -> None:
 
 
 def _said(row: OutboxCommand) -> dict[str, Any]:
-    """Nothing where the hospital was erased while this was being written: the outcome stands without it."""
+    """Nothing where the hospital was erased while this was being written, or it is damaged: the outcome stands without it."""
     try:
         return row.data or {}
-    except KeyDestroyed:
+    except (KeyDestroyed, CiphertextInvalid):
         return {}
 
 

@@ -84,6 +84,19 @@ def test_every_page_opens_when_whom_it_shows_was_erased(commission: Client, turn
     assert commission.post(pages[review], {"label": "right"}).status_code == 403
 
 
+def test_a_list_opens_though_a_name_on_it_is_damaged(commission: Client, turn: Turn) -> None:
+    Patient.objects.filter(id=turn.conversation.patient_id).update(name=vault.Ciphertext(bytes(40)))
+    assert "打不开" in commission.get(reverse("admin:companion_conversation_changelist")).content.decode()
+
+
+def test_who_opens_an_incident_is_on_record_under_whose_talk_it_happened_in(commission: Client, turn: Turn) -> None:
+    for talk, about in ((turn.conversation, turn.conversation.patient_id), (None, None)):
+        row = Incident.objects.create(kind="complaint", conversation=talk)
+        commission.get(reverse("admin:companion_incident_change", args=[row.id]))
+        seen = AuditEvent.objects.get(action="staff.look", entity_id=str(row.id))
+        assert (seen.actor, seen.subject, seen.why) == ("commission", about, "投诉")
+
+
 def test_words_in_which_somebody_erased_may_be_named_are_not_shown(commission: Client, turn: Turn) -> None:
     other = Resident(name="周敏")
     other.save()

@@ -16,6 +16,7 @@ from companion import quality
 from companion.models import Conversation, FamilyLink, Incident, Patient, Resident, Turn, TurnReview
 from companion.quality import Because, CorrectionInvalid, Export, Label
 from hospitals import vault
+from hospitals.models import AuditEvent
 
 WEEK = timedelta(days=7)
 
@@ -116,6 +117,13 @@ def test_a_correction_stands_on_the_turn(spoke: Any) -> None:
     assert TurnReview.objects.get(id=review.id).better_words == "少看手机。"
 
 
+def test_a_decision_is_on_record_under_whom_it_is_about(spoke: Any, patient: Patient) -> None:
+    review = reviewed(spoke(), note="像是本人")
+    seen = AuditEvent.objects.get(action="review.record")
+    assert (seen.actor, seen.entity_id, seen.subject) == ("评审甲", str(review.id), patient.id)
+    assert "像是本人" not in seen.why + seen.detail
+
+
 @pytest.mark.parametrize("wrong", [{"intent": "fly"}, {"department": "魔法科"}, {"urgency": "soon"}, {"label": "nice"}])
 def test_what_does_not_exist_is_refused(spoke: Any, wrong: dict[str, str]) -> None:
     with pytest.raises(CorrectionInvalid):
@@ -132,6 +140,17 @@ def test_figures_count_ratings_and_labels(spoke: Any) -> None:
 
 
 # --- exporting -------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_turn_is_neither_picked_nor_exported_and_ends_nothing(spoke: Any) -> None:
+    whole, hurt = spoke("耳朵响挂哪个科"), spoke("眼睛干涩怎么护理")
+    Turn.objects.filter(id=hurt.id).update(said=vault.Ciphertext(bytes(40)), understood=vault.Ciphertext(bytes(40)))
+    assert [review.turn_id for review in picked()] == [whole.id]
+    TurnReview.objects.all().delete()
+    for turn in (whole, hurt):
+        reviewed(turn, label=Label.RIGHT)
+    export = Export()
+    assert [row.text for row in export] == ["耳朵响挂哪个科"] and export.left_out == {"damaged": 1}
 
 
 def test_corrections_become_rows(spoke: Any) -> None:

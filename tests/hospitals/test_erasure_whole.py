@@ -1,6 +1,7 @@
 """A resident who asked is gone from everywhere: no row of any model tells of her, no copy made before does, nobody else loses."""
 
 import importlib
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -237,24 +238,18 @@ class TestFamily:
         erase(daughter)
         assert found(daughter, told()) == set()
 
-    def test_where_her_queue_was_does_not_open_for_whoever_booked_for_her(self, clinics: tuple[Clinic, Clinic]) -> None:
+    def test_where_her_queue_was_is_under_her_key_whoever_booked_for_her(self, clinics: tuple[Clinic, Clinic]) -> None:
         mother = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
         daughter = a_life("周望舒", "乙乙", born="19880220", phone="13900002222")
         family(mother, acts=daughter)
         visit_id = a_whole_visit(mother, clinics[0], by=daughter.person)
-
-        def opens() -> bool:
-            row = Visit.objects.get(id=visit_id)
-            row.resident_id = daughter.person.resident_id  # as a copy of the row still names her
-            return bool(opened(row))
-
-        sealed_then = Visit.objects.get(id=visit_id).__dict__["snapshot"]
-        assert opens()
+        later = timezone.now() + rotation.GRACE + timedelta(seconds=1)
+        for now in (None, later):  # her own change of keys finds it
+            rotation.rotate("resident", mother.person.resident_id, actor=SERVICE, now=now)
+        copy = Visit.objects.get(id=visit_id)
+        assert copy.__dict__["snapshot"].key_version == 2 and "一诊室" in opened(copy)["snapshot"]
         erase(mother)
-        assert not opens()
-        Visit.objects.filter(id=visit_id).update(snapshot=sealed_then)  # by a process that had begun before
-        erasure.finish()
-        assert not opens()
+        assert not opened(copy) and not opened(Visit.objects.get(id=visit_id))
 
     def test_visits_that_she_booked_for_others_become_theirs(self, clinics: tuple[Clinic, Clinic]) -> None:
         mother = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
@@ -263,9 +258,6 @@ class TestFamily:
         over = a_whole_visit(mother, clinics[0], by=daughter.person)
         Visit.objects.filter(id=over).update(state="closed")
         ahead = a_booking(mother, clinics[1], by=daughter.person)
-        of_old = VisitEvent.objects.filter(visit_id=over).latest("received_at")
-        of_old.data, of_old.resident_id = of_old.data, daughter.person.resident_id  # as it was kept before
-        of_old.save()
         words = found(mother, told())
         erase(daughter)
         assert found(mother, told()) == words and found(daughter, told()) == set()
@@ -394,6 +386,26 @@ class TestRowsOfOld:
         vault.forget()
         anew = VisitEvent.objects.get(id=row.id)
         assert anew.resident_id == hers.person.resident_id and anew.data == said
+
+
+def test_a_queue_s_place_of_old_is_sealed_under_the_patient_s_key_not_the_booker_s(
+    clinics: tuple[Clinic, Clinic],
+) -> None:
+    migration = importlib.import_module("companion.migrations.0013_visits_under_the_patient_s_key")
+    mother = a_life("林晚照", "甲甲", born="19610115", phone="13900001111")
+    daughter = a_life("周望舒", "乙乙", born="19880220", phone="13900002222")
+    family(mother, acts=daughter)
+    of_old = Visit.objects.get(id=a_whole_visit(mother, clinics[0], by=daughter.person))
+    unreadable = Visit.objects.get(id=a_booking(mother, clinics[1], by=daughter.person))
+    as_it_was = copy(Visit._meta.get_field("snapshot"))
+    as_it_was.owner = ("resident", "resident_id")
+    Visit.objects.filter(id=of_old.id).update(snapshot=as_it_was.seal(of_old, of_old.snapshot))
+    Visit.objects.filter(id=unreadable.id).update(snapshot=vault.Ciphertext(bytes(40)))
+    migration.seal_under_the_patient_s_key(apps, None)
+    vault.erase("resident", daughter.person.resident_id)
+    vault.forget()
+    assert Visit.objects.get(id=of_old.id).snapshot == of_old.snapshot != {}
+    assert Visit.objects.get(id=unreadable.id).snapshot == {}
 
 
 def test_every_column_of_two_owners_is_found_when_one_of_them_changes_keys() -> None:
