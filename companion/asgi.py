@@ -21,6 +21,7 @@ from django.http.request import split_domain_port  # noqa: E402
 
 import hospitals.tasks  # noqa: E402, F401  (the first booking would wait for it)
 from companion import background  # noqa: E402
+from companion.bounded_body import BoundedBody  # noqa: E402
 from companion.celery import app as celery  # noqa: E402
 from companion.checks import refuse_to_start  # noqa: E402
 from companion.consumers import CompanionConsumer  # noqa: E402
@@ -46,6 +47,7 @@ SOCKETS = {
     "/ws/companion/": OriginValidator(CompanionConsumer.as_asgi(), settings.WEBSOCKET_ORIGINS),
     "/ws/mini/": CompanionConsumer.as_asgi(needs_ticket=True),
 }
+HTTP = BoundedBody(django_application)
 NO_SOCKET = WebsocketDenier.as_asgi()
 
 
@@ -70,5 +72,5 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
         return
-    chosen = _socket(scope) if scope["type"] == "websocket" else django_application
+    chosen = _socket(scope) if scope["type"] == "websocket" else HTTP
     await chosen(scope, receive, send)
