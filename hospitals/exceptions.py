@@ -150,7 +150,7 @@ class WrongState(Conflict):
 class IdempotencyConflict(Conflict):
     code = "idempotency_conflict"
     status_code = 422
-    detail = "这个请求编号已经用过了。"
+    detail = "这个编号已经用在另一个请求上:新的请求要用新的编号。"
 
 
 class EventIdReused(Conflict):

@@ -365,10 +365,17 @@ POINTS: tuple[Point, ...] = (
 # Whose answer each judges; of "pay" there is one for each bill.
 _ASKS = {
     **dict.fromkeys(("delivered", "book_accepted"), "book"),
-    **{"book_repeated": "book_again", "unknown_slot": "book_unknown_slot", "unknown_patient": "unknown_patient"},
-    **{"check_in_accepted": "check_in", "check_in_repeated": "check_in_again"},
-    **{"pay_accepted": "pay", "pay_repeated": "pay_again", "unknown_invoice": "pay_unknown"},
-    **{"cancel_accepted": "cancel", "cancel_repeated": "cancel_again", "late_cancel": "cancel_late"},
+    "book_repeated": "book_again",
+    "unknown_slot": "book_unknown_slot",
+    "unknown_patient": "unknown_patient",
+    "check_in_accepted": "check_in",
+    "check_in_repeated": "check_in_again",
+    "pay_accepted": "pay",
+    "pay_repeated": "pay_again",
+    "unknown_invoice": "pay_unknown",
+    "cancel_accepted": "cancel",
+    "cancel_repeated": "cancel_again",
+    "late_cancel": "cancel_late",
 }
 _AFTER = {point.id: point.after for point in POINTS}
 
