@@ -52,7 +52,7 @@ class ProfileChangeSerializer(Exact):
     name = serializers.CharField(read_only=True)
     city = serializers.CharField(read_only=True)
     level = serializers.CharField(read_only=True)
-    state = serializers.CharField(read_only=True)
+    state: serializers.Field[Any, Any, Any, Any] = serializers.CharField(read_only=True)
 
 
 class ProfileSerializer(ProfileChangeSerializer):
