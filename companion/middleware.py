@@ -40,6 +40,7 @@ VIEWER = CONTENT_SECURITY_POLICY.replace("style-src 'self'", "style-src 'self' '
 ADMIN = VIEWER.replace("script-src 'self' 'unsafe-inline'", "script-src 'self' 'unsafe-inline' 'unsafe-eval'")
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"  # the page asks for none of them
 SIGNED_IN_AT = "signed_in_at"
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class SecurityHeadersMiddleware:
@@ -89,18 +90,27 @@ class ProblemMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         kind = response.headers.get("Content-Type", "")
-        if response.status_code < 400 or not request.path_info.startswith("/api/") or "text/html" not in kind:
+        if not request.path_info.startswith("/api/"):
+            return response
+        if request.method not in _SAFE and response.get("Location", "").partition("?")[0] == f"{request.path}/":
+            # Followed, this redirect would lose the body: most clients make a GET of it.
+            return _told(HttpResponseNotFound(), "missing_slash", "地址要以 / 结尾。")
+        if response.status_code < 400 or "text/html" not in kind:
             return response  # a payment gateway wants one plain word
-        told = JsonResponse(
-            problems.document(response.status_code),
-            status=response.status_code,
-            content_type=problems.MEDIA_TYPE,
-            json_dumps_params={"ensure_ascii": False},
-        )
-        for name, value in response.headers.items():
-            if name not in ("Content-Type", "Content-Length"):
-                told.headers.setdefault(name, value)
-        return told
+        return _told(response)
+
+
+def _told(response: HttpResponse, code: str = "", detail: str = "") -> HttpResponse:
+    told = JsonResponse(
+        problems.document(response.status_code, code, detail),
+        status=response.status_code,
+        content_type=problems.MEDIA_TYPE,
+        json_dumps_params={"ensure_ascii": False},
+    )
+    for name, value in response.headers.items():
+        if name not in ("Content-Type", "Content-Length"):
+            told.headers.setdefault(name, value)
+    return told
 
 
 class RequestLogMiddleware:

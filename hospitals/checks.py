@@ -35,6 +35,15 @@ def connectors_can_be_made(app_configs: Any, **kwargs: Any) -> list[CheckMessage
     ]
 
 
+def _why(connection: Any) -> str:
+    """The server's own reason, which the pool keeps to itself; the driver names host, role and database, never the password."""
+    try:
+        connection.Database.connect(**connection.get_connection_params(), connect_timeout=5).close()
+    except connection.Database.Error as error:
+        return f": {' '.join(str(error).split())[:300]}"
+    return ""
+
+
 @register()
 def webhook_allowance_can_be_read(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
@@ -67,7 +76,7 @@ def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: A
                 role, passes = cursor.fetchone()
         except DatabaseError:
             hint = "See DATABASE_URL; without an answer nobody knows whether the role may pass row-level security."
-            found.append(Error("The database does not answer.", hint=hint, id="hospitals.E003"))
+            found.append(Error(f"The database does not answer{_why(connection)}.", hint=hint, id="hospitals.E003"))
             continue
         if passes:
             kind = Error if settings.MODE == "production" else Warning

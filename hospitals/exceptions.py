@@ -158,7 +158,7 @@ class WrongState(Conflict):
 class IdempotencyConflict(Conflict):
     code = "idempotency_conflict"
     status_code = 422
-    detail = "这个请求编号已经用过了。"
+    detail = "这个编号已经用在另一个请求上:新的请求要用新的编号。"
 
 
 class EventIdReused(Conflict):
@@ -259,6 +259,19 @@ class AddressRefused(ConnectorError):
     code = "address_refused"
     status_code = 400
     detail = "这个地址不能使用。"
+    why = {
+        "private_address": "这个地址在内网,或者不能从公网访问:请用公网地址。",
+        "private_name": "这个域名不在公网上:请用公网域名。",
+        "not_https": "地址要用 https。",
+        "bad_host": "域名或 IP 地址的写法不对。",
+        "bad_url": "地址的写法不对:请写 https:// 开头的完整地址。",
+        "bad_port": "端口只能是 80、443,或者 1024 到 65535。",
+        "userinfo": "地址里不能带用户名和密码。",
+        "redirect_refused": "这个地址回答了重定向:请登记最终的地址。",
+    }
+
+    def __init__(self, detail: str = "", *, code: str = "", **extra: Any) -> None:
+        super().__init__(detail or self.why.get(code, ""), code=code, **extra)
 
 
 class ConnectorRefused(ConnectorError):

@@ -32,6 +32,22 @@ _WORDS = {
     status.HTTP_429_TOO_MANY_REQUESTS: "请求太频繁,请稍后再试。",
 }
 
+# What is wrong with one member; the rule itself is in the OpenAPI document.
+_FAULTS = {
+    "required": "缺少这一项。",
+    "null": "不能为 null。",
+    "blank": "不能为空。",
+    "empty": "不能为空。",
+    "max_length": "太长。",
+    "min_length": "太短。",
+    "max_value": "太大。",
+    "min_value": "太小。",
+    "invalid_choice": "只能写接口文档里列出的值。",
+    "not_a_list": "要写成数组。",
+    "unknown_field": "没有这个字段。",
+}
+_FAULT = "写法与接口文档里这一项的不符。"
+
 
 # For refusals that no view gave: an address that leads nowhere, a request that Django cannot read, a fault of ours.
 _CODES = {
@@ -104,11 +120,20 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         {"errors": list(_fields(error.get_codes()))} if isinstance(error, exceptions.ValidationError) else {}
     )
     code = "invalid_input" if extra else str(error.default_code)
-    return problem(error.status_code, code, headers=headers, retryable=error.status_code == 429, **extra)
+    detail = ""
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        takes = ", ".join(_takes(context.get("view")))
+        detail, headers["Accept"] = f"不支持这种内容类型,请写 Content-Type: {takes}", takes  # RFC 9110, 15.5.16
+    return problem(error.status_code, code, detail, headers=headers, retryable=error.status_code == 429, **extra)
+
+
+def _takes(view: Any) -> list[str]:
+    """The media types of the bodies that this view reads. ``view.takes``: of one that parses them itself."""
+    return list(getattr(view, "takes", ())) or [parser.media_type for parser in view.parser_classes]
 
 
 def _fields(codes: Any, pointer: str = "") -> Any:
-    """{"a": [{"b": ["required"]}]} → {"pointer": "/a/0/b", "code": "required"}, ..."""
+    """{"a": [{"b": ["required"]}]} → {"pointer": "/a/0/b", "code": "required", "detail": "…"}, ..."""
     if isinstance(codes, dict):
         for name, inner in codes.items():
             here = pointer if name == "non_field_errors" else f"{pointer}/{name}"
@@ -117,4 +142,4 @@ def _fields(codes: Any, pointer: str = "") -> Any:
         for number, inner in enumerate(codes):
             yield from _fields(inner, f"{pointer}/{number}" if isinstance(inner, dict) else pointer)
     else:
-        yield {"pointer": pointer, "code": str(codes)}
+        yield {"pointer": pointer, "code": str(codes), "detail": _FAULTS.get(str(codes), _FAULT)}

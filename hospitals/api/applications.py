@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from hospitals.api.answers import caller_address
 from hospitals.api.base import HospitalView
-from hospitals.api.fields import Text, Whole
+from hospitals.api.fields import Exact, Text, Whole
 from hospitals.api.schema import OpenView
 from hospitals.exceptions import Unauthenticated
 from hospitals.models import ApiClient, Hospital
@@ -22,13 +22,13 @@ CONNECTORS = ("push", "fhir", "hl7v2", "sandbox")
 PLAIN = r"^[^\x00-\x1f\x7f]+$"
 
 
-class ContactSerializer(serializers.Serializer[Any]):
+class ContactSerializer(Exact):
     name = Text(PLAIN, max_length=40)
     phone = Text(r"^\+?[0-9 -]{5,20}$")
     email = serializers.EmailField(max_length=120, trim_whitespace=False)
 
 
-class ApplicationRequestSerializer(serializers.Serializer[Any]):
+class ApplicationRequestSerializer(Exact):
     code = Text(r"^[a-z][a-z0-9-]{2,38}[a-z0-9]$", help_text="医院代码:小写字母、数字、连字符,以后不能改。")
     name = Text(PLAIN, max_length=100)
     city = Text(PLAIN, max_length=30)
@@ -62,7 +62,7 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     signing_secret = serializers.CharField(help_text="签事件用,只显示这一次;领正式账号时为空,沿用联调时的。")
 
 
-class RotationSerializer(serializers.Serializer[Any]):
+class RotationSerializer(Exact):
     kind = serializers.ChoiceField(choices=[("client", "接口密钥"), ("events", "事件签名密钥")])
     overlap_s = Whole(min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S)
 

@@ -66,14 +66,14 @@ _FEATURE: dict[str, Any] = {
                 "category": {"type": "string"},
                 "building": {"type": "string", "description": "室外为空"},
                 "building_name": {"type": "string"},
-                "floor": {"type": "integer", "description": "室外为 0"},
+                "floor": {"type": "integer", "description": "室外不写"},
                 "floor_name": {"type": "string"},
                 "covered": {"type": "boolean"},
                 "closed": {
                     "type": "array",
                     "items": {
                         "type": "array",
-                        "items": {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"},
+                        "items": {"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"},
                         "minItems": 2,
                         "maxItems": 2,
                     },

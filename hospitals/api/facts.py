@@ -16,7 +16,8 @@ from hospitals.api.applications import PLAIN
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
 from hospitals.api.bodies import MAP_SCHEMA
 from hospitals.api.directory import READ, WRITE, checked_identifier
-from hospitals.api.fields import Flag, Text, Whole
+from hospitals.api.fields import Exact, Flag, Text, Whole
+from hospitals.api.parsers import JSONParser
 from hospitals.models import Hospital, IndoorMap
 from hospitals.services import door_codes, feed, maps, profile, upsert
 
@@ -29,7 +30,7 @@ def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializer
     return Text(pattern, max_length=longest, allow_blank=True)
 
 
-class ProfileChangeSerializer(serializers.Serializer[Any]):
+class ProfileChangeSerializer(Exact):
     nicknames = serializers.ListField(
         child=Text(PLAIN, min_length=2, max_length=12), help_text=f"最多 {profile.NICKNAMES} 个"
     )
@@ -46,6 +47,12 @@ class ProfileChangeSerializer(serializers.Serializer[Any]):
     hold_min = Whole(min_value=1, max_value=120)
     avatar = Text(r"^[a-z0-9][a-z0-9_-]*$", max_length=40, help_text="形象;本平台没有装的,由省里的代替")
     voice = _optional(60, r"^[A-Za-z0-9_.-]*$")
+    # The commission's: a profile that was read may be written back with them, and they stay as they are.
+    code = serializers.CharField(read_only=True)
+    name = serializers.CharField(read_only=True)
+    city = serializers.CharField(read_only=True)
+    level = serializers.CharField(read_only=True)
+    state: serializers.Field[Any, Any, Any, Any] = serializers.CharField(read_only=True)
 
 
 class ProfileSerializer(ProfileChangeSerializer):
@@ -153,9 +160,16 @@ class LexiconView(HospitalView):
         return self.do_once(request, work)
 
 
+class GeoJSONParser(JSONParser):
+    """RFC 7946."""
+
+    media_type = "application/geo+json"
+
+
 class MapView(HospitalView):
     """The indoor map as GeoJSON; a map with faults is refused with all of them."""
 
+    parser_classes = [JSONParser, GeoJSONParser]
     needs = {"GET": READ, "PUT": WRITE}
     tagged = ("GET", "PUT")
     bodied = ("PUT",)
@@ -170,7 +184,7 @@ class MapView(HospitalView):
         operation_id="map_write",
         tags=TAGS,
         parameters=[IF_MATCH, IDEMPOTENCY_KEY],
-        request={"application/json": MAP_SCHEMA},
+        request={parser.media_type: MAP_SCHEMA for parser in (JSONParser, GeoJSONParser)},
         responses=MapVersionSerializer,
     )
     def put(self, request: Request) -> Response:

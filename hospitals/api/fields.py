@@ -3,11 +3,27 @@
 REST framework's own are lenient: they read 5 as "5", "5" as 5 and "yes" as true, and cut white space off before any rule holds.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 from rest_framework.fields import empty
+
+_A_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+
+
+class Exact(serializers.Serializer[Any]):
+    """Refuses members that it does not know, as the document says: a misspelt one would otherwise be dropped in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = set(data) - set(self.fields) if isinstance(data, Mapping) else set()
+        if unknown:
+            # named by whoever sent it: told only where it can be no name, number or words
+            told = {name if _A_NAME.fullmatch(str(name)) else "non_field_errors" for name in unknown}
+            raise serializers.ValidationError({name: ["-"] for name in sorted(told)}, code="unknown_field")
+        return super().to_internal_value(data)
 
 
 class Text(serializers.CharField):

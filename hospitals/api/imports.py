@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from hospitals.api.base import HospitalView
 from hospitals.api.directory import READ, WRITE
+from hospitals.api.schema import FaultSerializer
 from hospitals.exceptions import InvalidInput, NotFound
 from hospitals.models import ImportRun
 from hospitals.services import importing
@@ -27,7 +28,9 @@ class LineFaultSerializer(serializers.Serializer[Any]):
     line = serializers.IntegerField()
     pointer = serializers.CharField()
     code = serializers.CharField()
-    detail = serializers.CharField()
+    detail = serializers.CharField(help_text="哪里不对,怎么改")
+    suggestions = serializers.ListField(child=serializers.CharField(), required=False, help_text="最接近的标准科室")
+    also = FaultSerializer(many=True, required=False, help_text="同一行的其他错误")
 
 
 class ImportSerializer(serializers.ModelSerializer[ImportRun]):
@@ -70,6 +73,7 @@ class ImportView(HospitalView):
 
     needs = {"GET": READ, "PUT": WRITE}
     once = False
+    takes = (NDJSON, CSV)
 
     @extend_schema(operation_id="import_read", tags=["directory"], responses=ImportSerializer)
     def get(self, request: Request, run_id: UUID) -> Response:
@@ -92,7 +96,7 @@ class ImportView(HospitalView):
     )
     def put(self, request: Request, run_id: UUID) -> Response:
         media = (request.content_type or "").partition(";")[0].strip().lower()
-        if media not in (NDJSON, CSV):
+        if media not in self.takes:
             raise UnsupportedMediaType(media)
         kind = request.query_params.get("kind", "")
         if (kind and kind not in BY_KIND) or (media == CSV and not kind):

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from hospitals.api.answers import AnsweringView
+from hospitals.api.fields import Exact
 from hospitals.problems import MEDIA_TYPE
 
 
@@ -81,6 +82,10 @@ class HospitalSchema(AutoSchema):
             operation["deprecated"] = True
         self._describe_answers(operation, ending)
         return operation
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        shape = super()._map_basic_serializer(serializer, direction)
+        return {**shape, "additionalProperties": False} if isinstance(serializer, Exact) else shape
 
     def _describe_answers(self, operation: dict[str, Any], ending: bool) -> None:
         answers, tagged = operation["responses"], self.method in self.view.tagged

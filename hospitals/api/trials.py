@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals.api.base import IDEMPOTENCY_KEY, HospitalView
-from hospitals.api.fields import Text
+from hospitals.api.fields import Exact, Text
 from hospitals.models import ConformanceRun
 from hospitals.services import conformance, rehearsal
 from hospitals.services.rehearsal import TestAppointment
@@ -21,7 +21,7 @@ RUN = "conformance:run"
 TAGS = ["trials"]
 
 
-class TestAppointmentRequestSerializer(serializers.Serializer[Any]):
+class TestAppointmentRequestSerializer(Exact):
     slot = Text(IDENTIFIER, required=False, default="", help_text="号源编号;不写就用最近的空号。")
 
 

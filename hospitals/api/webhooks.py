@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hospitals.api.base import IDEMPOTENCY_KEY, IF_MATCH, HospitalView
-from hospitals.api.fields import Flag, Text, Whole
+from hospitals.api.fields import Exact, Flag, Text, Whole
 from hospitals.exceptions import NotFound
 from hospitals.models import ApiClient, Delivery, OutboxCommand
 from hospitals.services import access, deliveries, feed, limits, redelivery, webhooks
@@ -27,7 +27,7 @@ ENVIRONMENT = OpenApiParameter(
 )
 
 
-class WebhookRequestSerializer(serializers.Serializer[Any]):
+class WebhookRequestSerializer(Exact):
     url = Text(r"^https?://[!-~]+$", max_length=2000, help_text="接收操作的地址:公网上的 https 地址,不跟随重定向。")
     enabled = Flag(required=False, default=True, help_text="false:先不发,操作留着等候。")
 
@@ -45,7 +45,7 @@ class WebhookWrittenSerializer(WebhookSerializer):
     secret = serializers.CharField(help_text="核对签名用,只在新登记时显示这一次;以后改地址时为空。")
 
 
-class WebhookRotationSerializer(serializers.Serializer[Any]):
+class WebhookRotationSerializer(Exact):
     overlap_s = Whole(min_value=0, max_value=access.LONGEST_OVERLAP_S, required=False, default=access.OVERLAP_S)
 
 

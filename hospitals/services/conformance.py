@@ -64,7 +64,11 @@ def start(*, hospital_id: UUID, actor: Actor) -> ConformanceRun:
             connecting.endpoint(hospital_id, Environment.SANDBOX)
         for open_run in ConformanceRun.objects.filter(finished_at=None):
             if open_run.started_at > timezone.now() - OPEN_FOR:
-                raise Conflict("上一次测试还没有结束。", code="run_in_progress", run_id=str(open_run.id))
+                raise Conflict(
+                    "上一次测试还没有结束:请继续查看(look),或者中止它(abort)。",
+                    code="run_in_progress",
+                    run_id=str(open_run.id),
+                )
             _finish(open_run, actor, final=True)
         made = [rehearsal.create(hospital_id=hospital_id, actor=actor, number=n) for n in (1, 2)]
         run = ConformanceRun.objects.create(

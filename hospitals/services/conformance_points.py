@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from hospitals.connectors.base import EventType, Examination, HospitalEvent, Invoice, QueuePosition, Reference
-from hospitals.exceptions import HospitalsError
+from hospitals.exceptions import AddressRefused, HospitalsError
 from hospitals.models import Department, IndoorMap, Practitioner, Slot
 from hospitals.services import maps
 
@@ -29,6 +29,12 @@ BROKEN = {
     "connector_failed": "对接程序自己出错了:请把这次测试的编号交给运维人员,查日志里的 connector_failed。",
 }
 _BROKEN_OTHERWISE = "命令没能送出去:请把这次测试的编号交给运维人员。"
+# Nobody was there: the hospital's system had no chance to be right or wrong.
+_UNREACHED = {
+    "no_connection": "连不上本院的系统:请检查登记的地址、端口、证书和防火墙,试发(ping)成功后再测。",
+    "sign_in_failed": "换不到本院系统的令牌:请检查登记的公钥和 token_url。",
+    **AddressRefused.why,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,11 @@ class Answer:
         """Whether it is not sent again."""
         return not self.error or self.final or self.attempts >= ATTEMPTS
 
+    @property
+    def lost(self) -> bool:
+        """Whether it never reached the hospital's system, which is then neither right nor wrong."""
+        return self.final or (self.settled and self.error in _UNREACHED)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -69,7 +80,7 @@ class Facts:
     def told(self, name: str) -> Answer | None:
         """What the hospital said to this command, or its settled silence; None while, or where, it was never reached."""
         answer = self.answers.get(name)
-        return answer if answer and answer.settled and not answer.final else None
+        return answer if answer and answer.settled and not answer.lost else None
 
     def of(self, kind: EventType, *, second: bool = False) -> list[HospitalEvent]:
         return [event for event in (self.second if second else self.visit) if event.type is kind]
@@ -115,7 +126,7 @@ def _refused(name: str) -> Callable[[Facts], Verdict]:
 
 
 def _delivered(facts: Facts) -> Verdict:
-    if any(answer.final for answer in facts.answers.values()):
+    if any(answer.lost for answer in facts.answers.values()):
         return False
     return True if facts.told("book") else None
 
@@ -357,6 +368,21 @@ POINTS: tuple[Point, ...] = (
 )
 
 
+# Whose answer each judges; of "pay" there is one for each bill.
+_ASKS = {
+    **dict.fromkeys(("delivered", "book_accepted"), "book"),
+    "book_repeated": "book_again",
+    "unknown_slot": "book_unknown_slot",
+    "unknown_patient": "unknown_patient",
+    "check_in_accepted": "check_in",
+    "check_in_repeated": "check_in_again",
+    "pay_accepted": "pay",
+    "pay_repeated": "pay_again",
+    "unknown_invoice": "pay_unknown",
+    "cancel_accepted": "cancel",
+    "cancel_repeated": "cancel_again",
+    "late_cancel": "cancel_late",
+}
 _AFTER = {point.id: point.after for point in POINTS}
 
 
@@ -380,9 +406,10 @@ def judge(facts: Facts, *, final: bool = False, aborted: bool = False) -> list[d
     told = []
     for point in POINTS:
         passed = verdicts[point.id]
-        detail = "通过" if passed else "没有通过"
+        silent = _silence(point, facts)
+        detail = "通过" if passed else f"没有通过{silent}"
         if passed is None:
-            waited = "测试中止了" if aborted else "规定时间内没有等到" if final else "等待中"
+            waited = "测试中止了" if aborted else "规定时间内没有等到" if final else f"等待中{silent}"
             passed = False if shut or final else None
             detail = NOT_REACHED if shut or (final and not _reached(point, verdicts)) else waited
         mend = "" if passed is not False else _mend(point, facts)
@@ -390,8 +417,16 @@ def judge(facts: Facts, *, final: bool = False, aborted: bool = False) -> list[d
     return told
 
 
+def _silence(point: Point, facts: Facts) -> str:
+    """Why the hospital's answer is not known, and how often it was asked: the code that the log of deliveries has, too."""
+    for name, answer in facts.answers.items():
+        if answer.error and name.partition(":")[0] == _ASKS.get(point.id):
+            return f"(第 {answer.attempts} 次没有答复:{answer.error})"
+    return ""
+
+
 def _mend(point: Point, facts: Facts) -> str:
     if point.id != "delivered":
         return point.mend
-    why = dict.fromkeys(answer.error for answer in facts.answers.values() if answer.final)
-    return "".join(BROKEN.get(code, _BROKEN_OTHERWISE) for code in why) or point.mend
+    why = dict.fromkeys(answer.error for answer in facts.answers.values() if answer.lost)
+    return "".join(BROKEN.get(code) or _UNREACHED.get(code, _BROKEN_OTHERWISE) for code in why) or point.mend

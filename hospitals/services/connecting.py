@@ -105,7 +105,7 @@ def faults() -> list[tuple[str, str, str]]:
     try:
         known = list(_known())
     except ConnectorUnavailable as error:
-        return [("", error.code, type(error.__cause__).__name__)]
+        return [(settings.HOSPITALS_CONNECTORS_FILE, error.code, _unreadable(error.__cause__))]
     longest = Hospital._meta.get_field("connector").max_length or 0
     for name in known:
         if len(name) > longest:
@@ -116,6 +116,17 @@ def faults() -> list[tuple[str, str, str]]:
             why = error.__cause__
             found.append((name, error.code, str(getattr(why, "code", "") or why)))
     return found
+
+
+def _unreadable(why: BaseException | None) -> str:
+    """What to mend in the file, without a word of what it says: secrets may stand there."""
+    if isinstance(why, OSError):
+        return why.strerror or type(why).__name__
+    if isinstance(why, yaml.MarkedYAMLError) and why.problem_mark:
+        return f"no YAML at line {why.problem_mark.line + 1}"
+    if isinstance(why, UnicodeDecodeError | yaml.YAMLError):
+        return "no YAML in UTF-8"
+    return "each connection is a name with BACKEND and OPTIONS"
 
 
 def forget() -> None:

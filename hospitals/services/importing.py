@@ -283,7 +283,7 @@ def _row(record: Any, default_kind: str) -> tuple[str, str, Row]:
     data = dict(record)
     kind = data.pop("kind", default_kind)
     if not isinstance(kind, str) or kind not in BY_KIND or (default_kind and kind != default_kind):
-        raise Fault("/kind", "unknown_kind", "kind 不对。", known=list(BY_KIND))
+        raise Fault("/kind", "unknown_kind", "kind 要写 known 里的一种。", known=list(BY_KIND))
     identifier = data.pop("identifier", None)
     if not isinstance(identifier, str) or not IDENTIFIER_PATTERN.fullmatch(identifier):
         raise Fault("/identifier", "bad_identifier", "identifier 须为 1 到 64 个字母、数字或 _ . : -,且不以符号开头。")

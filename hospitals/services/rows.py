@@ -120,7 +120,10 @@ class DepartmentRow(Row):
     kind, model, derived = "departments", Department, {"national_code": str}
     name: Plain = Field(min_length=1, max_length=60)
     standard_name: Plain = Field(
-        "", max_length=30, description="标准科室名;不写则按本院名称对应,对应不上就退回并给出最接近的几个。"
+        "",
+        max_length=30,
+        description="标准科室名;不写则按本院名称对应,对应不上就退回并给出最接近的几个。可以写:"
+        + "、".join(department.name for department in standard_departments.listed()),
     )
     room_code: Plain = Field("", max_length=64)
     room_name: Plain = Field("", max_length=60)
@@ -282,10 +285,22 @@ _WORDS = {
     "missing": "缺少这一项。",
     "extra_forbidden": "没有这个字段。",
     "string_pattern_mismatch": "含有不允许的字符。",
-    "string_too_long": "太长。",
+    "string_too_long": "太长:最多 {max_length} 个字。",
     "string_too_short": "不能为空。",
+    "string_type": "要写成文字,JSON 里加引号。",
+    "int_type": "要写整数,没有小数,JSON 里不加引号。",
+    "bool_type": "要写 true 或 false。",
+    "bool_parsing": "要写 true 或 false。",
+    "enum": "只能写 {expected}。",
+    "greater_than_equal": "不能小于 {ge}。",
+    "less_than_equal": "不能大于 {le}。",
     "timezone_aware": "时间要带时区,例如 +08:00。",
+    "value_error": "日期写成 2026-03-02,时间写成 2026-03-02T09:00:00+08:00,年份在 2000 到 2100 之间。",
 }
+_WORDS |= dict.fromkeys(
+    ("date_from_datetime_parsing", "date_from_datetime_inexact", "date_parsing"), "日期写成 2026-03-02。"
+)
+_WORDS |= dict.fromkeys(("datetime_from_date_parsing", "datetime_parsing"), "时间写成 2026-03-02T09:00:00+08:00。")
 
 
 def parse(row: type[Row], data: Any, *, exactly: bool = False) -> Row:
@@ -298,17 +313,19 @@ def parse(row: type[Row], data: Any, *, exactly: bool = False) -> Row:
             _EXACT[row].model_validate(data)
         return row.model_validate(data)
     except ValidationError as error:
-        found = [
-            (e["loc"], e["type"]) for e in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
+        found = [(e["loc"], e["type"], e.get("ctx", {})) for e in error.errors(include_input=False, include_url=False)]
     # a member that is not known is named by whoever sent it: told only where it can be no name, number or words
     found = [
-        (place if code != "extra_forbidden" or _A_NAME.fullmatch(str(place[-1])) else place[:-1], code)
-        for place, code in found
+        (place if code != "extra_forbidden" or _A_NAME.fullmatch(str(place[-1])) else place[:-1], code, rule)
+        for place, code, rule in found
     ]
     faults = [
-        {"pointer": "".join(f"/{p}" for p in place), "code": code, "detail": _WORDS.get(code, "内容的格式不对。")}
-        for place, code in found[:10]
+        {
+            "pointer": "".join(f"/{p}" for p in place),
+            "code": code,
+            "detail": _WORDS.get(code, "内容的格式不对。").format_map(rule),
+        }
+        for place, code, rule in found[:10]
     ]
     first, *rest = faults
     raise Fault(first["pointer"], first["code"], first["detail"], **({"also": rest} if rest else {}))

@@ -65,6 +65,36 @@ def test_a_hospitals_facts_are_refused_as_the_document_says(river: Joined, field
     assert river.get("/hospital/").json() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/hospital/", {"opening_hour": "8:00"}, "/opening_hour"),
+        ("/test-appointments/", {"slots": "T1"}, "/slots"),
+        ("/webhooks/sandbox/", {"url": "https://hooks.river.example/", "enable": False}, "/enable"),
+        ("/webhooks/sandbox/rotate/", {"overlap": 5}, "/overlap"),
+        ("/credentials/rotate/", {"kind": "client", "overlap": 5}, "/overlap"),
+        ("/hospital/", {"张三 13900000000": 1}, ""),  # a name of her own making is not repeated
+    ],
+)
+def test_a_member_that_is_not_known_is_refused_as_the_document_says(
+    river: Joined, path: str, body: dict[str, Any], place: str
+) -> None:
+    method = {"/hospital/": "PATCH", "/webhooks/sandbox/": "PUT"}.get(path, "POST")
+    operation = document()["paths"][f"{V1}{path}".replace("sandbox", "{environment}")][method.lower()]
+    shape = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert not jsonschema_rs.is_valid({**document(), **shape}, body)
+    answer = river.call(method, path, body)
+    assert pointers(answer) == [place] and answer.json()["errors"][0]["code"] == "unknown_field"
+
+
+def test_a_clock_to_midnight_is_in_the_document_as_in_the_map() -> None:
+    shape = document()["paths"][f"{V1}/directory/map/"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    lift = {"kind": "lift", "id": "L1", "building": "1", "floor": 1, "closed": [["22:00", "24:00"]]}
+    point = {"type": "Point", "coordinates": [1, 2]}
+    feature = {"type": "Feature", "properties": lift, "geometry": point}
+    assert jsonschema_rs.is_valid(shape, {"type": "FeatureCollection", "features": [feature]})
+
+
 def test_blanks_around_a_text_are_taken_off(river: Joined) -> None:
     answer = river.call("PATCH", "/hospital/", {"address": "  一号路 ", "opening_hours": "  ", "hold_min": 5.0})
     told = answer.json()

@@ -255,6 +255,38 @@ def test_a_command_that_cannot_be_sent_ends_the_run_and_says_what_to_mend(
     assert conformance.start(hospital_id=ID, actor=OFFICER).finished_at is None  # nothing is left open
 
 
+@pytest.mark.parametrize("code", ["no_connection", "private_address", "sign_in_failed"])
+def test_a_system_that_is_never_reached_is_not_called_delivered(
+    run: Run, hospital_with: Callable[[Fault], None], code: str
+) -> None:
+    """Not one command arrived: the address is to be mended, not what the system answers."""
+
+    def nobody_there(command: Command, time: int) -> None:
+        raise ConnectorUnavailable(code=code)
+
+    hospital_with(Fault(nobody_there))
+    found = run(looks=1)
+    assert found.points[0]["passed"] is None and code in found.points[0]["detail"]  # told before the last try
+    for _ in range(2):
+        found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
+    assert only_cause(found) == "delivered"
+    assert found.points[0]["mend"] != BROKEN["connector_failed"] and code in found.points[0]["detail"]
+
+
+def test_an_answer_that_cannot_be_used_is_named(run: Run, hospital_with: Callable[[Fault], None]) -> None:
+    """The system was reached: what it answered is in the report as the log of deliveries has it."""
+
+    def broken(command: Command, time: int) -> None:
+        if command.kind is CommandKind.CHECK_IN and command.appointment_id != Faulty.stranger:
+            raise ConnectorUnavailable(code="http_500")
+
+    hospital_with(Fault(broken))
+    found = run()
+    assert only_cause(found) == "check_in_accepted"
+    (point,) = [one for one in found.points if one["id"] == "check_in_accepted"]
+    assert "http_500" in point["detail"]
+
+
 def test_each_point_has_a_hospital_that_fails_it() -> None:
     tried_above = {"delivered", "directory", "answers_in_time", "no_dead_letters"}
     assert {point.id for point in POINTS} == set(FAULTS) | tried_above

@@ -64,6 +64,24 @@ def test_each_wrong_entry_is_named_with_its_reason(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("river:\n  BACKEND: fhir\n  OPTIONS: {token: s3cret\nhill: 1\n", "line 4"),
+        ("river: {OPTIONS: {token: s3cret}}\n", "BACKEND"),
+        ("- s3cret\n", "BACKEND"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_where_and_quotes_nothing(file: Path, text: str, why: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    (message,) = connectors_can_be_made(None)
+    assert str(file) in str(message.msg) and why in str(message.msg) and "s3cret" not in str(message.msg)
+    file.unlink()
+    connecting.forget()
+    (message,) = connectors_can_be_made(None)
+    assert "No such file" in str(message.msg)
+
+
+@pytest.mark.parametrize(
     "text", ["- a\n- b\n", "a: [", "river: fhir\n", "river: {OPTIONS: {}}\n", "river: {BACKEND: fhir, OPTIONS: 3}\n"]
 )
 def test_a_file_that_is_none_is_named_and_waits(file: Path, text: str) -> None:

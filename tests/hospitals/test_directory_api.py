@@ -76,6 +76,27 @@ class TestOneRow:
         assert fault["pointer"] == "/name" and fault["also"][0]["code"] == "extra_forbidden"
         assert b"xxx" not in answer.content
 
+    @pytest.mark.parametrize(
+        ("path", "changes", "words"),
+        [
+            ("slots/T1", {"capacity": "5"}, "整数"),
+            ("slots/T1", {"capacity": 1001}, "1000"),
+            ("slots/T1", {"fee_fen": -1}, "0"),
+            ("slots/T1", {"start": "tomorrow"}, "2026-03-02T09:00:00+08:00"),
+            ("slots/T1", {"stopped": "no"}, "true"),
+            ("schedules/S1", {"period": "noon"}, "morning"),
+            ("schedules/S1", {"day": "2026/12/01"}, "2026-03-02"),
+            ("campuses/main", {"name": "x" * 99}, "60"),
+            ("campuses/main", {"name": 5}, "文字"),
+        ],
+    )
+    def test_a_faulty_value_is_told_how_it_is_written(
+        self, river: Joined, path: str, changes: dict[str, Any], words: str
+    ) -> None:
+        fill(river)
+        answer = river.call("PATCH", f"/directory/{path}/", changes)
+        assert answer.status_code == 400 and words in answer.json()["errors"][0]["detail"]
+
     def test_what_it_names_must_be_there_and_its_own(self, river: Joined) -> None:
         hill = joined("hill")
         fill(hill)
@@ -108,6 +129,11 @@ class TestDepartments:
         assert "心血管内科" in answer.json()["errors"][0]["suggestions"]
         mended = river.put("/directory/departments/D1/", {"name": "心脏中心", "standard_name": "心血管内科"})
         assert mended.json()["standard_name"] == "心血管内科"
+
+    def test_the_document_lists_all_that_may_be_written(self, river: Joined) -> None:
+        shapes = river.get("/openapi.json").json()["components"]["schemas"]
+        told = shapes["DepartmentRow"]["properties"]["standard_name"]["description"]
+        assert all(department.name in told for department in standard_departments.listed())
 
     def test_a_new_own_name_means_its_own_department(self, river: Joined) -> None:
         river.put("/directory/departments/D1/", {"name": "眼科"})

@@ -77,6 +77,23 @@ class TestWhatNoViewRefused:
         assert told(client.get("/api/session/"), 405) == "method_not_allowed"
         assert told(client.post("/api/session/", "a=1", content_type="text/plain"), 415) == "unsupported_media_type"
 
+    def test_an_address_without_its_slash_loses_no_body(self, client: Client) -> None:
+        """Followed, the redirect would be a GET."""
+        answer = client.post("/api/hospitals/v1/events", "{}", content_type="application/json")
+        assert told(answer, 404) == "missing_slash"
+        assert client.get("/api/hospitals/developers").status_code == 301
+
+    def test_a_media_type_that_is_not_taken_is_told_which_are(self, client: Client) -> None:
+        answer = client.post("/api/hospitals/v1/applications/", "a=1", content_type="text/plain")
+        assert answer["Accept"] == "application/json" and "application/json" in answer.json()["detail"]
+
+    def test_every_member_that_is_refused_says_what_is_wrong(self, client: Client) -> None:
+        body = {"code": "x", "name": "", "connector": "river", "contact": {"email": None}}
+        answer = client.post("/api/hospitals/v1/applications/", body, content_type="application/json")
+        faults = {fault["pointer"]: fault["detail"] for fault in answer.json()["errors"]}
+        assert {"/code", "/name", "/city", "/connector", "/contact/email"} <= set(faults) and all(faults.values())
+        assert faults["/city"] == "缺少这一项。"
+
     def test_a_body_beyond_every_limit(self, client: Client, settings: Any) -> None:
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
         answer = client.post("/api/session/", b"{" + b" " * 200 + b"}", content_type="application/json")

@@ -288,6 +288,17 @@ def test_a_role_that_passes_the_lock_is_named_at_start(settings: Any) -> None:
     assert [type(message) for message in checks.role_obeys_row_security(None, databases=["default"])] == [Error]
 
 
+def test_a_database_that_does_not_answer_is_named_with_the_servers_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong name, a wrong password and a closed port are mended at different places."""
+    wrong = connection.copy("wrong")
+    wrong.settings_dict = {**wrong.settings_dict, "NAME": "no_such_database", "PASSWORD": "s3cret"}
+    wrong.settings_dict["OPTIONS"] = {k: v for k, v in wrong.settings_dict["OPTIONS"].items() if k != "pool"}
+    monkeypatch.setattr(checks, "connections", {"wrong": wrong})
+    (message,) = checks.role_obeys_row_security(None, databases=["wrong"])
+    assert message.id == "hospitals.E003" and "no_such_database" in str(message.msg)
+    assert "s3cret" not in str(message.msg)
+
+
 def test_an_obedient_role_passes_the_check(obedient: None, settings: Any) -> None:
     settings.MODE = "production"
     assert checks.role_obeys_row_security(None, databases=["default"]) == []

@@ -14,7 +14,7 @@ from hospitals import tenancy
 from hospitals.addresses import Policy
 from hospitals.checks import webhook_allowance_can_be_read
 from hospitals.connectors import push
-from hospitals.exceptions import ConnectorUnavailable, WrongState
+from hospitals.exceptions import AddressRefused, ConnectorUnavailable, WrongState
 from hospitals.models import AuditEvent, Hospital, WebhookEndpoint
 from hospitals.outgoing import Outgoing
 from hospitals.services import (
@@ -158,6 +158,7 @@ def test_an_address_inside_is_refused_at_once(river: Joined, url: str, code: str
     for environment in ("sandbox", "live"):
         answer = endpoint(river, environment, url)
         assert (answer.status_code, answer.json()["code"]) == (400, code)
+        assert answer.json()["detail"] != AddressRefused.detail  # it says which rule
     with tenancy.scope(river.hospital_id):
         assert not WebhookEndpoint.objects.exists()
 

@@ -147,7 +147,7 @@ class Command(BaseCommand):
             "健康伴行 is running.",
             f"  居民页面  Resident's page    {url}/",
             f"  卫健委后台 Commission admin   {url}/admin/   user: commission  password: demo-only",
-            f"  接口文档  API for hospitals  {url}/api/docs/",
+            f"  接口文档  API for hospitals  {url}/api/hospitals/developers/",
             f"  日志      Logs               {self.logs}",
             "Try: 眼睛干涩挂什么科?   Ctrl-C stops everything.",
             "",
