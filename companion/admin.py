@@ -39,6 +39,26 @@ from hospitals.admin import Province, ReadOnly, one_of
 from hospitals.audit import Actor
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 
+STATES = {
+    VisitState.TRIAGED: "已分诊",
+    VisitState.BOOKED: "已预约",
+    VisitState.REMINDED: "已提醒",
+    VisitState.ARRIVED: "已到院",
+    VisitState.CANCELLING: "等医院确认取消",
+    VisitState.CHECKED_IN: "已取号",
+    VisitState.WAITING: "候诊中",
+    VisitState.CALLED: "已叫号",
+    VisitState.MISSED: "已过号",
+    VisitState.IN_CONSULTATION: "就诊中",
+    VisitState.CONSULTED: "看诊结束",
+    VisitState.CLOSED: "已完成",
+    VisitState.FOLLOW_UP: "待复诊",
+    VisitState.REFUSED: "未约成",
+    VisitState.STOPPED: "已停诊",
+    VisitState.CANCELLED: "已取消",
+    VisitState.NO_SHOW: "未到",
+}
+
 admin.site.index_title = "总览"
 admin.site.index_template = "companion/admin_overview.html"
 
@@ -106,11 +126,12 @@ class VisitEventInline(ReadOnly, TabularInline):
 @admin.register(Visit)
 class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
     list_display = ("start", "hospital_name", "department", "who", "shown_state", "changed_at")
-    list_filter = (one_of("状态", "state", [(state.value, state.value) for state in VisitState]),)
+    list_filter = (one_of("状态", "state", STATES.items()),)
     search_fields = ("hospital_name", "department")
     ordering = ("-start", "id")
     date_hierarchy = "start"
-    fields = ("hospital_name", "department", "practitioner", "start", "place", "state", "fee_fen", "created_at")
+    fields = ("hospital_name", "department", "practitioner", "start", "place", "shown_state", "fee_fen", "created_at")
+    readonly_fields = ("shown_state",)
     inlines = (VisitEventInline,)
     list_select_related = ("patient",)
 
@@ -130,7 +151,7 @@ class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
         },
     )
     def shown_state(self, visit: Visit) -> tuple[str, str]:
-        return visit.state, visit.get_state_display()
+        return visit.state, STATES[VisitState(visit.state)]
 
 
 class TurnInline(ReadOnly, TabularInline):

@@ -56,14 +56,13 @@ def words() -> dict[str, str]:
     """The page's own strings, in the language of the request."""
     return {
         "title": _("健康伴行"),
-        "hint": _("请说出或输入您想问的"),
+        "hint": _("请输入您想问的"),
         "send": _("发送"),
         "stop": _("停"),
         "human": _("找人工"),
         "slower": _("慢一点"),
         "repeat": _("再说一遍"),
         "again": _("再试一次"),
-        "family": _("家人"),
         "sound": _("点一下,打开声音"),
         "offline": _("网络断了,正在重新连接……"),
         "back": _("连上了"),
@@ -105,7 +104,7 @@ def web_manifest(request: HttpRequest) -> HttpResponse:
             "start_url": "/",
             "display": "standalone",
             "background_color": "#f3f7f6",
-            "theme_color": "#0b6b5d",
+            "theme_color": "#075c50",
         },
         content_type="application/manifest+json",
     )

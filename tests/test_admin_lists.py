@@ -1,7 +1,7 @@
 """Every list of the admin: in an order that means something and does not change by itself, and quick with rows in it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -31,6 +31,7 @@ from hospitals import audit, tenancy, vault
 from hospitals.admin import BoundedPaginator
 from hospitals.models import (
     ApiClient,
+    ApiSecret,
     AuditEvent,
     Circuit,
     ConformanceRun,
@@ -188,3 +189,22 @@ def test_a_page_counts_no_further_than_anybody_turns(monkeypatch: pytest.MonkeyP
         audit.record("x")
     monkeypatch.setattr("hospitals.admin.base.MOST_COUNTED", 3)
     assert BoundedPaginator(AuditEvent.objects.order_by("-at"), 2).count == 3
+
+
+EARLY = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)  # half past seven of the next morning in China
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (Visit(hospital_name="市一医院", department="眼科", start=EARLY), "12-01 07:30"),
+        (Incident(created_at=EARLY), "12-01 07:30"),
+        (ConformanceRun(started_at=EARLY), "12-01 07:30"),
+        (ImportRun(started_at=EARLY), "12-01 07:30"),
+        (Delivery(at=EARLY), "12-01 07:30"),
+        (ApiSecret(created_at=EARLY), "2026-12-01"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, models.Model) else None,
+)
+def test_a_row_is_called_by_the_time_on_the_hospital_s_clock(row: models.Model, told: str) -> None:
+    assert told in str(row)

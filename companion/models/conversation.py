@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.utils import timezone
 
 from companion.models.people import Patient, Resident
 from hospitals.vault import EncryptedJSONField, EncryptedTextField
@@ -92,7 +93,7 @@ class Incident(models.Model):
         permissions = [("handle_incident", "可以处理事件")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.created_at:%m-%d %H:%M}"
+        return f"{self.get_kind_display()} {timezone.localtime(self.created_at):%m-%d %H:%M}"
 
 
 class HumanRequest(models.Model):

@@ -6,6 +6,7 @@ VisitEvent is the truth; Visit.state and Visit.snapshot are its projection, writ
 import uuid
 
 from django.db import models
+from django.utils import timezone
 
 from companion.journey import VisitState
 from companion.models.people import Patient, Resident
@@ -47,7 +48,7 @@ class Visit(models.Model):
         verbose_name_plural = "就诊"
 
     def __str__(self) -> str:
-        return f"{self.hospital_name} {self.department} {self.start:%m-%d %H:%M}"
+        return f"{self.hospital_name} {self.department} {timezone.localtime(self.start):%m-%d %H:%M}"
 
     @property
     def where(self) -> tuple[str, str]:

@@ -76,7 +76,7 @@ class ApiSecret(models.Model):
         verbose_name_plural = "接口密钥"
 
     def __str__(self) -> str:
-        return f"{self.client_id} {self.created_at:%Y-%m-%d}"
+        return f"{self.client_id} {timezone.localtime(self.created_at):%Y-%m-%d}"
 
 
 class AccessToken(models.Model):
@@ -151,7 +151,7 @@ class ImportRun(TenantModel):
         verbose_name_plural = "批量上传"
 
     def __str__(self) -> str:
-        return f"{self.started_at:%m-%d %H:%M} {self.get_state_display()}"
+        return f"{timezone.localtime(self.started_at):%m-%d %H:%M} {self.get_state_display()}"
 
 
 class ConformanceRun(TenantModel):
@@ -176,4 +176,4 @@ class ConformanceRun(TenantModel):
         verbose_name_plural = "一致性测试"
 
     def __str__(self) -> str:
-        return f"{self.started_at:%m-%d %H:%M}"
+        return f"{timezone.localtime(self.started_at):%m-%d %H:%M}"

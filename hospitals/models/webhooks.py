@@ -74,4 +74,4 @@ class Delivery(TenantModel):
         permissions = [("replay_delivery", "可以重新送达")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.at:%m-%d %H:%M}"
+        return f"{self.kind} {timezone.localtime(self.at):%m-%d %H:%M}"

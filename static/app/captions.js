@@ -3,8 +3,10 @@
 import { el } from './dom.js';
 
 export class Captions {
-  constructor(place) {
+  // `told`: where a screen reader hears each sentence once; `place` changes with every word and is not read out.
+  constructor(place, told) {
     this.place = place;
+    this.told = told;
     this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins, done}
     this.now = null;
     this.lit = 0;
@@ -13,9 +15,7 @@ export class Captions {
   // Words that nobody speaks: a question under way, an error.
   show(text) {
     this.says = [];
-    this.now = { text: [...text], starts: new Map() };
-    this.lit = 0;
-    this.draw();
+    this.take({ text: [...text], starts: new Map() });
   }
 
   // A sentence to come; it is on the screen at once unless another is being spoken or waits to be.
@@ -42,6 +42,7 @@ export class Captions {
   take(say) {
     this.now = say;
     this.lit = 0;
+    this.told.textContent = say.text.join('');
     this.draw();
   }
 

@@ -59,8 +59,8 @@ const RENDER = {
       row('地点', a.place),
       a.can_cancel
         ? actions(
-            button('取号', () => act({ kind: 'check_in', visit_id: a.visit_id })),
-            button(words.cancel, () => confirm(words.cancel_sure, words.cancel, () => act({ kind: 'cancel', visit_id: a.visit_id })), 'quiet'),
+            a.awaits ? null : button('取号', () => act({ kind: 'check_in', visit_id: a.visit_id })),
+            button(words.cancel, () => confirm(`${when(a.start)} ${a.department}。${words.cancel_sure}`, words.cancel, () => act({ kind: 'cancel', visit_id: a.visit_id })), 'quiet'),
           )
         : null,
     ];
@@ -169,11 +169,12 @@ const RENDER = {
 
   emergency({ title, call, do: what = [], do_not: avoid = [], nearest = [] }, { words }) {
     return [
-      el('h2', {}, title),
+      // the call stands first: on a small screen with large letters nothing may push it out of sight
       el('a', { class: 'action danger', href: `tel:${call}`, role: 'button' }, `${words.call} ${call}`),
+      el('h2', {}, title),
       what.length ? [el('h3', {}, '现在这样做'), list(what)] : null,
       avoid.length ? [el('h3', {}, '不要这样做'), list(avoid)] : null,
-      nearest.length ? [el('h3', {}, '最近的急诊'), nearest.map((n) => row(n.hospital, [n.distance_text, n.phone].filter(Boolean).join(' ')))] : null,
+      nearest.length ? [el('h3', {}, '最近的急诊'), nearest.map((n) => row(n.hospital, n.distance_text ? `${n.distance_text} ` : '', n.phone ? el('a', { class: 'phone', href: `tel:${n.phone}` }, n.phone) : ''))] : null,
     ];
   },
 
@@ -198,7 +199,7 @@ const RENDER = {
   human({ phone, hours, queue_position: position }, { words }) {
     return [
       el('h2', {}, '人工服务'),
-      position ? note(`已为您排队,前面还有${position - 1}位。`) : null,
+      position ? note(position > 1 ? `已为您排队,前面还有${position - 1}位。` : '已为您排队,下一位就是您。') : null,
       row('服务时间', hours),
       phone ? el('a', { class: 'action', href: `tel:${phone}`, role: 'button' }, `${words.call} ${phone}`) : null,
     ];

@@ -7,6 +7,7 @@
 const FIRST_RETRY_MS = 400;
 const LONGEST_RETRY_MS = 8000;
 const ANSWER_WITHIN_MS = 8000;
+const OPEN_WITHIN_MS = 20000; // a phone's network may take a connection up and never carry it
 
 export class Connection {
   constructor({ url, makeSocket, token, ticket = async () => undefined, later = (work, ms) => setTimeout(work, ms), random = Math.random, on, hello }) {
@@ -16,7 +17,8 @@ export class Connection {
     this.within = LONGEST_RETRY_MS; // the server says how far to spread the return after its restart
     this.ready = false;
     this.closed = false;
-    this.heard = false;
+    this.heard = 0; // messages
+    this.unheard = null; // {id, text}: her last words, until the server says that it has begun on them
     this.waiting = []; // what the resident did while the line was down; sent once it stands again
   }
 
@@ -36,13 +38,15 @@ export class Connection {
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', token, ticket, ...this.hello() }));
-    socket.onmessage = ({ data }) => this.receive(data);
+    // a line that was given up may still deliver what was under way on it
+    socket.onmessage = ({ data }) => { if (socket === this.socket) this.receive(data); };
     socket.onclose = ({ code }) => this.lost(socket, code);
     socket.onerror = () => {};
+    this.expectAnswer(OPEN_WITHIN_MS);
   }
 
   receive(data) {
-    this.heard = true;
+    this.heard += 1;
     if (typeof data !== 'string') {
       this.on.media(data);
       return;
@@ -54,9 +58,11 @@ export class Connection {
       this.within = frame.reconnect_within_ms;
       this.on.state('online');
       this.on.frame(frame);
-      for (const text of this.waiting.splice(0)) this.socket.send(text);
+      // said on a line that had died: the server knows by the id whether it heard it
+      for (const text of [...(this.unheard ? [this.unheard.text] : []), ...this.waiting.splice(0)]) this.socket.send(text);
       return;
     }
+    if (frame.type === 'turn.started' && frame.id === this.unheard?.id) this.unheard = null;
     this.on.frame(frame);
   }
 
@@ -79,21 +85,29 @@ export class Connection {
   // Is the line still there? A phone that slept may hold a dead one and not know; what answers nothing is replaced.
   check() {
     if (!this.ready) return;
-    const { socket } = this;
-    this.heard = false;
     this.send({ type: 'ping' }, { keep: false });
+    this.expectAnswer(ANSWER_WITHIN_MS);
+  }
+
+  expectAnswer(within) {
+    const { socket, heard } = this;
     this.later(() => {
-      if (this.heard || socket !== this.socket) return;
+      if (this.heard !== heard || socket !== this.socket) return;
       this.lost(socket, 1006);
       socket.close();
-    }, ANSWER_WITHIN_MS);
+    }, within);
   }
 
   // Words and actions wait for the line; playhead reports are worth nothing later and are dropped.
   send(frame, { keep = true } = {}) {
     const text = JSON.stringify(frame);
-    if (this.ready) this.socket.send(text);
-    else if (keep && this.waiting.length < 20) this.waiting.push(text);
+    if (frame.type === 'interrupt') this.unheard = null; // what she has let go of is not said again
+    if (this.ready) {
+      this.socket.send(text);
+      if (!frame.id) return;
+      this.unheard = { id: frame.id, text };
+      this.expectAnswer(ANSWER_WITHIN_MS);
+    } else if (keep && this.waiting.length < 20) this.waiting.push(text);
   }
 
   close() {

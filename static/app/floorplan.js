@@ -22,16 +22,17 @@ function within(low, high, first, last, least) {
   return [middle - half + shift, middle + half + shift];
 }
 
-function box(polygon) {
-  const xs = polygon.map(([x]) => x);
-  const ys = polygon.map(([, y]) => y);
-  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+// Of a room, the part that is in the picture.
+function box(polygon, [first, last, above, below]) {
+  const [west, east, north, south] = range(polygon, 0);
+  const [left, right, top, bottom] = [Math.max(west, first), Math.min(east, last), Math.max(north, above), Math.min(south, below)];
   return { x: (left + right) / 2, y: (top + bottom) / 2, width: right - left, height: bottom - top };
 }
 
 // A name in its room, in as many lines as it needs; none where it could only be written too small to read.
-function label(room, { largest, smallest, always }) {
-  const { x, y, width, height } = box(room.polygon);
+function label(room, { largest, smallest, always, view }) {
+  const { x, y, width, height } = box(room.polygon, view);
+  if (width <= 0 || height <= 0) return null;
   const name = [...room.name];
   for (let size = largest; size >= smallest || always; size *= 0.9) {
     const perLine = Math.floor((width * 0.94) / size);
@@ -76,7 +77,7 @@ export function drawFloor(floor, { goal = '', first = false, last = false } = {}
   }
   if (path.length > 1) picture.append(svg('polyline', { class: 'path', points: points(path) }));
   for (const room of rooms) {
-    const named = label(room, { largest: text, smallest: text * 0.66, always: room.code === goal });
+    const named = label(room, { largest: text, smallest: text * 0.66, always: room.code === goal, view: [left, right, top, bottom] });
     if (named) picture.append(named);
   }
   if (path.length) {

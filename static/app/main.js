@@ -5,6 +5,7 @@ import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
 import { el } from './dom.js';
 import { doorSaid, scannedDoor } from './door.js';
+import { notice } from './notice.js';
 import { clearScreen } from './screen.js';
 import { makePlayer } from './stage.js';
 import { arrive, signIn } from './session.js';
@@ -13,7 +14,8 @@ const config = JSON.parse(document.getElementById('config').textContent);
 const { words } = config;
 const $ = (id) => document.getElementById(id);
 const known = { conversation: localStorage.getItem('conversation') };
-const captions = new Captions($('caption'));
+const captions = new Captions($('caption'), $('told'));
+const tell = notice({ place: $('network'), words, again: () => location.reload() });
 arrive();
 const back = location.pathname + location.search + location.hash;
 // A link from her family ends in #invite=…: a browser keeps that to itself, and it leaves the address at once.
@@ -61,8 +63,9 @@ function act(action) {
 }
 
 function turn(frame) {
-  asked = { ...frame, id: crypto.randomUUID() };
-  unanswered.add(asked.id);
+  const id = [...crypto.getRandomValues(new Uint32Array(4))].join('-'); // older phones have no randomUUID
+  asked = { ...frame, id };
+  unanswered.add(id);
   connection.send(asked);
 }
 
@@ -78,8 +81,8 @@ function again() {
 // The mouth stops in this very frame; the server is told afterwards.
 function hush() {
   unanswered.clear();
-  player.resume();
-  player.interrupt();
+  player?.resume();
+  player?.interrupt();
   connection.send({ type: 'interrupt' }, { keep: false });
 }
 
@@ -87,9 +90,10 @@ function confirm(question, yes, then, no = words.keep) {
   const dialog = $('people');
   const close = () => dialog.close();
   dialog.replaceChildren(
-    el('p', {}, question),
+    el('p', { id: 'question' }, question),
     el('button', { type: 'button', class: 'action danger', onclick: () => { close(); then(); } }, yes),
-    el('button', { type: 'button', class: 'action quiet', onclick: close }, no),
+    // where Enter would land: on what changes nothing
+    el('button', { type: 'button', class: 'action quiet', autofocus: true, onclick: close }, no),
   );
   dialog.showModal();
 }
@@ -120,7 +124,8 @@ async function call(method, path, body) {
     if (answer.status === 401) network('expired');
     const said = answer.status === 204 ? null : await answer.json();
     return answer.ok ? { body: said } : { problem: said };
-  } catch {
+  } catch (error) {
+    if (error.code === 'not_signed_in') network('expired');
     return { problem: {} };
   }
 }
@@ -149,12 +154,14 @@ $('slower').addEventListener('click', () => {
   connection.send({ type: 'setting', rate: speechRate });
 });
 $('unlock').addEventListener('click', () => player.resume());
-document.addEventListener('pointerdown', () => player.resume());
+// sound may begin where a mouse goes down or a finger comes up
+for (const touch of ['pointerdown', 'pointerup']) document.addEventListener(touch, () => player?.resume());
 
 // --- what comes -------------------------------------------------------------------------------------------
 const ON = {
   ready(f) {
     if (f.as_before) return;
+    unanswered.clear(); // a turn that was under way when the line went ends with it
     player.reset();
     player.change(f.avatar);
     known.conversation = f.conversation;
@@ -215,15 +222,22 @@ function frame(f) {
 
 function card(kind, data, { keepPlace = false } = {}) {
   const place = $('card');
+  const touched = keepPlace ? controls(place).indexOf(document.activeElement) : -1;
   shownCard = { kind, data };
   place.className = `card ${kind}`;
   place.dataset.kind = kind;
   place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm, save, remove, copy }));
   place.hidden = !place.childNodes.length;
-  document.querySelector('.stage').classList.toggle('small', !place.hidden);
+  controls(place)[touched]?.focus();
+  const stage = document.querySelector('.stage');
+  stage.classList.toggle('small', !place.hidden);
+  stage.classList.toggle('least', kind === 'emergency');
+  if (kind === 'emergency') $('asked').hidden = true; // room for the call
   if (!keepPlace) document.querySelector('main').scrollTo({ top: 0, behavior: 'smooth' });
   options([]);
 }
+
+const controls = (place) => [...place.querySelectorAll('button, a[href], input, select')];
 
 function options(list) {
   $('options').replaceChildren(
@@ -232,23 +246,15 @@ function options(list) {
 }
 
 function network(state) {
-  const place = $('network');
   document.body.dataset.network = state;
-  if (state === 'online') {
-    if (!place.hidden) setTimeout(() => { place.hidden = true; }, 1500);
-    place.textContent = words.back;
-    return;
-  }
-  place.hidden = false;
   if (state === 'expired') {
     sessionStorage.removeItem('token');
     shownCard = showing = null;
     player?.interrupt();
     captions.show('');
     clearScreen($);
-    place.replaceChildren(words.expired, ' ', el('button', { type: 'button', class: 'action quiet', onclick: () => location.reload() }, words.sign_in_again));
-  } else if (state === 'elsewhere') place.textContent = words.elsewhere;
-  else place.textContent = words.offline;
+  }
+  tell(state);
 }
 
 // --- start ------------------------------------------------------------------------------------------------
@@ -259,6 +265,7 @@ player = await makePlayer({
     $('stop').hidden = state !== 'speaking';
     document.body.dataset.avatar = state;
   },
+  onWaiting: () => network('offline'),
   onLocked(locked) { $('unlock').hidden = !locked; },
   onPlayhead: (utterance, pts) => connection.send({ type: 'playhead', utterance, pts_ms: pts }, { keep: false }),
 });

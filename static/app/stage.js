@@ -2,19 +2,26 @@
 
 import { CanvasStage } from '../player/canvas.js';
 import { Player } from '../player/player.js';
+import { untilHad } from './patience.js';
 import { WebAudioVoice } from '../player/webaudio.js';
 
 const PLAYHEAD_EVERY_MS = 400;
 const FIRST = 'xiaolan';
-const manifestOf = async (name) => (await fetch(`/api/avatar/${encodeURIComponent(name)}/manifest.json`)).json();
 
-export async function makePlayer({ canvas, onCaption, onState, onLocked, onPlayhead }) {
-  const manifest = await manifestOf(FIRST);
+async function manifestOf(name) {
+  const answer = await fetch(`/api/avatar/${encodeURIComponent(name)}/manifest.json`);
+  if (!answer.ok) throw new Error(`manifest of ${name}: ${answer.status}`);
+  return answer.json();
+}
+
+
+export async function makePlayer({ canvas, onCaption, onState, onLocked, onPlayhead, onWaiting }) {
+  const manifest = await untilHad(() => manifestOf(FIRST), { failed: onWaiting });
   const motion = matchMedia('(prefers-reduced-motion: reduce)');
   const stage = new CanvasStage({ canvas, reducedMotion: motion.matches });
   const voice = new WebAudioVoice();
   const player = new Player({ manifest, canvas: stage, audio: voice, onCaption, onState });
-  await player.ready;
+  await player.ready.catch(() => untilHad(() => player.wear(manifest), { failed: onWaiting }));
 
   const fit = () => {
     const { width, height } = canvas.getBoundingClientRect();

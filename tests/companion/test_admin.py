@@ -9,6 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from companion import on_record
+from companion.admin import STATES
+from companion.journey import VisitState
 from companion.models import (
     Conversation,
     FamilyLink,
@@ -107,6 +109,12 @@ def test_words_in_which_somebody_erased_may_be_named_are_not_shown(commission: C
     page = reverse("admin:companion_turn_change", args=[turn.id])
     commission.post(page, {"why": "投诉复核"})
     assert "家人已注销,内容不可读" in commission.get(page).content.decode()
+
+
+def test_the_state_of_a_visit_is_told_in_words(commission: Client, visit: Visit) -> None:
+    assert set(STATES) == set(VisitState)
+    listed = commission.get(reverse("admin:companion_visit_changelist")).content.decode()
+    assert "已预约" in listed and ">booked<" not in listed
 
 
 def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Client, turn: Turn) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.embedded import ON_SERVICES
+from tests.scenario.legible import hard_to_read
 from tests.scenario.stack import ROOT, Stack
 
 PHONE = {"width": 390, "height": 844}
@@ -91,5 +92,6 @@ def shoot(page: Page, request: pytest.FixtureRequest) -> Any:
 
     def take(name: str) -> None:
         page.screenshot(path=folder / f"{kind}{name}.png")
+        assert not hard_to_read(page), name
 
     return take

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from hospitals.audit import Actor
 from hospitals.exceptions import HospitalsError
@@ -58,4 +59,4 @@ class Command(BaseCommand):
             if claim:
                 self.stdout.write(f"领取凭证(只显示这一次):{claim}")
         for step in onboarding.history(hospital.id):
-            self.stdout.write(f"{step.at:%Y-%m-%d %H:%M} {step} {step.actor} {step.reason}")
+            self.stdout.write(f"{timezone.localtime(step.at):%Y-%m-%d %H:%M} {step} {step.actor} {step.reason}")

@@ -7,6 +7,7 @@ import { Connection } from '../../../static/app/connection.js';
 function line({ token = async () => 'a token', ticket } = {}) {
   const sockets = [];
   const timers = [];
+  const openings = []; // timers of lines that nobody has answered yet
   const states = [];
   const frames = [];
   const connection = new Connection({
@@ -19,7 +20,7 @@ function line({ token = async () => 'a token', ticket } = {}) {
     token,
     ticket,
     random: () => 0.5,
-    later: (work, ms) => timers.push({ work, ms }),
+    later: (work, ms) => (ms === 20000 ? openings : timers).push({ work, ms }),
     hello: () => ({ quietly: true }),
     on: { frame: (f) => frames.push(f.type), media() {}, state: (s) => states.push(s) },
   });
@@ -28,7 +29,7 @@ function line({ token = async () => 'a token', ticket } = {}) {
     sockets.at(-1).onopen();
     sockets.at(-1).onmessage({ data: JSON.stringify({ type: 'ready', reconnect_within_ms: 6000 }) });
   };
-  return { connection, sockets, timers, states, frames, open };
+  return { connection, sockets, timers, openings, states, frames, open };
 }
 
 test('it says hello, and is online once that is answered', async () => {
@@ -120,3 +121,58 @@ test('who is not signed in is told so; any other failure is tried again', async 
     assert.deepEqual([states, timers.length], [[state], tries]);
   }
 });
+
+test('a line that opens and never answers is replaced', async () => {
+  const { connection, sockets, timers, openings, states } = line();
+  await connection.open();
+  openings.pop().work();
+  assert.ok(sockets[0].closed);
+  assert.deepEqual(states, ['offline']);
+  await timers.pop().work();
+  assert.equal(sockets.length, 2);
+});
+
+test('two checks close together do not take a line for dead that has answered the first', async () => {
+  const { connection, sockets, timers, open } = line();
+  await open();
+  connection.check();
+  sockets[0].onmessage({ data: '{"type":"pong"}' });
+  connection.check();
+  timers.shift().work();
+  assert.ok(!sockets[0].closed);
+});
+
+test('what a line still delivers that was given up changes nothing', async () => {
+  const { connection, sockets, timers, states, frames, open } = line();
+  await open();
+  connection.check();
+  timers.pop().work();
+  sockets[0].onmessage({ data: JSON.stringify({ type: 'ready', reconnect_within_ms: 6000 }) });
+  sockets[0].onmessage({ data: JSON.stringify({ type: 'card' }) });
+  assert.deepEqual(states, ['online', 'offline']);
+  assert.deepEqual(frames, ['ready']);
+});
+
+test('what she said into a line that was dead is said again on the next, by the same id', async () => {
+  const { connection, sockets, timers, open } = line();
+  await open();
+  connection.send({ type: 'text', id: '1', text: '头痛' });
+  timers.pop().work(); // nothing was answered
+  await open();
+  assert.deepEqual(sockets[1].sent.slice(1), [{ type: 'text', id: '1', text: '头痛' }]);
+});
+
+for (const [what, then] of [
+  ['the server has begun on', ({ sockets }) => sockets[0].onmessage({ data: '{"type":"turn.started","id":"1"}' })],
+  ['she has stopped', ({ connection }) => connection.send({ type: 'interrupt' }, { keep: false })],
+]) {
+  test(`what ${what} is not said again`, async () => {
+    const page = line();
+    await page.open();
+    page.connection.send({ type: 'action', id: '1', action: {} });
+    then(page);
+    page.sockets[0].onclose({ code: 1006 });
+    await page.open();
+    assert.equal(page.sockets[1].sent.length, 1);
+  });
+}
