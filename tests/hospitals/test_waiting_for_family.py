@@ -18,6 +18,7 @@ from hospitals.models import AuditEvent, Slot
 from hospitals.services import waiting
 from tests.companion.people import Person
 from tests.hospitals.clinics import Clinic, a_clinic
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +32,7 @@ def clinic() -> Clinic:
 def slot(clinic: Clinic) -> Slot:
     start = timezone.localtime().replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=3)
     made = clinic.slot(start=start, capacity=1)
-    Slot.objects.filter(id=made.id).update(free=0)
+    change(Slot, made.id, free=0)
     return made
 
 
@@ -51,7 +52,7 @@ def test_a_line_is_there_only_where_every_place_is_gone(slot: Slot, clinic: Clin
     (named,) = lines(at, slot, practitioner="钱")
     assert named.practitioner == "钱医生"
     assert lines(at, slot, practitioner="孙") == ()
-    Slot.objects.filter(id=slot.id).update(free=1)
+    change(Slot, slot.id, free=1)
     assert lines(at, slot) == ()
 
 
@@ -125,7 +126,7 @@ def test_family_s_look_at_her_line_is_on_record_once_a_day_and_her_own_is_not(sl
 
 
 def test_a_place_is_kept_while_she_fills_in_her_card_and_is_then_hers(slot: Slot, clinic: Clinic) -> None:
-    Slot.objects.filter(id=slot.id).update(free=1)
+    change(Slot, slot.id, free=1)
     newcomer = Person("陈玉兰", filled=False)
     at = desk(newcomer)
     with pytest.raises(CompanionError) as caught:
