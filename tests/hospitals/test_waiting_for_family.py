@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.utils import timezone
 
 from companion import looks, people
@@ -82,7 +83,7 @@ def test_a_place_that_is_kept_for_her_shows_in_the_line(slot: Slot, clinic: Clin
     at = desk(Person("陈玉兰"))
     (line,) = lines(at, slot)
     async_to_sync(at.wait)(as_card(line))
-    with tenancy.scope(clinic.hospital.id):
+    with tenancy.scope(clinic.hospital.id), transaction.atomic():
         waiting.give_back(slot)
     assert [one.offered for one in async_to_sync(at.waiting)()] == [True]
 
