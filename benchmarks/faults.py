@@ -29,6 +29,7 @@ from benchmarks._killable import RABBITMQ, Child, Postgres, Rabbit, free_port, p
 from companion.embedded import RedisServer
 from hospitals.connectors import codec, push
 from hospitals.connectors.base import EventType, QueuePosition
+from tests.obedient import obeyed
 
 SECONDS = float(os.environ.get("FAULTS_S", "90"))
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
@@ -238,6 +239,8 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
         python(env, "manage.py", "migrate", "--verbosity", "0")
         rows = {"residents": RESIDENTS, "hospitals": 3, "half_days": 20, "capacity": 90, "sandbox": True}
         seeded = json.loads(python(env, "-m", "benchmarks._booking_web", json.dumps(rows)))
+        with psycopg.connect(postgres.url(), autocommit=True) as owner:
+            obeyed(owner.execute)
         serve = ["-m", "uvicorn", "--log-level", "error", "--port"]
         commands = {
             "web": [*serve, str(port), "benchmarks._booking_web:application"],
@@ -253,7 +256,7 @@ def _run(folder: Path) -> tuple[list[dict[str, Any]], Counter[str], dict[str, An
         healing = time.monotonic()
         _heal(env, children)
         answer = json.loads(shell(env, CHECK))
-        with psycopg.connect(postgres.url()) as owner:
+        with psycopg.connect(postgres.url(), options="-c role=none") as owner:
             taken = "SELECT count(*) FROM hospitals_appointment a WHERE a.slot_id = s.id AND a.state IN ('pending','booked','cancelling','checked_in')"
             unbalanced = owner.execute(f"SELECT count(*) FROM hospitals_slot s WHERE s.free + ({taken}) <> s.capacity")
             answer["unbalanced"] = unbalanced.fetchone()[0]  # type: ignore[index]

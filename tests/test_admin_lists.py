@@ -46,6 +46,7 @@ from hospitals.models import (
     WebhookEndpoint,
 )
 from tests.hospitals.appointments import an_appointment
+from tests.hospitals.own_rows import make
 
 pytestmark = pytest.mark.django_db
 admin.autodiscover()
@@ -70,10 +71,10 @@ def of_one_hospital() -> None:
     now = timezone.now()
     row = an_appointment("push", code=f"h{next(number)}")
     hospital = row.hospital
-    ApiClient.objects.create(id=f"hc-{hospital.code}", hospital=hospital, environment="live")
-    Circuit.objects.create(hospital=hospital, failures=1)
-    IndoorMap.objects.create(hospital=hospital, geojson={"features": []})
-    Notice.objects.create(hospital=hospital, identifier="n", text="公告", starts_at=now, ends_at=now)
+    make(ApiClient, id=f"hc-{hospital.code}", hospital=hospital, environment="live")
+    make(Circuit, hospital=hospital, failures=1)
+    make(IndoorMap, hospital=hospital, geojson={"features": []})
+    make(Notice, hospital=hospital, identifier="n", text="公告", starts_at=now, ends_at=now)
     with tenancy.scope(hospital.id):
         HospitalApplication.objects.create(licence_number="L", contact={}, claim_digest="0")
         ConformanceRun.objects.create(connector="push")

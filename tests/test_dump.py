@@ -83,7 +83,17 @@ def dump() -> str:
     if shutil.which("pg_dump") is None:
         pytest.skip("no pg_dump here")
     chosen = connection.settings_dict
-    command = ["pg_dump", "--data-only", "-h", chosen["HOST"], "-p", str(chosen["PORT"]), "-U", chosen["USER"]]
+    command = [
+        "pg_dump",
+        f"--role={chosen['USER']}",
+        "--data-only",
+        "-h",
+        chosen["HOST"],
+        "-p",
+        str(chosen["PORT"]),
+        "-U",
+        chosen["USER"],
+    ]
     environment = {"PGPASSWORD": chosen["PASSWORD"], "PATH": "/usr/bin:/bin"}
     found = subprocess.run([*command, chosen["NAME"]], env=environment, capture_output=True, timeout=60)
     if found.returncode:

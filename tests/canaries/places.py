@@ -21,6 +21,7 @@ from companion.observability import LOGGING
 from tests.canaries.clear import columns
 from tests.canaries.words import found_in
 from tests.embedded import ON_SERVICES
+from tests.obedient import as_owner
 from tests.scenario.test_canaries import everything_in
 
 OURS = ("companion", "avatar", "hospitals")
@@ -81,7 +82,7 @@ def in_redis() -> bytes:
 def in_clear() -> dict[str, list[str]]:
     """ "table.column" → the canaries in it, over every table that there is. Staff's sessions are opened, for they are packed."""
     found: dict[str, set[str]] = {}
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT * FROM "{table}"')
             names = [column[0] for column in cursor.description]

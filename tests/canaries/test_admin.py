@@ -19,6 +19,7 @@ from tests.canaries.places import Watch
 from tests.canaries.visiting import a_visit
 from tests.canaries.words import ALL, ID_NUMBER, NAME, PHONE, SYMPTOM
 from tests.hospitals.joining import joined
+from tests.hospitals.own_rows import change
 
 NUMBERS = {"id number", "phone"}
 
@@ -107,7 +108,7 @@ def test_every_deed_with_its_reason(watch: Watch, staff: Client) -> None:
     for number, (name, deed) in enumerate(DEEDS.items()):
         river = joined(f"river-{number}")
         for state in deed.sources:
-            Hospital.objects.filter(id=river.hospital_id).update(state=state)
+            change(Hospital, river.hospital_id, state=state)
             given = {
                 "reason": f"{SYMPTOM},电话{PHONE},证件{ID_NUMBER}",
                 "code": f"river-{number}",

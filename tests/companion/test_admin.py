@@ -24,8 +24,9 @@ from companion.models import (
     Visit,
 )
 from hospitals import tenancy, vault
-from hospitals.models import AuditEvent, Circuit, Hospital, InboxEvent, OutboxCommand
+from hospitals.models import AuditEvent, Circuit, InboxEvent, OutboxCommand
 from tests.hospitals.appointments import an_appointment
+from tests.hospitals.own_rows import a_hospital, make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAME, PHONE = "陈玉兰", "13900001111"
@@ -209,8 +210,8 @@ def test_a_note_on_an_incident_is_kept_sealed_and_on_record(commission: Client) 
 
 def a_province_with_trouble(turn: Turn) -> None:
     appointment = an_appointment("push")
-    Hospital.objects.create(code="new", name="新医院", city="甲市")
-    Circuit.objects.create(hospital=appointment.hospital, failures=5, open_until=timezone.now())
+    a_hospital(code="new", name="新医院", city="甲市")
+    make(Circuit, hospital=appointment.hospital, failures=5, open_until=timezone.now())
     Incident.objects.create(kind="emergency")
     Incident.objects.create(kind="emergency", handled_at=timezone.now())
     HumanRequest.objects.create(conversation=turn.conversation)

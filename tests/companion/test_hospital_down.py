@@ -23,6 +23,7 @@ from hospitals.models import Circuit, HospitalCredential, OutboxCommand, Slot
 from hospitals.services import inbox, outbox
 from tests.companion.hearing import heard
 from tests.hospitals.clinics import Clinic, a_clinic
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +38,8 @@ class Hers:
 
     def breaks(self, how: str) -> None:
         SandboxSystem.objects.update(broken=how)
-        Circuit.objects.all().delete()
+        with tenancy.scope(self.clinic.hospital.id):
+            Circuit.objects.all().delete()
         self.goes_on()
 
     def goes_on(self) -> None:
@@ -90,9 +92,7 @@ def _hers() -> Hers:
     )
     FamilyLink.objects.create(resident=resident, patient=patient, relation="self", consented_at=timezone.now())
     Resident.objects.update(quiet_from="03:00", quiet_until="03:00")
-    clinic = a_clinic()
-    clinic.hospital.connector, clinic.hospital.cancel_until_min = "sandbox", 0
-    clinic.hospital.save()
+    clinic = a_clinic(connector="sandbox", cancel_until_min=0)
     secret = push.new_secret()
     with tenancy.scope(clinic.hospital.id):
         HospitalCredential.objects.create(kind="events", secret=secret, hospital=clinic.hospital)
@@ -102,7 +102,7 @@ def _hers() -> Hers:
     room = {"name": "眼科", "script": "eye", "room_code": "R1", "room_name": "一诊室", "place": "1楼"}
     SandboxClinic.objects.create(system=system, department="eye", **room)
     slot = clinic.slot(start=timezone.now() + timedelta(hours=30))
-    Slot.objects.filter(id=slot.id).update(identifier="eye.d1.20260302.0900")
+    change(Slot, slot.id, identifier="eye.d1.20260302.0900")
     return Hers(clinic, dialogue.open_session(resident.id, None), slot)
 
 

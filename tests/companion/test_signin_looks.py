@@ -17,7 +17,7 @@ from companion.models import Conversation, ExternalIdentity, FamilyLink, Patient
 from hospitals import audit, indexing
 from hospitals.audit import Actor
 from hospitals.connectors.base import DiagnosticReport, EventType, MedicationRequest, Observation, Prescription
-from hospitals.models import Hospital
+from tests.hospitals.own_rows import a_hospital
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +37,7 @@ def looks(client: Client, token: str) -> list[dict]:
 def test_she_sees_by_whom_when_and_why_and_no_account_s_name(
     client: Client, resident: Resident, patient: Patient
 ) -> None:
-    hospital = Hospital.objects.create(code="h1", name="甲医院", city="岚州市")
+    hospital = a_hospital(code="h1", name="甲医院", city="岚州市")
     token = token_of(resident, "hers")
     who = Actor("hospital", "client-of-h1")
     audit.record("report.read", actor=who, hospital_id=hospital.id, subject=patient.id, why="复诊")
@@ -88,7 +88,7 @@ def test_her_own_deeds_her_family_s_and_those_from_before_are_told_apart(
 ) -> None:
     other = Resident.objects.create(name="周岚")
     FamilyLink.objects.create(resident=other, patient=patient, relation="mother", consented_at=timezone.now())
-    hospital = Hospital.objects.create(code="h1", name="甲医院", city="岚州市")
+    hospital = a_hospital(code="h1", name="甲医院", city="岚州市")
     for name in ("", str(resident.id), str(other.id)):
         audit.record("appointment.book", actor=Actor("resident", name), hospital_id=hospital.id, subject=patient.id)
     expected = [("family", "子女"), ("resident", ""), ("unknown", "")]

@@ -14,8 +14,8 @@ from avatar.renderers import ASSETS, custom_folder
 from companion import consumers, dialogue, signin
 from companion.background import in_thread
 from companion.models import Visit
-from hospitals.models import Hospital
 from tests.companion.test_consumers import Page, resident
+from tests.hospitals.own_rows import a_hospital
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VOICE = "zh-CN-XiaoyiNeural"
@@ -39,7 +39,7 @@ def nurse(settings: Any, tmp_path: Path) -> str:
 
 
 def visits_a_hospital(who: signin.SignedIn, conversation: str, avatar: str, state: str = "booked") -> None:
-    row = Hospital.objects.create(
+    row = a_hospital(
         code="one", name="第一医院", city="岚州市", state="live", avatar=avatar, voice=VOICE, lexicon=[["岚", "lán"]]
     )
     session = dialogue.open_session(who.resident_id, consumers._uuid(conversation))

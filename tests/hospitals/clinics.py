@@ -23,6 +23,7 @@ from hospitals.models import (
     SlotHold,
 )
 from hospitals.services import booking, inbox, outbox
+from tests.hospitals.own_rows import a_hospital, make
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=ZoneInfo("Asia/Shanghai"))
 MORNING = NOW + timedelta(days=1, hours=1)
@@ -45,11 +46,12 @@ class Clinic:
 
     def schedule(self, day: date = TOMORROW, period: str = "morning", **changes: Any) -> Schedule:
         values = {"hospital": self.hospital, "department": self.department, "practitioner": self.doctor, **changes}
-        return Schedule.objects.create(identifier=uuid4().hex, day=day, period=period, **values)
+        return make(Schedule, identifier=uuid4().hex, day=day, period=period, **values)
 
     def slot(self, *, of: Schedule | None = None, start: datetime = MORNING, capacity: int = 1) -> Slot:
         of = of or self.schedule(start.date(), "morning" if start.hour < 12 else "afternoon")
-        return Slot.objects.create(
+        return make(
+            Slot,
             hospital=self.hospital,
             identifier=uuid4().hex,
             schedule=of,
@@ -117,9 +119,9 @@ class Clinic:
 
 
 def a_clinic(code: str = "lake", **rules: Any) -> Clinic:
-    hospital = Hospital.objects.create(code=code, name=f"{code}医院", city="岚州市", state="live", **rules)
-    department = Department.objects.create(
-        hospital=hospital, identifier="eye", name="眼科", standard_name="眼科", national_code="10"
+    hospital = a_hospital(code=code, name=f"{code}医院", city="岚州市", state="live", **rules)
+    department = make(
+        Department, hospital=hospital, identifier="eye", name="眼科", standard_name="眼科", national_code="10"
     )
-    doctor = Practitioner.objects.create(hospital=hospital, identifier="d1", department=department, name="钱医生")
+    doctor = make(Practitioner, hospital=hospital, identifier="d1", department=department, name="钱医生")
     return Clinic(hospital, department, doctor)

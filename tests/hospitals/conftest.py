@@ -1,6 +1,7 @@
 """What the hospitals' tests share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,25 @@ from hospitals.services import connecting, webhooks
 from tests.hospitals.medplum_peer import MedplumPeer
 from tests.hospitals.pushing import LOCAL, quick
 from tests.hospitals.webhook_peer import WebhookPeer
+
+HERE = Path(__file__).parent
+ASKS_THE_DATABASE = {"db", "transactional_db"}
+# They write no hospital's row, or take a minute and more (the schema, the machines of states) for what others show as well.
+ON_SQLITE_ALONE = {
+    *("audit", "audit_heads", "key_services", "problems", "vault"),
+    *("api_schema", "booking_machine", "inbox_order"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks the database here is proven on PostgreSQL too: row-level security is there alone."""
+    for item in items:
+        if item.path.parent != HERE or item.path.stem.removeprefix("test_") in ON_SQLITE_ALONE:
+            continue
+        asked = ASKS_THE_DATABASE & set(getattr(item, "fixturenames", ()))
+        if asked or item.get_closest_marker("django_db"):
+            item.add_marker("services")
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,12 @@ from django.db import connection
 from hospitals.audit import chain
 from hospitals.audit.chain import GENESIS
 from hospitals.models import AuditChain, AuditEvent
+from tests.obedient import as_owner
 
 
 def unguarded(sql: str, *values: object) -> None:
     """Without the triggers that forbid it."""
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         table = " ON hospitals_auditevent" if connection.vendor == "postgresql" else ""
         cursor.execute(f"DROP TRIGGER IF EXISTS audit_event_append_only{table}")
         cursor.execute(sql, values)

@@ -13,6 +13,7 @@ from hospitals.outgoing import Outgoing
 from hospitals.services import booking, outbox
 from tests.hospitals.clinics import card
 from tests.hospitals.joining import Joined, fill
+from tests.hospitals.own_rows import change
 from tests.hospitals.webhook_peer import WebhookPeer
 
 PUBLIC = "https://hooks.river.example/commands"
@@ -31,7 +32,7 @@ def live(hospital: Joined, peer: WebhookPeer) -> None:
     """Its endpoint is the small hospital, and it is open to residents."""
     peer.secret = endpoint(hospital, url=peer.url).json()["secret"]
     fill(hospital)
-    Hospital.objects.filter(id=hospital.hospital_id).update(state="live")
+    change(Hospital, hospital.hospital_id, state="live")
 
 
 def booked(hospital: Joined, number: int = 1) -> UUID:

@@ -3,15 +3,14 @@
 A model that is added and has no maker here fails tests/hospitals/test_tenancy.py.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.apps import apps
-from django.db import connection, models
+from django.db import models
 from django.utils import timezone
 
 from hospitals import models as rows
@@ -19,7 +18,6 @@ from hospitals import tenancy
 from hospitals.models import Appointment
 from hospitals.tenancy import TenantModel
 
-ROLE = "companion_obedient"
 OURS = list(apps.get_app_config("hospitals").get_models())
 TENANTS = [model for model in OURS if issubclass(model, TenantModel)]
 # Everybody reads these; only the hospital's own scope writes them.
@@ -142,30 +140,3 @@ def without_the_orm_s_scope(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if every filter and check of hospitals.tenancy had been forgotten."""
     monkeypatch.setattr(tenancy.TenantManager, "get_queryset", lambda self: models.QuerySet(self.model, using=self._db))
     monkeypatch.setattr(tenancy, "check_writable", lambda hospital_id: None)
-
-
-@contextmanager
-def obedient_role() -> Iterator[None]:
-    """Everything runs as a role that row-level security holds for, as in production."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"DO $$ BEGIN CREATE ROLE {ROLE} NOSUPERUSER NOBYPASSRLS; EXCEPTION WHEN duplicate_object THEN END $$"
-        )
-        cursor.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}")
-        cursor.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {ROLE}")
-        cursor.execute(f"SET ROLE {ROLE}")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")
-
-
-@contextmanager
-def seeing_everything() -> Iterator[None]:
-    """For a look at the rows themselves in between."""
-    with connection.cursor() as cursor:
-        cursor.execute("RESET ROLE")
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {ROLE}")

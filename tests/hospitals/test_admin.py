@@ -26,6 +26,7 @@ from hospitals.models import (
 from hospitals.services import erasure, onboarding
 from tests.hospitals.appointments import CARD, an_appointment
 from tests.hospitals.joining import CONTACT, OFFICER
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,7 +195,7 @@ def do(client: Client, hospital: Hospital, deed: str, **given: str) -> str:
 def test_only_what_can_be_done_now_is_offered(
     commission: Client, applied: Hospital, state: str, offered: set[str]
 ) -> None:
-    Hospital.objects.filter(id=applied.id).update(state=state)
+    change(Hospital, applied.id, state=state)
     page = page_of(commission, applied)
     assert {name for name in DEEDS if reverse("admin:hospitals_move", args=[applied.id, name]) in page} == offered
 

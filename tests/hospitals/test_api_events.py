@@ -24,13 +24,14 @@ from hospitals.models import (
     Slot,
 )
 from hospitals.services import copies, limits
+from tests.hospitals.own_rows import a_hospital, make
 
 DOOR = "/api/hospitals/v1/events/"
 pytestmark = pytest.mark.django_db
 
 
 def hospital(code: str = "river", state: str = Hospital.State.SANDBOX) -> tuple[Hospital, str]:
-    row = Hospital.objects.create(code=code, name=f"{code}医院", city="岚州市", state=state, connector="sandbox")
+    row = a_hospital(code=code, name=f"{code}医院", city="岚州市", state=state, connector="sandbox")
     secret = push.new_secret()
     with tenancy.scope(row.id):
         HospitalCredential.objects.create(kind=HospitalCredential.Kind.EVENTS, secret=secret, hospital=row)
@@ -38,11 +39,10 @@ def hospital(code: str = "river", state: str = Hospital.State.SANDBOX) -> tuple[
 
 
 def appointment(row: Hospital) -> Appointment:
-    department = Department.objects.create(
-        hospital=row, identifier="D1", name="眼科", standard_name="眼科", national_code="10"
-    )
-    doctor = Practitioner.objects.create(hospital=row, department=department, identifier="P1", name="高明")
-    schedule = Schedule.objects.create(
+    department = make(Department, hospital=row, identifier="D1", name="眼科", standard_name="眼科", national_code="10")
+    doctor = make(Practitioner, hospital=row, department=department, identifier="P1", name="高明")
+    schedule = make(
+        Schedule,
         hospital=row,
         department=department,
         practitioner=doctor,
@@ -51,7 +51,8 @@ def appointment(row: Hospital) -> Appointment:
         period="morning",
     )
     start = timezone.now() + timedelta(hours=2)
-    slot = Slot.objects.create(
+    slot = make(
+        Slot,
         hospital=row,
         identifier="T1",
         schedule=schedule,

@@ -17,6 +17,7 @@ from hospitals.models import Delivery, ImportRun, WebhookEndpoint
 from hospitals.services import conformance, idempotency, rehearsal
 from tests.hospitals.joining import OFFICER, Joined, fill, joined, rows
 from tests.hospitals.test_api_schema import operations
+from tests.obedient import as_owner
 
 pytestmark = pytest.mark.django_db
 ROOT = "/api/hospitals/v1"
@@ -97,7 +98,7 @@ def ids(river: Joined) -> dict[str, str]:
 def everything_of(hospital: Joined) -> str:
     """All rows of a hospital as the database has them, but for when somebody last called."""
     found = []
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
             columns = [c.name for c in connection.introspection.get_table_description(cursor, table)]
             if table.startswith("hospitals_") and "hospital_id" in columns:
@@ -156,7 +157,7 @@ def test_a_foreign_id_is_403_or_404_and_nothing_of_hers_is_told_or_changed(
     river: Joined, spy: Joined, ids: dict[str, str]
 ) -> None:
     before = everything_of(river)
-    assert MARK in before or "\\u" in before
+    assert MARK in before
     tried = 0
     for method, path, answer in foreign_answers(spy, ids):
         creates = method == "PUT" and path.startswith("/directory/") and not path.endswith("/fee/")
@@ -204,10 +205,9 @@ def test_a_cursor_of_another_hospital_opens_nothing(river: Joined, spy: Joined) 
 
 
 def test_a_row_cannot_be_hung_onto_another_hospitals(river: Joined, spy: Joined) -> None:
-    for kind, body in BODIES.items():
-        if kind in ("buildings", "floors", "practitioners", "schedules", "slots"):
-            answer = spy.put(f"/directory/{kind}/mine/", body)
-            assert (answer.status_code, answer.json()["code"]) == (400, "unknown_reference")
+    for kind in ("buildings", "floors", "practitioners", "schedules", "slots"):
+        answer = spy.put(f"/directory/{kind}/mine/", BODIES[kind])
+        assert (answer.status_code, answer.json()["code"]) == (400, "unknown_reference")
 
 
 def test_an_answer_kept_under_a_key_is_given_to_its_own_hospital_only(river: Joined, spy: Joined) -> None:

@@ -13,6 +13,7 @@ from hospitals.connectors import push
 from hospitals.models import ConformanceRun, Hospital, InboxEvent
 from hospitals.services import conformance, idempotency, inbox, rehearsal
 from tests.hospitals.joining import Joined, fill, joined
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +85,7 @@ def test_a_process_killed_between_the_deed_and_its_answer_leaves_neither_and_the
 
 
 def test_nothing_invented_in_a_live_hospital(river: Joined) -> None:
-    Hospital.objects.filter(id=river.hospital_id).update(state="live")
+    change(Hospital, river.hospital_id, state="live")
     answer = river.call("POST", "/test-appointments/", {})
     assert (answer.status_code, answer.json()["code"]) == (403, "not_in_sandbox")
 

@@ -18,11 +18,12 @@ from hospitals.exceptions import (
     TooLate,
     WrongState,
 )
-from hospitals.models import Appointment, AuditEvent, Department, OutboxCommand, Practitioner, Slot
+from hospitals.models import Appointment, AuditEvent, Department, Hospital, OutboxCommand, Practitioner, Slot
 from hospitals.services import booking
 from hospitals.services.rows import ScheduleRow, parse
 from hospitals.services.upsert import write
 from tests.hospitals.clinics import MORNING, NOW, Clinic, a_clinic, card
+from tests.hospitals.own_rows import change, make
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -82,10 +83,9 @@ class TestTakingAPlace:
     def test_what_is_not_on_sale_cannot_be_booked_or_held(self, clinic: Clinic, why: str) -> None:
         slot = clinic.slot()
         if why == "stopped":
-            Slot.objects.update(stopped=True)
+            change(Slot, slot.id, stopped=True)
         elif why == "suspended":
-            clinic.hospital.state = "suspended"
-            clinic.hospital.save()
+            change(Hospital, clinic.hospital.id, state="suspended")
         now = slot.end if why == "over" else NOW
         with pytest.raises(SlotClosed):
             clinic.book(slot, now=now)
@@ -112,8 +112,8 @@ class TestOnePlaceAPersonAndHalfDay:
 
     def test_nor_the_same_department_s_with_another_doctor(self, clinic: Clinic) -> None:
         subject = uuid4()
-        other = Practitioner.objects.create(
-            hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
+        other = make(
+            Practitioner, hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
         )
         clinic.book(clinic.slot(), subject)
         with pytest.raises(AlreadyBooked):
@@ -127,10 +127,15 @@ class TestOnePlaceAPersonAndHalfDay:
 
     def test_the_afternoon_another_day_and_another_department_are_free(self, clinic: Clinic) -> None:
         subject = uuid4()
-        bones = Department.objects.create(
-            hospital=clinic.hospital, identifier="bone", name="骨科", standard_name="骨科", national_code="04"
+        bones = make(
+            Department,
+            hospital=clinic.hospital,
+            identifier="bone",
+            name="骨科",
+            standard_name="骨科",
+            national_code="04",
         )
-        other = Practitioner.objects.create(hospital=clinic.hospital, department=bones, identifier="d9", name="李医生")
+        other = make(Practitioner, hospital=clinic.hospital, department=bones, identifier="d9", name="李医生")
         clinic.book(clinic.slot(), subject)
         clinic.book(clinic.slot(start=MORNING + timedelta(hours=5)), subject)
         clinic.book(clinic.slot(start=MORNING + DAY), subject)
@@ -296,8 +301,7 @@ class TestNoShows:
         assert other.book(other.slot()).state == "pending"
 
     def test_a_hospital_may_have_no_such_rule(self, clinic: Clinic) -> None:
-        clinic.hospital.no_show_limit = 0
-        clinic.hospital.save()
+        change(Hospital, clinic.hospital.id, no_show_limit=0)
         self.missed(clinic, 1, 30)
         self.missed(clinic, 1, 20)
         assert clinic.book(clinic.slot()).state == "pending"

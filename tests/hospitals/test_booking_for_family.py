@@ -16,6 +16,7 @@ from hospitals.models import AuditEvent, Slot
 from hospitals.services import booking, waiting
 from tests.companion.hearing import heard
 from tests.hospitals.clinics import Clinic, a_clinic
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -103,7 +104,7 @@ def test_two_daughters_do_not_book_their_mother_twice(daughter: Resident, slot: 
 
 def test_the_hospital_s_refusals_keep_their_code_and_status(daughter: Resident, slot: Slot) -> None:
     herself = person(daughter, "self")
-    Slot.objects.update(free=0)
+    change(Slot, slot.id, free=0)
     with pytest.raises(CompanionError) as caught:
         book(daughter, herself, slot)
     assert (caught.value.code, caught.value.status_code) == ("slot_taken", 409)
@@ -130,7 +131,7 @@ def test_a_place_from_the_waiting_list_is_told_once_and_hers_to_book(
     daughter: Resident, slot: Slot, clinic: Clinic
 ) -> None:
     herself, other = person(daughter, "self"), person(daughter, id_number="990101199001150029")
-    Slot.objects.filter(id=slot.id).update(capacity=1, free=1)
+    change(Slot, slot.id, capacity=1, free=1)
     first = book(daughter, other, slot)
     day = timezone.localtime(slot.start).date()
     waiting.join(department_id=clinic.department.id, subject=herself.id, first_day=day, last_day=day)
@@ -162,7 +163,7 @@ def test_everybody_who_may_act_for_her_hears_of_the_offer(
     FamilyLink.objects.create(
         resident=gone, patient=mother, relation="mother", consented_at=timezone.now(), withdrawn_at=timezone.now()
     )
-    Slot.objects.filter(id=slot.id).update(capacity=1, free=1)
+    change(Slot, slot.id, capacity=1, free=1)
     made = clinic.book(slot, number=7, now=timezone.now())
     day = timezone.localtime(slot.start).date()
     waiting.join(department_id=clinic.department.id, subject=mother.id, first_day=day, last_day=day)

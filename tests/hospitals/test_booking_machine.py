@@ -29,6 +29,7 @@ from hospitals.models import Appointment, Schedule, Slot, SlotHold, WaitingEntry
 from hospitals.services import booking, circuit, outbox, places, upsert, waiting
 from hospitals.services.rows import SlotRow, parse
 from tests.hospitals.clinics import HELD, MORNING, NOW, TOMORROW, Clinic, a_clinic
+from tests.hospitals.own_rows import change
 
 PEOPLE = [UUID(int=n) for n in range(1, 7)]
 CAPACITIES = (1, 2, 3)
@@ -219,7 +220,7 @@ class Booking(RuleBasedStateMachine):
     def a_clinic_takes_place_after_all(self, where: int) -> None:
         self.clinic.settle()
         schedule_id = self.slots[where].schedule_id
-        Schedule.objects.filter(id=schedule_id).update(stopped_at=None)
+        change(Schedule, schedule_id, stopped_at=None)
         places.settle(Slot.objects.filter(schedule_id=schedule_id))
 
     # --- what is always true ------------------------------------------------------------------------------------

@@ -172,6 +172,7 @@ def test_a_server_that_went_away_before_it_was_told_whose_rows_are_meant_is_an_o
         mine = cursor.fetchone()[0]
     where = {"host": chosen["HOST"], "port": chosen["PORT"], "user": chosen["USER"], "dbname": chosen["NAME"]}
     with psycopg.connect(**where, password=chosen["PASSWORD"] or None) as other:
+        other.execute("SET ROLE NONE")
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [mine])
     with tenancy.scope(clinic.hospital.id), pytest.raises(OperationalError):
         Appointment.objects.exists()

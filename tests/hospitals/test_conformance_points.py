@@ -215,7 +215,8 @@ def test_a_time_out_that_is_made_good_fails_nothing(run: Run, hospital_with: Cal
 def test_a_directory_that_empties_fails_its_point(run: Run, hospital_with: Callable[[Fault], None]) -> None:
     hospital_with(Fault())
     found = run(looks=0)
-    Practitioner.objects.filter(hospital_id=ID).update(withdrawn_at=timezone.now())
+    with tenancy.scope(ID):
+        assert Practitioner.objects.filter(hospital_id=ID).update(withdrawn_at=timezone.now())
     found = conformance.look(hospital_id=ID, run_id=found.id, actor=OFFICER)
     assert only_cause(found) == "directory"
 

@@ -12,6 +12,7 @@ from hospitals import seed, tenancy
 from hospitals.models import Appointment, Department, Hospital, IdempotentAnswer, Slot
 from hospitals.services import directory, feed, standard_departments
 from tests.hospitals.joining import Joined, at, code_of, fill, joined, rows, upload
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db
 
@@ -159,7 +160,7 @@ class TestSlots:
         return river.put("/directory/slots/T1/", body | changes)
 
     def test_a_new_capacity_moves_the_free_places_with_it(self, river: Joined) -> None:
-        Slot.objects.update(free=2)  # three were booked
+        change(Slot, Slot.objects.get().id, free=2)  # three were booked
         assert self.slot(river, capacity=8).json()["free"] == 5
         assert self.slot(river, capacity=1).json()["free"] == 0
 
@@ -173,7 +174,7 @@ class TestSlots:
 
     def test_bookings_do_not_make_the_hospitals_picture_stale(self, river: Joined) -> None:
         tag = river.get("/directory/slots/T1/")["ETag"]
-        Slot.objects.update(free=1)
+        change(Slot, Slot.objects.get().id, free=1)
         assert self.slot(river, fee_fen=3000).status_code == 200
         assert river.get("/directory/slots/T1/")["ETag"] != tag
 
@@ -231,7 +232,7 @@ class TestSlots:
             return directory.search_slots(departments=("眼科",), start=now, end=now + timedelta(days=3))
 
         assert search() == []
-        Hospital.objects.update(state="live")
+        change(Hospital, river.hospital_id, state="live")
         assert [(o.practitioner, o.free) for o in search()] == [("高明", 5)]
 
 

@@ -62,7 +62,7 @@ def restore(tmp_path: Path) -> Iterator[Restore]:
 
     def server() -> str:
         chosen = connection.settings_dict
-        dumped = postgres("pg_dump", chosen["NAME"])
+        dumped = postgres("pg_dump", f"--role={chosen['USER']}", chosen["NAME"])
         postgres("psql", "-d", "postgres", "-c", f"DROP DATABASE IF EXISTS {COPY} WITH (FORCE)")
         postgres("psql", "-d", "postgres", "-c", f"CREATE DATABASE {COPY}")
         postgres("psql", "-q", "-d", COPY, feed=dumped)

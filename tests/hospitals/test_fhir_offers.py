@@ -17,6 +17,7 @@ from hospitals.models import Appointment, Department, Hospital, Practitioner, Sc
 from hospitals.services import booking, connecting, offering
 from tests.hospitals import fhir_server
 from tests.hospitals.fhir_server import START, FhirServer
+from tests.hospitals.own_rows import a_hospital, change, make
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
 UNTIL = START + timedelta(days=14)
@@ -129,11 +130,9 @@ def hospital(server: FhirServer, settings: Any) -> Iterator[Hospital]:
     settings.HOSPITALS_CONNECTORS = {"one-fhir": {"BACKEND": "fhir", "OPTIONS": options}}
     connecting.forget()
     cache.clear()
-    row = Hospital.objects.create(code="one", name="第一医院", city="甲市", state="live", connector="one-fhir")
-    eye = Department.objects.create(
-        hospital=row, identifier="eye", name="眼科", standard_name="眼科", national_code="10"
-    )
-    Practitioner.objects.create(hospital=row, identifier="qian", department=eye, name="钱医生")
+    row = a_hospital(code="one", name="第一医院", city="甲市", state="live", connector="one-fhir")
+    eye = make(Department, hospital=row, identifier="eye", name="眼科", standard_name="眼科", national_code="10")
+    make(Practitioner, hospital=row, identifier="qian", department=eye, name="钱医生")
     yield row
     connecting.forget()
     cache.clear()
@@ -179,7 +178,7 @@ class TestDirectory:
         slot(server, "a", "2026-03-02T09:00:00+08:00")
         offering.refresh(hospital.id, now=START)
         row = Slot.objects.get()
-        Slot.objects.update(free=0)
+        change(Slot, row.id, free=0)
         with tenancy.scope(hospital.id):
             common = {"hospital": hospital, "slot": row, "card": {}, "id_number_index": "0" * 64}
             Appointment.objects.create(**common, subject=uuid4(), idempotency_key="a", state="booked")
@@ -193,7 +192,7 @@ class TestDirectory:
         schedule(server)
         slot(server, "a", "2026-03-02T09:00:00+08:00")
         offering.refresh(hospital.id, now=START)
-        Slot.objects.update(fee_fen=1200)
+        change(Slot, Slot.objects.get().id, fee_fen=1200)
         slot(server, "a", "2026-03-02T09:00:00+08:00", "busy")
         slot(server, "b", "2026-03-03T09:00:00+08:00")
         offering.refresh(hospital.id, now=START)

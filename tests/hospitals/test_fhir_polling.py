@@ -14,6 +14,7 @@ from hospitals.models import Appointment, Hospital, InboxEvent, OutboxCommand
 from hospitals.services import circuit, connecting, inbox, outbox, polling
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.fhir_server import START, FhirServer
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +115,7 @@ def test_only_connected_hospitals_are_asked(server: FhirServer, state: str) -> N
     row = an_appointment("one-fhir")
     an_appointment("sandbox", "other")
     assert polling.asked() == [row.hospital_id]
-    Hospital.objects.filter(id=row.hospital_id).update(state=state)
+    change(Hospital, row.hospital_id, state=state)
     assert polling.asked() == []
 
 

@@ -12,6 +12,7 @@ from hospitals.models import Appointment, Hospital, InboxEvent
 from hospitals.services import connecting, hl7_door, inbox
 from tests.hospitals import mllp_peer
 from tests.hospitals.appointments import an_appointment
+from tests.hospitals.own_rows import change
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ class TestDoor:
     def test_a_suspended_hospital_keeps_its_messages_until_it_is_back(self) -> None:
         row = an_appointment("one-hl7")
         peers = hl7_door.admit("127.0.0.1")
-        Hospital.objects.filter(id=row.hospital_id).update(state="suspended")
+        change(Hospital, row.hospital_id, state="suspended")
         assert said(read(hl7_door.take(peers, text(row.id)))) == ("AR", "M1", "207") and kept(row) == []
 
     def test_a_database_that_is_away_asks_for_the_message_again(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from hospitals.models import Department, Hospital, Slot
 from hospitals.services import directory, offering
 from tests.hospitals.clinics import Clinic, a_clinic
+from tests.hospitals.own_rows import change, make
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -32,7 +33,7 @@ def lake() -> Clinic:
 @pytest.fixture()
 def hill(lake: Clinic) -> Clinic:
     made = a_clinic("hill")
-    Hospital.objects.filter(id=made.hospital.id).update(city="临海市")
+    change(Hospital, made.hospital.id, city="临海市")
     return made
 
 
@@ -46,22 +47,22 @@ def test_her_own_city_comes_before_a_sooner_place_elsewhere(lake: Clinic, hill: 
 def test_one_doctor_s_half_day_is_offered_once_at_its_first_free_time(lake: Clinic) -> None:
     half_day = lake.schedule(at(1, 8).date())
     full, first, _second = (lake.slot(of=half_day, start=at(1, hour)) for hour in (8, 9, 10))
-    Slot.objects.filter(id=full.id).update(free=0)
+    change(Slot, full.id, free=0)
     afternoon = lake.slot(start=at(1, 14))
     assert [o.slot_id for o in search()] == [first.id, afternoon.id]
 
 
 def test_what_cannot_be_booked_is_not_offered(lake: Clinic, hill: Clinic) -> None:
     stopped, _past = lake.slot(start=at(1, 9)), lake.slot(start=at(-1, 9))
-    Slot.objects.filter(id=stopped.id).update(stopped=True)
+    change(Slot, stopped.id, stopped=True)
     hill.slot(start=at(1, 9))
-    Hospital.objects.filter(id=hill.hospital.id).update(state="suspended")
+    change(Hospital, hill.hospital.id, state="suspended")
     assert search() == []
 
 
 def test_the_department_named_first_comes_first(lake: Clinic) -> None:
-    bones = Department.objects.create(
-        hospital=lake.hospital, identifier="bone", name="骨伤科", standard_name="骨科", national_code="04"
+    bones = make(
+        Department, hospital=lake.hospital, identifier="bone", name="骨伤科", standard_name="骨科", national_code="04"
     )
     eye = lake.slot(start=at(1, 9))
     bone = lake.slot(of=lake.schedule(at(2, 9).date(), department=bones), start=at(2, 9))

@@ -11,6 +11,8 @@ from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, Forbidden, InvalidInput, Unauthenticated, WrongState
 from hospitals.models import ApiClient, AuditEvent, ConformanceRun, Hospital, HospitalCredential
 from hospitals.services import access, inbox, onboarding
+from tests.hospitals.own_rows import change
+from tests.obedient import as_owner
 
 pytestmark = pytest.mark.django_db
 OFFICER = Actor("commission", "officer-li")
@@ -111,10 +113,10 @@ def test_only_a_full_pass_with_todays_connector_goes_live() -> None:
         onboarding.go_live(hospital_id=found.hospital_id, actor=OFFICER, reason="急")
     passed_run(found.hospital_id)
     onboarding.conformance_finished(hospital_id=found.hospital_id, passed=True, actor=OFFICER)
-    Hospital.objects.filter(id=found.hospital_id).update(connector="fhir")
+    change(Hospital, found.hospital_id, connector="fhir")
     with pytest.raises(WrongState):
         onboarding.go_live(hospital_id=found.hospital_id, actor=OFFICER, reason="急")
-    Hospital.objects.filter(id=found.hospital_id).update(connector="sandbox")
+    change(Hospital, found.hospital_id, connector="sandbox")
     passed_run(found.hospital_id, passed=False)
     onboarding.conformance_finished(hospital_id=found.hospital_id, passed=False, actor=OFFICER)
     assert state(found) == "sandbox"
@@ -175,7 +177,7 @@ def test_after_going_live_the_sandbox_client_cannot_change_what_signs_real_event
 
 def test_sandbox_credentials_of_a_live_hospital_bring_no_new_signing_secret() -> None:
     found, claimed = live()
-    ApiClient.objects.filter(id=claimed.client.client_id).update(revoked_at=timezone.now())
+    change(ApiClient, claimed.client.client_id, revoked_at=timezone.now())
     assert onboarding.claim_credentials(hospital_id=found.hospital_id, environment="sandbox").signing_secret == ""
     with tenancy.scope(found.hospital_id):
         assert HospitalCredential.objects.get(kind="events").expires_at is None
@@ -196,7 +198,7 @@ def test_nothing_that_opens_a_door_stands_in_the_database_in_clear() -> None:
     token = token_of(claimed)
     secrets = [found.claim, claimed.client.client_secret, claimed.signing_secret, token, CONTACT.phone]
     dump = b""
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             if table.startswith(("hospitals_", "oauth2_")):
                 cursor.execute(f'SELECT * FROM "{table}"')  # noqa: S608  table names come from the database itself

@@ -22,6 +22,7 @@ from hospitals.exceptions import ConnectorRefused, ConnectorUnavailable, Outcome
 from hospitals.models import Appointment, Circuit, Hospital, OutboxCommand
 from hospitals.services import booking, circuit, outbox
 from tests.hospitals.clinics import NOW, Clinic, a_clinic
+from tests.hospitals.own_rows import change
 from tests.hospitals.paid import paid
 
 FAULTS = ("down", "silent", "broken")
@@ -283,14 +284,14 @@ def test_to_a_suspended_hospital_nothing_goes_until_it_is_back_and_to_one_that_l
     clinic, system = a_clinic(), HospitalSystem()
     with systems(lake=system) as clock:
         row = booked(clinic)
-        Hospital.objects.update(state=Hospital.State.SUSPENDED)
+        change(Hospital, clinic.hospital.id, state=Hospital.State.SUSPENDED)
         outbox.sweep()
         assert system.calls == [] and commands(clinic)[0].reason == "hospital_suspended"
-        Hospital.objects.update(state=Hospital.State.LIVE)
+        change(Hospital, clinic.hospital.id, state=Hospital.State.LIVE)
         settle(clock, rounds=1)
         assert len(system.done) == 1
         command(row, CommandKind.CHECK_IN, "check-in")
-        Hospital.objects.update(state=Hospital.State.LEFT)
+        change(Hospital, clinic.hospital.id, state=Hospital.State.LEFT)
         settle(clock, rounds=1)
         assert len(system.done) == 1 and commands(clinic)[1].state == State.GIVEN_UP
 

@@ -30,6 +30,7 @@ from hospitals.models import (
 from hospitals.services import inbox, outbox, retention
 from tests.hospitals.clinics import Clinic, a_clinic
 from tests.hospitals.lives import Life, a_life, a_whole_visit, waits
+from tests.hospitals.own_rows import make
 from tests.hospitals.test_inbox_order import OneVisit
 
 pytestmark = pytest.mark.django_db
@@ -154,9 +155,9 @@ class TestRowsThatGo:
     def test_deliveries_answers_tokens_and_lines(self, clinic: Clinic, life: Life) -> None:
         hospital = clinic.hospital
         waits(life, clinic)
-        client = ApiClient.objects.create(id="hc-lake", hospital=hospital, environment="live")
-        token = AccessToken.objects.create(digest="d", client=client, expires_at=in_days(0.5))
+        client = make(ApiClient, id="hc-lake", hospital=hospital, environment="live")
         with tenancy.scope(hospital.id):
+            token = AccessToken.objects.create(digest="d", client=client, expires_at=in_days(0.5))
             SlotHold.objects.update(state="released")
             about = {"environment": "live", "kind": "book", "number": 1, "duration_ms": 1}
             Delivery.objects.create(hospital=hospital, idempotency_key="k", **about)
@@ -169,9 +170,10 @@ class TestRowsThatGo:
 
     def test_tokens_go_at_every_hospital_a_bounded_number_at_a_time(self) -> None:
         for code in ("hill", "river"):
-            client = ApiClient.objects.create(id=f"hc-{code}", hospital=a_clinic(code).hospital, environment="live")
-            for number in range(2):
-                AccessToken.objects.create(digest=f"{code}-{number}", client=client, expires_at=in_days(0))
+            client = make(ApiClient, id=f"hc-{code}", hospital=a_clinic(code).hospital, environment="live")
+            with tenancy.scope(client.hospital_id):
+                for number in range(2):
+                    AccessToken.objects.create(digest=f"{code}-{number}", client=client, expires_at=in_days(0))
         left = []
         while retention.sweep(in_days(1), limit=1):
             left.append(AccessToken.objects.count())

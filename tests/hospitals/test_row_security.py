@@ -1,7 +1,7 @@
 """The second lock on PostgreSQL: with the ORM's scope taken away on purpose, no other hospital's row comes through."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,8 @@ from hospitals.models import (
 from hospitals.services import access, circuit, erasure, onboarding, retention, rotation, waiting
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.joining import OFFICER, joined
-from tests.hospitals.tenant_rows import OPEN, TENANTS, a_row, as_new, obedient_role, without_the_orm_s_scope
+from tests.hospitals.tenant_rows import OPEN, TENANTS, a_row, as_new, without_the_orm_s_scope
+from tests.obedient import as_owner
 
 pytestmark = [
     pytest.mark.services,
@@ -39,12 +40,6 @@ pytestmark = [
 @pytest.fixture()
 def two() -> tuple[Appointment, Appointment]:
     return an_appointment("push", "one"), an_appointment("push", "two")
-
-
-@pytest.fixture()
-def obedient(two: Any) -> Iterator[None]:
-    with obedient_role():
-        yield
 
 
 def raw_ids() -> set[uuid.UUID]:
@@ -64,11 +59,11 @@ def test_every_tenant_table_has_its_policies() -> None:
         assert policies.get(model._meta.db_table) == 4 and model._meta.db_table in forced, model
 
 
-def test_without_a_scope_there_are_no_rows(obedient: None) -> None:
+def test_without_a_scope_there_are_no_rows(two: Any) -> None:
     assert raw_ids() == set()
 
 
-def test_a_scope_gives_its_own_rows_and_a_report_all(two: Any, obedient: None) -> None:
+def test_a_scope_gives_its_own_rows_and_a_report_all(two: Any) -> None:
     one, other = two
     with tenancy.scope(one.hospital_id):
         assert raw_ids() == {one.id}
@@ -80,7 +75,7 @@ def test_a_scope_gives_its_own_rows_and_a_report_all(two: Any, obedient: None) -
     assert raw_ids() == set()
 
 
-def test_foreign_rows_cannot_be_written_and_a_report_cannot_write(two: Any, obedient: None) -> None:
+def test_foreign_rows_cannot_be_written_and_a_report_cannot_write(two: Any) -> None:
     one, other = two
     with tenancy.scope(one.hospital_id), connection.cursor() as cursor:
         cursor.execute("UPDATE hospitals_appointment SET reference = 'x' WHERE id = %s", [other.id])
@@ -96,7 +91,7 @@ def test_foreign_rows_cannot_be_written_and_a_report_cannot_write(two: Any, obed
 
 @pytest.fixture()
 def rows(request: pytest.FixtureRequest, two: Any) -> tuple[Any, Any]:
-    """A row of the test's model in each of the two hospitals, made before the role changes."""
+    """A row of the test's model in each of the two hospitals."""
     mine, foreign = (a_row(request.param, appointment) for appointment in two)
     return mine, foreign
 
@@ -130,7 +125,7 @@ def nothing_foreign_is_written(mine: Any, foreign: Any) -> None:
 @pytest.mark.django_db(transaction=False)
 @pytest.mark.parametrize("rows", TENANTS, ids=lambda model: model._meta.model_name, indirect=True)
 def test_with_the_orm_s_scope_removed_nothing_foreign_is_read_or_written(
-    rows: Any, obedient: None, monkeypatch: pytest.MonkeyPatch
+    rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, foreign = rows
     without_the_orm_s_scope(monkeypatch)
@@ -146,7 +141,7 @@ def test_with_the_orm_s_scope_removed_nothing_foreign_is_read_or_written(
 
 @pytest.mark.django_db(transaction=False)
 @pytest.mark.parametrize("rows", OPEN, ids=lambda model: model._meta.model_name, indirect=True)
-def test_what_everybody_reads_is_written_in_its_own_hospital_s_scope_only(rows: Any, obedient: None) -> None:
+def test_what_everybody_reads_is_written_in_its_own_hospital_s_scope_only(rows: Any) -> None:
     mine, foreign = rows
     with tenancy.scope(owner_of(mine)):
         assert QuerySet(type(mine)).filter(pk__in=[mine.pk, foreign.pk]).count() == 2
@@ -156,7 +151,7 @@ def test_what_everybody_reads_is_written_in_its_own_hospital_s_scope_only(rows: 
         assert cursor.rowcount == 0  # nobody said for which hospital
 
 
-def test_a_place_is_sold_in_its_hospital_s_scope_and_not_outside(two: Any, obedient: None) -> None:
+def test_a_place_is_sold_in_its_hospital_s_scope_and_not_outside(two: Any) -> None:
     one, other = two
     with tenancy.scope(one.hospital_id):
         Slot.objects.filter(id=one.slot_id).update(free=1)
@@ -167,7 +162,7 @@ def test_a_place_is_sold_in_its_hospital_s_scope_and_not_outside(two: Any, obedi
         assert not waiting.take(other.slot_id)
 
 
-def test_joining_and_seeding_go_through_the_lock(obedient: None) -> None:
+def test_joining_and_seeding_go_through_the_lock() -> None:
     """What writes these tables says for which hospital, also where it begins outside any scope."""
     found = joined("river")
     access.rotate_client_secret(client_id=found.client_id, actor=OFFICER)
@@ -185,7 +180,7 @@ def test_joining_and_seeding_go_through_the_lock(obedient: None) -> None:
     assert Slot.objects.filter(hospital__code=few["hospitals"][0]["code"]).exists()
 
 
-def test_what_the_commission_mends_of_a_hospital_goes_through_the_lock(obedient: None) -> None:
+def test_what_the_commission_mends_of_a_hospital_goes_through_the_lock() -> None:
     river = joined("river").hospital_id
     about: dict[str, Any] = {"hospital_id": river, "actor": OFFICER, "reason": "更正"}
     onboarding.correct(name="湖滨医院", city="乙市", **about)
@@ -197,7 +192,7 @@ def test_what_the_commission_mends_of_a_hospital_goes_through_the_lock(obedient:
     assert (row.name, row.connector) == ("湖滨医院", "push")
 
 
-def test_what_is_kept_too_long_goes_and_then_nothing_is_left_to_do(two: Any, obedient: None) -> None:
+def test_what_is_kept_too_long_goes_and_then_nothing_is_left_to_do(two: Any) -> None:
     for appointment in two:
         for model in (AccessToken, Delivery, IdempotentAnswer, OutboxCommand, InboxEvent):
             a_row(model, appointment)
@@ -217,14 +212,14 @@ def test_what_is_kept_too_long_goes_and_then_nothing_is_left_to_do(two: Any, obe
             assert not OutboxCommand.objects.filter(data__isnull=False).exists()
 
 
-def test_rows_that_the_lock_withholds_are_not_counted_as_deleted(two: Any, obedient: None) -> None:
+def test_rows_that_the_lock_withholds_are_not_counted_as_deleted(two: Any) -> None:
     for appointment in two:
         a_row(AccessToken, appointment)
     with tenancy.scope(two[0].hospital_id):
         assert retention._delete(AccessToken.objects.all(), "expires_at", 2) == 1
 
 
-def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedient: None) -> None:
+def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any) -> None:
     one, other = two
     with tenancy.scope(one.hospital_id):
         assert raw_ids() == {one.id}
@@ -242,7 +237,7 @@ def test_a_rollback_does_not_leave_the_database_in_another_scope(two: Any, obedi
             assert raw_ids() == {one.id}
 
 
-def test_an_error_in_a_scope_is_taken_back_to_the_savepoint_before_it(two: Any, obedient: None) -> None:
+def test_an_error_in_a_scope_is_taken_back_to_the_savepoint_before_it(two: Any) -> None:
     """What is told when the scope ends must not stand between the error and its rollback."""
     one, other = two
     with tenancy.scope(one.hospital_id), transaction.atomic():
@@ -282,10 +277,11 @@ async def test_async_generators_keep_their_own_scope(two: Any) -> None:
 
 
 def test_a_role_that_passes_the_lock_is_named_at_start(settings: Any) -> None:
-    found = checks.role_obeys_row_security(None, databases=["default"])
-    assert [type(message) for message in found] == [Warning]
-    settings.MODE = "production"
-    assert [type(message) for message in checks.role_obeys_row_security(None, databases=["default"])] == [Error]
+    with as_owner():
+        found = checks.role_obeys_row_security(None, databases=["default"])
+        assert [type(message) for message in found] == [Warning]
+        settings.MODE = "production"
+        assert [type(message) for message in checks.role_obeys_row_security(None, databases=["default"])] == [Error]
 
 
 def test_a_database_that_does_not_answer_is_named_with_the_servers_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +295,6 @@ def test_a_database_that_does_not_answer_is_named_with_the_servers_reason(monkey
     assert "s3cret" not in str(message.msg)
 
 
-def test_an_obedient_role_passes_the_check(obedient: None, settings: Any) -> None:
+def test_an_obedient_role_passes_the_check(settings: Any) -> None:
     settings.MODE = "production"
     assert checks.role_obeys_row_security(None, databases=["default"]) == []

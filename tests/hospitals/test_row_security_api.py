@@ -3,15 +3,13 @@
 Directory rows are everybody's to read; that the API shows a hospital its own only is said by its services, as before.
 """
 
-from collections.abc import Iterator
-
 import pytest
 from django.db import connection
 
 from hospitals import tenancy
 from hospitals.models import Appointment
 from tests.hospitals.joining import Joined
-from tests.hospitals.tenant_rows import obedient_role, seeing_everything, without_the_orm_s_scope
+from tests.hospitals.tenant_rows import without_the_orm_s_scope
 from tests.hospitals.test_api_tenants import (
     OWN,
     everything_of,
@@ -22,6 +20,7 @@ from tests.hospitals.test_api_tenants import (
     river,
     spy,
 )
+from tests.obedient import as_owner
 
 __all__ = ["ids", "river", "spy"]  # fixtures
 pytestmark = [
@@ -32,19 +31,17 @@ pytestmark = [
 
 
 @pytest.fixture
-def only_the_database(ids: dict[str, str], spy: Joined, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def only_the_database(ids: dict[str, str], spy: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
     without_the_orm_s_scope(monkeypatch)
-    with obedient_role():
-        yield
 
 
 def all_rows(hospital: Joined) -> str:
-    with seeing_everything():
+    with as_owner():
         return everything_of(hospital)
 
 
 def test_the_orm_s_scope_is_really_away(river: Joined, spy: Joined, only_the_database: None) -> None:
-    with seeing_everything(), tenancy.scope(spy.hospital_id):
+    with as_owner(), tenancy.scope(spy.hospital_id):
         assert Appointment.objects.filter(hospital_id=river.hospital_id).exists()
     with tenancy.scope(spy.hospital_id):
         assert not Appointment.objects.exists()

@@ -16,6 +16,7 @@ from hospitals.keys.base import HeldKeyService, parse_masters
 from hospitals.keys.environment import EnvironmentKeyService
 from hospitals.keys.file import FileKeyService, new_master
 from hospitals.models import DataKey
+from tests.obedient import ROLE, as_owner
 
 CANARY = "王小明990101196101150028"
 
@@ -38,8 +39,10 @@ class Secret(models.Model):
 def table(db: None) -> None:
     kind = "uuid" if connection.vendor == "postgresql" else "char(32)"
     blob = "bytea" if connection.vendor == "postgresql" else "blob"
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE test_secret (id {kind} PRIMARY KEY, person {kind}, text {blob}, data {blob})")
+        if connection.vendor == "postgresql":
+            cursor.execute(f"GRANT ALL ON test_secret TO {ROLE}")
 
 
 @pytest.fixture(params=ciphers.CIPHERS)

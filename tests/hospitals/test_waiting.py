@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from hospitals import dispatch, tenancy
 from hospitals.exceptions import AlreadyBooked, BookingBarred, InvalidInput, NotFound, SlotTaken
-from hospitals.models import Appointment, Practitioner, Schedule, Slot, WaitingEntry
+from hospitals.models import Appointment, Hospital, Practitioner, Schedule, Slot, WaitingEntry
 from hospitals.services import booking, waiting
 from tests.hospitals.clinics import MORNING, NOW, TOMORROW, Clinic, a_clinic
+from tests.hospitals.own_rows import change, make
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
@@ -205,8 +206,8 @@ class TestWaiting:
         assert state_of(clinic, entry) == "booked"
 
     def test_another_day_or_another_doctor_is_not_what_she_waits_for(self, clinic: Clinic) -> None:
-        other = Practitioner.objects.create(
-            hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
+        other = make(
+            Practitioner, hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
         )
         later = TOMORROW + timedelta(days=1)
         waits(clinic, ANNE, first_day=later, last_day=later)
@@ -216,8 +217,8 @@ class TestWaiting:
         assert clinic.balance(slot) == (1, 0, 0)
 
     def test_a_long_line_for_somebody_else_hides_nobody(self, clinic: Clinic) -> None:
-        other = Practitioner.objects.create(
-            hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
+        other = make(
+            Practitioner, hospital=clinic.hospital, department=clinic.department, identifier="d2", name="孙医生"
         )
         for n in range(60):
             waits(clinic, UUID(int=100 + n), practitioner_id=other.id)
@@ -238,8 +239,7 @@ class TestWaiting:
         slot = clinic.slot()
         made = clinic.book(slot, CHEN)
         waits(clinic, ANNE)
-        clinic.hospital.cancel_until_min = 0
-        clinic.hospital.save()
+        change(Hospital, clinic.hospital.id, cancel_until_min=0)
         booking.cancel(appointment_id=made.appointment_id, reason="", now=slot.start - 5 * MINUTE)
         (offer,) = waiting.offers(subject=ANNE, now=slot.start - 5 * MINUTE)
         assert offer.expires_at == slot.start
@@ -269,7 +269,7 @@ class TestWaiting:
         assert [state_of(clinic, e) for e in (first, second)] == ["waiting", "waiting"]
         assert clinic.balance(slot) == (1, 0, 0)
         other = clinic.slot()
-        Schedule.objects.filter(id=slot.schedule_id).update(stopped_at=timezone.now())
+        change(Schedule, slot.schedule_id, stopped_at=timezone.now())
         booking.cancel(appointment_id=clinic.book(other, CHEN).appointment_id, reason="", now=NOW)
         assert state_of(clinic, first) == "offered"
 
@@ -302,8 +302,7 @@ class TestJoining:
             waits(clinic, ANNE, **days)
 
     def test_only_where_one_can_book(self, clinic: Clinic) -> None:
-        clinic.hospital.state = "suspended"
-        clinic.hospital.save()
+        change(Hospital, clinic.hospital.id, state="suspended")
         with pytest.raises(NotFound):
             waits(clinic, ANNE)
 
@@ -311,7 +310,7 @@ class TestJoining:
 def test_a_place_that_the_hospital_counted_already_is_not_put_back_twice(clinic: Clinic) -> None:
     slot = clinic.slot()
     made = clinic.book(slot, CHEN)
-    Slot.objects.filter(id=slot.id).update(free=1)  # its own system was quicker
+    change(Slot, slot.id, free=1)  # its own system was quicker
     waits(clinic, ANNE)
     booking.cancel(appointment_id=made.appointment_id, reason="", now=NOW)
     assert clinic.balance(slot) == (1, 0, 0)

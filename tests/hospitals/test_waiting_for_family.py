@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.utils import timezone
 
 from companion import looks, people
@@ -18,6 +19,7 @@ from hospitals.models import AuditEvent, Slot
 from hospitals.services import waiting
 from tests.companion.people import Person
 from tests.hospitals.clinics import Clinic, a_clinic
+from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +33,7 @@ def clinic() -> Clinic:
 def slot(clinic: Clinic) -> Slot:
     start = timezone.localtime().replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=3)
     made = clinic.slot(start=start, capacity=1)
-    Slot.objects.filter(id=made.id).update(free=0)
+    change(Slot, made.id, free=0)
     return made
 
 
@@ -51,7 +53,7 @@ def test_a_line_is_there_only_where_every_place_is_gone(slot: Slot, clinic: Clin
     (named,) = lines(at, slot, practitioner="钱")
     assert named.practitioner == "钱医生"
     assert lines(at, slot, practitioner="孙") == ()
-    Slot.objects.filter(id=slot.id).update(free=1)
+    change(Slot, slot.id, free=1)
     assert lines(at, slot) == ()
 
 
@@ -81,7 +83,7 @@ def test_a_place_that_is_kept_for_her_shows_in_the_line(slot: Slot, clinic: Clin
     at = desk(Person("陈玉兰"))
     (line,) = lines(at, slot)
     async_to_sync(at.wait)(as_card(line))
-    with tenancy.scope(clinic.hospital.id):
+    with tenancy.scope(clinic.hospital.id), transaction.atomic():
         waiting.give_back(slot)
     assert [one.offered for one in async_to_sync(at.waiting)()] == [True]
 
@@ -125,7 +127,7 @@ def test_family_s_look_at_her_line_is_on_record_once_a_day_and_her_own_is_not(sl
 
 
 def test_a_place_is_kept_while_she_fills_in_her_card_and_is_then_hers(slot: Slot, clinic: Clinic) -> None:
-    Slot.objects.filter(id=slot.id).update(free=1)
+    change(Slot, slot.id, free=1)
     newcomer = Person("陈玉兰", filled=False)
     at = desk(newcomer)
     with pytest.raises(CompanionError) as caught:

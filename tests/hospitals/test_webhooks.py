@@ -21,6 +21,7 @@ from hospitals.services import (
     conformance,
     connecting,
     inbox,
+    limits,
     onboarding,
     redelivery,
     rotation,
@@ -28,6 +29,7 @@ from hospitals.services import (
 )
 from tests.hospitals.clinics import card
 from tests.hospitals.joining import OFFICER, V1, Joined, fill, joined
+from tests.hospitals.own_rows import change
 from tests.hospitals.pushing import LOCAL, PUBLIC, booked, command, due_now, endpoint, live, log
 from tests.hospitals.webhook_peer import WebhookPeer
 
@@ -231,7 +233,10 @@ def test_a_ping_says_how_it_went(river: Joined, peer: WebhookPeer, allowed: None
     assert river.call("POST", "/webhooks/sandbox/ping/").json()["code"] == "webhook_disabled"
 
 
-def test_a_ping_with_a_key_is_sent_once_and_many_are_refused(river: Joined, peer: WebhookPeer, allowed: None) -> None:
+def test_a_ping_with_a_key_is_sent_once_and_many_are_refused(
+    river: Joined, peer: WebhookPeer, allowed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "OUTWARD", limits.Limit("outward", 10, 3600))  # however slow the machine
     peer.secret = endpoint(river, "sandbox", peer.url).json()["secret"]
     first, again = (river.call("POST", "/webhooks/sandbox/ping/", idempotency_key="p") for _ in range(2))
     assert first.json() == again.json() and again["Idempotent-Replayed"] == "true" and len(peer.received) == 1
@@ -252,7 +257,7 @@ def test_without_an_endpoint_it_is_said_what_to_do(river: Joined) -> None:
 def test_what_residents_do_never_goes_to_the_test_system(river: Joined, peer: WebhookPeer, allowed: None) -> None:
     peer.secret = endpoint(river, "sandbox", peer.url).json()["secret"]
     fill(river)
-    Hospital.objects.filter(id=river.hospital_id).update(state="live")
+    change(Hospital, river.hospital_id, state="live")
     booked(river)
     assert due_now(river) == 0 and peer.received == []
     assert command(river).reason == "webhook_missing"
@@ -276,6 +281,6 @@ def test_a_hospital_that_has_left_is_sent_nothing(river: Joined, peer: WebhookPe
 
 
 def test_after_going_live_the_live_client_alone_sets_it_up(river: Joined) -> None:
-    Hospital.objects.filter(id=river.hospital_id).update(state="live")
+    change(Hospital, river.hospital_id, state="live")
     for method, path in (("GET", "/webhooks/live/"), ("PUT", "/webhooks/live/"), ("GET", "/deliveries/")):
         assert river.call(method, path, {"url": PUBLIC}).json()["code"] == "insufficient_scope"

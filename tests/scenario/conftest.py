@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.embedded import ON_SERVICES
+from tests.obedient import obeyed
 from tests.scenario.legible import hard_to_read
-from tests.scenario.stack import ROOT, Stack
+from tests.scenario.stack import ROOT, UP_WITHIN_S, Stack
 
 PHONE = {"width": 390, "height": 844}
 CHROMIUM = next(
@@ -54,14 +57,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def fresh_database(name: str) -> str:
-    """An empty PostgreSQL database of this name, and the address the service reaches it by."""
+    """A PostgreSQL database of this name with the tables alone, and the address where the service obeys row security."""
     import psycopg
 
     server = os.environ.get("TEST_DATABASE_SERVER", "postgres://postgres@127.0.0.1:5432")
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
+    address = f"{server}/{name}"
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=os.environ | {"DATABASE_URL": address}, check=True, timeout=UP_WITHIN_S)
+    with psycopg.connect(address, autocommit=True) as owner:
+        obeyed(owner.execute)
+    return address
 
 
 @pytest.fixture(scope="session")
