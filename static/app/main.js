@@ -229,11 +229,10 @@ function card(kind, data, { keepPlace = false } = {}) {
   place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm, save, remove, copy }));
   place.hidden = !place.childNodes.length;
   controls(place)[touched]?.focus();
-  const stage = document.querySelector('.stage');
-  stage.classList.toggle('small', !place.hidden);
-  stage.classList.toggle('least', kind === 'emergency');
-  if (kind === 'emergency') $('asked').hidden = true; // room for the call
-  if (!keepPlace) document.querySelector('main').scrollTo({ top: 0, behavior: 'smooth' });
+  const main = document.querySelector('main');
+  main.classList.toggle('urgent', kind === 'emergency'); // however long what is said: the call stands above it
+  document.querySelector('.stage').classList.toggle('small', !place.hidden);
+  if (!keepPlace) main.scrollTo({ top: 0, behavior: 'smooth' });
   options([]);
 }
 
