@@ -10,6 +10,7 @@ from django.core.cache import cache
 from hospitals import vault
 from hospitals.addresses import Policy
 from hospitals.services import connecting, webhooks
+from tests.hospitals.joining import Joined, joined
 from tests.hospitals.medplum_peer import MedplumPeer
 from tests.hospitals.pushing import LOCAL, quick
 from tests.hospitals.webhook_peer import WebhookPeer
@@ -74,3 +75,9 @@ def allowed(settings: Any) -> None:
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small hospital on this machine counts as one on the public internet."""
     monkeypatch.setattr(connecting, "policy", lambda environment: Policy.of(**LOCAL))
+
+
+@pytest.fixture()
+def river() -> Joined:
+    """A hospital that has joined, and its credential."""
+    return joined("river")

@@ -22,11 +22,6 @@ def _fresh_counters() -> None:
     cache.clear()
 
 
-@pytest.fixture
-def river() -> Joined:
-    return joined("river")
-
-
 class TestOneRow:
     def test_it_is_made_changed_and_read_back_by_its_own_identifier(self, river: Joined) -> None:
         fill(river)

@@ -17,11 +17,6 @@ def _fresh_counters() -> None:
     cache.clear()
 
 
-@pytest.fixture
-def river() -> Joined:
-    return joined("river")
-
-
 def test_its_rules_are_its_own_but_not_its_name(river: Joined) -> None:
     answer = river.call("PATCH", "/hospital/", {"hold_min": 5, "name": "别家医院", "state": "live"})
     assert (answer.json()["hold_min"], answer.json()["name"]) == (5, "river医院")

@@ -14,7 +14,7 @@ from hospitals.audit import Actor
 from hospitals.exceptions import Conflict
 from hospitals.models import AuditEvent, Campus, Hospital, ImportRun
 from hospitals.services import importing, upsert
-from tests.hospitals.joining import Joined, fill, joined, rows
+from tests.hospitals.joining import Joined, fill, rows
 
 pytestmark = pytest.mark.django_db
 ENGINEER = Actor("hospital", "client")
@@ -28,11 +28,6 @@ class Killed(BaseException):
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     monkeypatch.setattr(importing, "BATCH", 3)
-
-
-@pytest.fixture
-def river() -> Joined:
-    return joined("river")
 
 
 def lines(count: int, *, name: str = "院区", killed: bool = False) -> Iterator[importing.Line]:

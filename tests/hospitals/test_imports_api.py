@@ -9,7 +9,7 @@ from django.core.cache import cache
 from hospitals import tenancy
 from hospitals.models import ImportRun, Practitioner
 from hospitals.services import importing
-from tests.hospitals.joining import Joined, at, code_of, fill, joined, rows, upload
+from tests.hospitals.joining import Joined, at, code_of, fill, rows, upload
 
 pytestmark = pytest.mark.django_db
 
@@ -17,11 +17,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _fresh_counters() -> None:
     cache.clear()
-
-
-@pytest.fixture
-def river() -> Joined:
-    return joined("river")
 
 
 def test_one_file_of_all_kinds(river: Joined) -> None:
