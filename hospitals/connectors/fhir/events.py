@@ -221,18 +221,17 @@ def _invoice(resource: Resource, read: Read) -> Iterator[Told]:
     status, at = resource["status"], changed_at(resource)
     if status not in ("issued", "balanced", "cancelled"):
         return
-    lines, insurance = [], 0
+    lines = []
     for item in resource["lineItem"]:
         name = words(item.get("chargeItemCodeableConcept"))
         if not name:
             reference = item["chargeItemReference"]
             name = words(read(str(reference.get("reference", ""))).get("code")) or str(reference.get("display", ""))
-        costs, deducted = bills.of_line(item)
+        costs, _deducted = bills.of_line(item)
         lines.append(InvoiceLine(name, costs))
-        insurance += deducted
     total, due = sum(line.amount_fen for line in lines), bills.due(resource)
     title = str((resource.get("type") or {}).get("text") or words(resource.get("type")) or "费用")
-    bill = Invoice(own_id(resource), title, tuple(lines), total, insurance, due)
+    bill = Invoice(own_id(resource), title, tuple(lines), total, total - due, due)
     when = begun(resource.get("date"), at)
     yield Told(E.INVOICE_ISSUED, f"issued.{digest(bill, E.INVOICE_ISSUED)}", when, bill)
     if status == "balanced":
@@ -294,7 +293,7 @@ def _prescription(resource: Resource, read: Read) -> Iterator[Told]:
         return
     number = str((resource.get("groupIdentifier") or {}).get("value") or own_id(resource))
     supply = (group[0].get("dispenseRequest") or {}).get("performer") or {}
-    bills = [
+    its_bills = [
         tail_of(r)
         for r in group[0].get("supportingInformation", [])
         if str(r.get("reference", "")).startswith("Invoice/")
@@ -304,7 +303,7 @@ def _prescription(resource: Resource, read: Read) -> Iterator[Told]:
         items=tuple(_medicine(r) for r in sorted(group, key=lambda r: str(r["id"]))),
         pickup_room_code=str((supply.get("identifier") or {}).get("value", "")),
         pickup_place=str(supply.get("display", "")),
-        invoice_id=next(iter(bills), ""),
+        invoice_id=next(iter(its_bills), ""),
     )
     made = min(changed_at(r) for r in group)
     yield Told(E.PRESCRIPTION_ISSUED, f"issued.{digest(sheet, E.PRESCRIPTION_ISSUED)}", made, sheet)
