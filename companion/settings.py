@@ -161,6 +161,15 @@ else:
     DATABASES["default"]["OPTIONS"] = {
         "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10},
         "prepare_threshold": 5,  # see hospitals.compiled
+        # Nobody waits without end for a row that somebody else holds, nor for who fell silent in a transaction,
+        "options": "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
+        # nor for a server whose machine is gone without a word.
+        "connect_timeout": 5,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # ms
+        **DATABASES["default"].get("OPTIONS", {}),  # what the address itself says, as ?sslmode=verify-full
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

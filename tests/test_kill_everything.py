@@ -10,6 +10,7 @@ from tests.embedded import ON_SERVICES
 
 pytestmark = [
     pytest.mark.services,
+    pytest.mark.timeout(1200),  # each of its waits has an end of its own
     pytest.mark.skipif(not ON_SERVICES, reason="needs PostgreSQL"),
     pytest.mark.skipif(
         os.geteuid() != 0 or not glob.glob("/usr/lib/postgresql/*/bin/initdb"),

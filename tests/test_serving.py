@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -140,10 +142,11 @@ def started(migrated: Installed, command: list[str], word: str) -> subprocess.Po
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     said = ""
     assert process.stdout is not None
-    watch = threading.Timer(LONGEST_S, process.kill)
+    watch = threading.Timer(LONGEST_S, kill, [process])
     watch.start()
     try:
         for line in process.stdout:
@@ -156,12 +159,18 @@ def started(migrated: Installed, command: list[str], word: str) -> subprocess.Po
     raise AssertionError(said)
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """With its children: a worker's would hold the pipe that we read to its end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def stop(process: subprocess.Popen[str]) -> None:
     process.terminate()
     try:
         process.communicate(timeout=20)
     except subprocess.TimeoutExpired:
-        process.kill()
+        kill(process)
         process.communicate()
 
 

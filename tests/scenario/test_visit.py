@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.scenario.stack import Stack
 
-pytestmark = [pytest.mark.browser, pytest.mark.services]
+pytestmark = [pytest.mark.browser, pytest.mark.services, pytest.mark.timeout(900)]
 
 SPEAKING = "body[data-avatar=speaking]"
 IDLE = "body[data-avatar=idle]"
