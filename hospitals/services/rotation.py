@@ -253,15 +253,15 @@ def rotate_all(
     is left over, and called again until it was mended or given up; no new change of everybody's begins before.
     """
     began = _begun_at()
-    owners = _due(began)
-    if began is None and not owners:
+    if began is None and not _due(began).exists():
         audit.record(BEGUN, actor=actor, entity="keys")
         began = _begun_at()
-        owners = _due(began)
-    for kind, owner_id in owners:
-        with suppress(KeyDestroyed):  # erased before her turn
-            each(kind, owner_id, rotate(kind, owner_id, actor=actor, now=now, tell=tell))
-    left = len(_due(began))
+    kind = owner_id = ""
+    while page := list(_due(began).filter(_behind(kind, owner_id))[:BATCH]):  # a province's residents are no list in memory
+        for kind, owner_id in page:
+            with suppress(KeyDestroyed):  # erased before her turn
+                each(kind, owner_id, rotate(kind, owner_id, actor=actor, now=now, tell=tell))
+    left = _due(began).count()
     if began is not None and not left:
         audit.record(ENDED, actor=actor, entity="keys")
     return left
@@ -274,12 +274,16 @@ def _begun_at() -> datetime | None:
     return last[1] if last is not None and last[0] == BEGUN else None
 
 
-def _due(began: datetime | None) -> list[tuple[str, str]]:
-    """Owners in the middle of a change, and those who have had no new key since it began."""
+def _due(began: datetime | None) -> "models.QuerySet[DataKey, tuple[str, str]]":
+    """Owners in the middle of a change, and those who have had no new key since it began: their kinds and ids, in this order."""
     living = DataKey.objects.filter(destroyed_at=None, owner_kind__in=OWNERS).values("owner_kind", "owner_id")
     due = Q(versions__gt=1) if began is None else Q(versions__gt=1) | Q(newest__lt=began)
     found = living.annotate(versions=Count("id"), newest=Max("created_at")).filter(due)
-    return list(found.order_by("owner_kind", "owner_id").values_list("owner_kind", "owner_id"))
+    return found.order_by("owner_kind", "owner_id").values_list("owner_kind", "owner_id")
+
+
+def _behind(kind: str, owner_id: str) -> Q:
+    return Q(owner_kind__gt=kind) | Q(owner_kind=kind, owner_id__gt=owner_id)
 
 
 def rotate_audit(*, actor: Actor) -> int:

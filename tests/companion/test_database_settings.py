@@ -12,6 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from companion.background import in_thread
+from hospitals import tenancy
 from tests.hospitals.own_rows import a_hospital
 
 PRINTED = """
@@ -58,7 +59,7 @@ async def test_every_thread_s_session_waits_so_long_and_no_longer() -> None:
 @pytest.mark.services
 @pytest.mark.django_db(transaction=True)
 def test_a_row_that_somebody_holds_and_never_lets_go_is_an_error_and_no_wait_without_end() -> None:
-    hospital = a_hospital("lake")
+    hospital = a_hospital()
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -75,7 +76,7 @@ def test_a_row_that_somebody_holds_and_never_lets_go_is_an_error_and_no_wait_wit
         assert held.wait(10)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")  # the time is shorter here; that there is one is shown above
-        with pytest.raises(OperationalError), transaction.atomic():
+        with tenancy.scope(hospital.id), pytest.raises(OperationalError), transaction.atomic():
             type(hospital).objects.select_for_update().get(id=hospital.id)
     finally:
         over.set()

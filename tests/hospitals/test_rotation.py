@@ -180,6 +180,13 @@ def test_who_had_no_turn_before_a_cut_has_it_in_the_next_run(three: list[Residen
     assert [event.action for event in told] == [rotation.BEGUN, rotation.ENDED]
 
 
+def test_everybody_has_one_turn_though_a_few_are_looked_up_at_a_time(three: list[Resident], monkeypatch: Any) -> None:
+    monkeypatch.setattr(rotation, "BATCH", 2)
+    turns: list[str] = []
+    assert rotation.rotate_all(actor=SERVICE, each=lambda _kind, owner_id, _done: turns.append(owner_id)) == 3
+    assert turns == sorted(str(row.id) for row in three)
+
+
 def test_who_is_done_when_the_end_is_cut_is_not_changed_again(three: list[Resident]) -> None:
     assert rotation.rotate_all(actor=SERVICE, each=unheard) == 3
     with pytest.raises(KeyboardInterrupt):
