@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.core.management import BaseCommand, get_commands, load_command_class
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("companion", "avatar", "hospitals", "tests", "benchmarks", "deploy", "static", "docs")
@@ -67,6 +68,18 @@ def test_every_management_command_that_the_docs_name_exists() -> None:
     django = {"migrate", "shell", "collectstatic", "createsuperuser", "check"}
     named = {c for page in PAGES for c in re.findall(r"manage\.py ([a-z_]+)", page.read_text(encoding="utf-8"))}
     assert named and named <= own | django
+
+
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_every_option_that_it_gives_to_a_command_is_one(page: Path) -> None:
+    """On the same line, up to the end of the code letters or a remark."""
+    for line in re.split(r"[`\n]", page.read_text(encoding="utf-8")):
+        called = re.search(r"manage\.py ([a-z_]+)([^#]*)", line)
+        options = re.findall(r"(?<=\s)--[a-z][a-z-]*", called[2]) if called else []
+        if called and options:
+            app = get_commands()[called[1]]
+            command = app if isinstance(app, BaseCommand) else load_command_class(app, called[1])
+            assert set(options) <= set(command.create_parser("manage.py", called[1])._option_string_actions), line
 
 
 def headings(page: Path) -> set[str]:
