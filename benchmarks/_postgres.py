@@ -1,6 +1,6 @@
 """A PostgreSQL database of a benchmark's own, with the two roles of production, dropped afterwards.
 
-As in deploy/postgres-roles.sh the tables belong to the owner and the service signs in as a role that owns nothing and
+The tables belong to the owner, and the service signs in as the role of deploy/postgres-roles.sh, which owns nothing and
 cannot pass row-level security. Where the server is comes from TEST_DATABASE_URL, as for the tests.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+
+from tests.service_role import made
 
 ADMIN_URL = os.environ.get("TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 
@@ -37,13 +39,11 @@ def database(name: str) -> Iterator[Database]:
     role, password = f"{name}_service", secrets.token_hex(8)
     with psycopg.connect(ADMIN_URL, autocommit=True) as admin:
         _drop(admin, name, role)
-        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE")
         admin.execute(f"CREATE DATABASE {name}")
         try:
             with psycopg.connect(_url(name), autocommit=True) as owner:
-                owner.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
-                for what, rights in (("TABLES", "SELECT, INSERT, UPDATE, DELETE"), ("SEQUENCES", "USAGE, SELECT")):
-                    owner.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} ON {what} TO {role}")
+                for statement in made(role, database=name, password=password):
+                    owner.execute(statement)
             yield Database(owner=_url(name), service=_url(name, role, password))
         finally:
             _drop(admin, name, role)

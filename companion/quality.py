@@ -21,9 +21,9 @@ from companion.exceptions import CompanionError
 from companion.llm.masking import Mask
 from companion.models import Incident, Patient, Resident, Turn, TurnReview
 from companion.triage import LEVELS
+from companion.understanding import UNKNOWN
 from companion.understanding.intents import NAMES
 from companion.understanding.names import DEPARTMENTS
-from companion.understanding.reading import UNKNOWN
 from hospitals import audit
 from hospitals.audit import Actor
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed

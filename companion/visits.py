@@ -1,7 +1,7 @@
 """Visits as rows: what happened is recorded once, the journey folded anew, and due prompts put down to be said.
 
 Every write ends in ``_record``: the event goes into VisitEvent under a key that makes it once, the whole visit is
-folded by companion.journey, and after the commit whoever is connected hears ``visit.changed``. Functions are
+folded by companion.journey, and after the commit whoever is connected is told (companion.fanout). Functions are
 synchronous and atomic; async callers go through companion.desks.
 """
 

@@ -10,14 +10,11 @@ from typing import Any
 
 from django.db import connection
 
+from tests.service_role import made_late
+
 ROLE = "companion_obedient"
-# The rights that deploy/postgres-roles.sh gives.
 STATEMENTS = (
-    f"DO $$ BEGIN CREATE ROLE {ROLE} NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;"
-    " EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$",
-    f"GRANT USAGE ON SCHEMA public TO {ROLE}",
-    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE}",
-    f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {ROLE}",
+    *made_late(ROLE),
     f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET role TO {ROLE}', current_database()); END $$",
 )
 

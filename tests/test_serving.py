@@ -21,6 +21,7 @@ from django.db import connection
 from psycopg import sql
 
 from hospitals.keys.file import new_master
+from tests import service_role
 from tests.production import PRODUCTION
 from tests.scenario.stack import free_port
 
@@ -29,7 +30,6 @@ pytestmark = [
     pytest.mark.skipif(connection.vendor != "postgresql", reason="roles are PostgreSQL's"),
 ]
 ROOT = Path(__file__).resolve().parents[1]
-ROLE = "companion_serving"
 LONGEST_S = 90
 UVICORN = ["-m", "uvicorn", "companion.asgi:application", "--log-level", "info", "--port"]
 WORKER = [
@@ -85,28 +85,25 @@ def as_role(address: str, database: str, role: str, password: str = "") -> str:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     address = os.environ["DATABASE_URL"]
-    superuser, name = urlsplit(address).username or "postgres", f"{urlsplit(address).path[1:]}_serving"
-    roles = (ROOT / "deploy" / "postgres-roles.sh").read_text()
-    (statements,) = re.findall(r"<<'SQL'\n(.*)SQL\n", roles, re.S)
-    statements = statements.replace(":'password'", "'pass'").replace("ROLE companion", f"ROLE {ROLE}")
-    statements = statements.replace("DATABASE companion", f"DATABASE {name}").replace("TO companion", f"TO {ROLE}")
+    superuser = urlsplit(address).username or "postgres"
+    name = f"{urlsplit(address).path[1:]}_serving"  # of the database and of the role, which the whole server shares
     with psycopg.connect(address, autocommit=True) as server:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         server.execute(drop)
-        server.execute(f"DROP ROLE IF EXISTS {ROLE}")
+        server.execute(f"DROP ROLE IF EXISTS {name}")
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             owner = as_role(address, name, superuser)
             with psycopg.connect(owner, autocommit=True) as made:
-                for statement in statements.split(";"):
+                for statement in service_role.made(name, database=name, password="pass"):
                     made.execute(statement)
             folder = tmp_path_factory.mktemp("serving")
             (folder / "master.key").write_text(new_master())
             (folder / "master.key").chmod(0o600)
-            yield Installed(owner, as_role(address, name, ROLE, "pass"), folder)
+            yield Installed(owner, as_role(address, name, name, "pass"), folder)
         finally:
             server.execute(drop)
-            server.execute(f"DROP ROLE IF EXISTS {ROLE}")
+            server.execute(f"DROP ROLE IF EXISTS {name}")
 
 
 @pytest.fixture(scope="module")

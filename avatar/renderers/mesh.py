@@ -2,13 +2,11 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from avatar.encoders import Image, jpeg
 from avatar.interior import Floats, show
 from avatar.photograph import Mesh
-from avatar.renderers.base import Values
-from avatar.renderers.lookup import Lookup
+from avatar.renderers.indexed import IndexedRenderer
 from avatar.rig import MESH_FILE, MouthState, Rig
 
 # Below this the lips touch and nothing of the inside is to be seen, in px.
@@ -39,41 +37,19 @@ def _view(state: MouthState) -> tuple[float, ...]:
     return state.jaw, state.tongue, state.round
 
 
-class MeshRenderer:
+class MeshRenderer(IndexedRenderer):
     """Draws a patch when it is first asked for (less than half a millisecond) and leaves keeping it to its callers."""
 
-    indexed = True
-
     def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        self.version = rig.version
-        self.mouth_box = rig.mouth_box_px
-        self.eyes_box = rig.eyes_box_px
+        super().__init__(rig)
         self._mesh = Mesh.load(rig.folder / MESH_FILE)
         interior = self._mesh.interior(self.mouth_box)
         views: dict[tuple[float, ...], Floats] = {}
         for state in rig.mouth_states:
             if _view(state) not in views:
                 views[_view(state)] = interior.at(state)
-        self._lookup = Lookup.over(rig.mouth_states, rig.eye_states)
         self._mouths = {state.id: (number, views[_view(state)]) for number, state in enumerate(rig.mouth_states)}
-        self._eyes = {state.id: (rig.folder / state.file).read_bytes() for state in rig.eye_states}
-
-    def state_of(self, values: Values, mood: str) -> int:
-        return int(self._lookup.mouths(values[None, :], mood)[0])
-
-    def states_of(self, values: Values, mood: str) -> npt.NDArray[np.int32]:
-        return self._lookup.mouths(values, mood)
 
     def patch(self, state_id: int) -> bytes:
         number, inside = self._mouths[state_id]
         return jpeg(draw(self._mesh, number, inside))
-
-    def eye_state(self, blink: float, mood: str) -> int:
-        return self._lookup.eye(blink, mood)
-
-    def eye_patch(self, state_id: int) -> bytes:
-        return self._eyes[state_id]
-
-    def render(self, values: Values, mood: str) -> bytes:
-        return self.patch(self.state_of(values, mood))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -116,15 +116,21 @@ class Row:
             raise self.wrong(f"updated {value!r} is not a date YYYY-MM-DD")
         return value
 
+    def entry(self) -> dict[str, Any]:
+        """What every entry has, whatever it is about."""
+        return {
+            "id": self.id(),
+            "name": self.text("name", needed=True),
+            "words": self.many("words"),
+            "source": self.source(),
+            "review": self.review(),
+            "updated": self.updated(),
+        }
+
 
 def _reason(row: Row) -> ReasonEntry:
     return ReasonEntry(
-        id=row.id(),
-        name=row.text("name", needed=True),
-        words=row.many("words"),
-        source=row.source(),
-        review=row.review(),
-        updated=row.updated(),
+        **row.entry(),
         departments=row.many("departments", needed=True),
         may_be=row.text("may_be", needed=True),
         self_care=row.text("self_care", needed=True),
@@ -139,12 +145,7 @@ def _medicine(row: Row) -> MedicineEntry:
     if youngest is not None and oldest is not None and youngest >= oldest:
         raise row.wrong("min_age is not below max_age")
     return MedicineEntry(
-        id=row.id(),
-        name=row.text("name", needed=True),
-        words=row.many("words"),
-        source=row.source(),
-        review=row.review(),
-        updated=row.updated(),
+        **row.entry(),
         tags=row.many("tags"),
         purpose=row.text("purpose", needed=True),
         use=row.text("use", needed=True),
@@ -179,12 +180,7 @@ def _interaction(row: Row) -> Interaction:
 
 def _examination(row: Row) -> ExaminationEntry:
     return ExaminationEntry(
-        id=row.id(),
-        name=row.text("name", needed=True),
-        words=row.many("words"),
-        source=row.source(),
-        review=row.review(),
-        updated=row.updated(),
+        **row.entry(),
         what=row.text("what", needed=True),
         prepare=row.text("prepare", needed=True),
         fasting=row.one_of("fasting", ("yes", "no", "ask")),
@@ -197,12 +193,7 @@ def _examination(row: Row) -> ExaminationEntry:
 
 def _procedure(row: Row) -> ProcedureEntry:
     return ProcedureEntry(
-        id=row.id(),
-        name=row.text("name", needed=True),
-        words=row.many("words"),
-        source=row.source(),
-        review=row.review(),
-        updated=row.updated(),
+        **row.entry(),
         steps=row.text("steps", needed=True),
         bring=row.text("bring", needed=True),
         differs=row.text("differs", needed=True),
@@ -234,12 +225,7 @@ def _laboratory(row: Row, ranges: Sequence[Range]) -> LaboratoryItem:
     if ranges and not row.text("unit"):
         raise row.wrong("ranges without a unit (write 1 for a bare ratio)")
     return LaboratoryItem(
-        id=row.id(),
-        name=row.text("name", needed=True),
-        words=row.many("words"),
-        source=row.source(),
-        review=row.review(),
-        updated=row.updated(),
+        **row.entry(),
         loinc=row.text("loinc"),
         unit=row.text("unit"),
         meaning=row.text("meaning", needed=True),

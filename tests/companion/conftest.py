@@ -9,10 +9,12 @@ import pytest
 from django.utils import timezone
 
 from avatar import dispatch, streams
-from companion import visits
+from companion import dialogue, visits
+from companion.dialogue import Session
 from companion.journey import OwnEvent
-from companion.models import FamilyLink, Patient, Resident, Visit
+from companion.models import Conversation, FamilyLink, Patient, Resident, Visit
 from hospitals.connectors.base import EventType, HospitalEvent, QueuePosition
+from tests.companion.clock import at
 
 
 @pytest.fixture()
@@ -101,3 +103,26 @@ def happens(visit: Visit) -> Callable[..., None]:
         )
 
     return arrive
+
+
+@pytest.fixture()
+def now(monkeypatch: pytest.MonkeyPatch) -> Callable[..., datetime]:
+    """It is ten o'clock; ``now("08:00")`` sets the clock, ``now("08:00", 1)`` tomorrow's."""
+
+    def turn_to(clock: str, days: int = 0) -> datetime:
+        moment = at(clock, days)
+        monkeypatch.setattr(timezone, "now", lambda: moment)
+        return moment
+
+    turn_to("10:00")
+    return turn_to
+
+
+@pytest.fixture()
+def session(resident: Resident) -> Session:
+    """A page of hers that has been told that she talks to an AI."""
+    made = dialogue.open_session(resident.id, None)
+    row = Conversation.objects.get(id=made.id)
+    row.memory = {"dialogue": {"labelled_at": timezone.localtime().isoformat()}}
+    row.save()
+    return made

@@ -1,7 +1,6 @@
 """What the companion brings up by itself: every state's words and card, and when it keeps silent."""
 
-from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from uuid import uuid4
 
 import pytest
@@ -10,7 +9,7 @@ from django.utils import timezone
 from companion import dialogue, prompts, tasks, visits
 from companion.events import Ask, Event, Say, ShowCard
 from companion.journey import TRANSITIONS, OwnEvent, VisitState
-from companion.models import Conversation, FamilyLink, Patient, Visit, VisitPrompt
+from companion.models import FamilyLink, Patient, Visit, VisitPrompt
 from companion.wording import PROMPTS
 from hospitals.connectors.base import (
     DiagnosticReport,
@@ -27,10 +26,12 @@ from hospitals.connectors.base import (
     Reason,
     Reference,
 )
+from tests.companion.clock import at
 from tests.companion.hearing import heard
 
+pytestmark = pytest.mark.usefixtures("now")
+
 E = EventType
-TODAY = date(2026, 11, 24)
 BILL = Invoice("i1", "检查费", (InvoiceLine("眼压检查", 5000),), 5000, 3000, 2000)
 EXAM = Examination("e1", "泪膜检查", "procedure", "7-1-B-02", "检查二室", "7号楼1楼B区", "摘掉隐形眼镜", fasting=True)
 DRUGS = Prescription("p1", (MedicationRequest("m1", "玻璃酸钠滴眼液", "每次1滴"),), "7-1-A-09", "7号楼1楼药房")
@@ -69,30 +70,6 @@ PARTS: list[tuple[EventType, object, EventType, str, str]] = [
     (E.EXAMINATION_ORDERED, EXAM, E.EXAMINATION_CANCELLED, "已取消,不用做了", "examination"),
     (E.PRESCRIPTION_ISSUED, DRUGS, E.PRESCRIPTION_DISPENSED, "药已经取好了", "medicine"),
 ]
-
-
-def at(clock: str, days: int = 0) -> datetime:
-    return timezone.make_aware(datetime.combine(TODAY + timedelta(days=days), time.fromisoformat(clock)))
-
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch) -> Callable[..., datetime]:
-    def turn_to(clock: str, days: int = 0) -> datetime:
-        moment = at(clock, days)
-        monkeypatch.setattr(timezone, "now", lambda: moment)
-        return moment
-
-    turn_to("10:00")
-    return turn_to
-
-
-@pytest.fixture()
-def session(resident):
-    made = dialogue.open_session(resident.id, None)
-    row = Conversation.objects.get(id=made.id)
-    row.memory = {"dialogue": {"labelled_at": timezone.localtime().isoformat()}}
-    row.save()
-    return made
 
 
 @pytest.fixture()

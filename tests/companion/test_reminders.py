@@ -1,16 +1,16 @@
 """What is brought up later: at which time, in which words, once, and only while it still helps."""
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
-from companion import conversation, dialogue, reminders, tasks, visits
+from companion import conversation, reminders, tasks, visits
 from companion.events import Say, ShowCard
 from companion.journey import Choice, Journey, OwnEvent, PrescriptionPart, Travel, VisitState
-from companion.models import Conversation, FamilyLink, Patient, Reminder, Visit, VisitPrompt
+from companion.models import FamilyLink, Patient, Reminder, Visit, VisitPrompt
 from companion.understanding.durations import minutes
 from hospitals.connectors.base import (
     EventType,
@@ -21,35 +21,10 @@ from hospitals.connectors.base import (
     Reference,
 )
 from hospitals.exceptions import CiphertextInvalid
+from tests.companion.clock import TODAY, at
 from tests.companion.hearing import heard
 
-TODAY = date(2026, 11, 24)
-
-
-def at(clock: str, days: int = 0) -> datetime:
-    return timezone.make_aware(datetime.combine(TODAY + timedelta(days=days), time.fromisoformat(clock)))
-
-
-@pytest.fixture(autouse=True)
-def now(monkeypatch):
-    """``now("08:00")`` sets the clock; ``now("08:00", 1)`` tomorrow's."""
-
-    def turn_to(clock: str, days: int = 0) -> datetime:
-        moment = at(clock, days)
-        monkeypatch.setattr(timezone, "now", lambda: moment)
-        return moment
-
-    turn_to("10:00")
-    return turn_to
-
-
-@pytest.fixture()
-def session(resident):
-    made = dialogue.open_session(resident.id, None)
-    row = Conversation.objects.get(id=made.id)
-    row.memory = {"dialogue": {"labelled_at": timezone.localtime().isoformat()}}
-    row.save()
-    return made
+pytestmark = pytest.mark.usefixtures("now")
 
 
 @pytest.fixture()

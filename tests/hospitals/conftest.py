@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.cache import cache
 
+from companion.models import Resident
 from hospitals import vault
 from hospitals.addresses import Policy
-from hospitals.services import connecting, webhooks
+from hospitals.connectors.fhir import FhirConnector
+from hospitals.services import connecting, rotation, webhooks
+from tests.hospitals import fhir_visit
+from tests.hospitals.fhir_server import FhirServer
 from tests.hospitals.joining import Joined, joined
 from tests.hospitals.medplum_peer import MedplumPeer
 from tests.hospitals.pushing import LOCAL, quick
@@ -60,6 +66,20 @@ def medplum() -> Iterator[MedplumPeer]:
 
 
 @pytest.fixture
+def server() -> Iterator[FhirServer]:
+    made = FhirServer()
+    made.slot("s1")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hospital(server: FhirServer) -> FhirConnector:
+    """The one of that server; files about hospitals of another kind have their own."""
+    return FhirConnector(base_url=server.base, outgoing=fhir_visit.quick, **LOCAL)
+
+
+@pytest.fixture
 def peer() -> Iterator[WebhookPeer]:
     made = WebhookPeer()
     yield made
@@ -75,6 +95,20 @@ def allowed(settings: Any) -> None:
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small hospital on this machine counts as one on the public internet."""
     monkeypatch.setattr(connecting, "policy", lambda environment: Policy.of(**LOCAL))
+
+
+@pytest.fixture
+def only_real_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a change of keys other tests' own models, whose tables are not there, stay out."""
+    real = [model for model in apps.get_models() if not model._meta.db_table.startswith("test_")]
+    monkeypatch.setattr(rotation, "apps", SimpleNamespace(get_models=lambda: real))
+
+
+@pytest.fixture
+def three() -> list[Resident]:
+    """In the order in which they have their turn when keys change."""
+    made = [Resident.objects.create(name=name) for name in ("林小棠", "周岚", "沈一帆")]
+    return sorted(made, key=lambda row: str(row.id))
 
 
 @pytest.fixture()

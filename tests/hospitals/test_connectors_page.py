@@ -1,6 +1,7 @@
 """The page for hospitals' engineers is true: its file can be read, its options exist, its message is understood."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 from uuid import UUID
@@ -10,8 +11,15 @@ import yaml
 
 from hospitals.connectors.base import EventType
 from hospitals.connectors.fhir import FhirConnector
+from hospitals.connectors.fhir.client import PAGE_SIZE, PAGES_MAX
+from hospitals.connectors.fhir.connector import EXECUTE_S, OFFERS_PAGES_MAX, POLL_S
+from hospitals.connectors.fhir.sign_in import ASSERTION_LASTS_S, BackendServices
 from hospitals.connectors.hl7v2 import Hl7v2Connector, events
+from hospitals.connectors.hl7v2.listener import CONNECTIONS_PER_PEER, IDLE_S
 from hospitals.connectors.hl7v2.messages import read
+from hospitals.connectors.hl7v2.mllp import MAX_BYTES
+from hospitals.connectors.webhook import READ_S
+from hospitals.services import circuit, offering, outbox
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ["connectors.md", "connectors.zh.md"]
@@ -36,6 +44,21 @@ def test_the_example_file_names_options_that_exist_and_the_page_names_all(page: 
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_the_defaults_that_it_tells_are_the_code_s(page: str) -> None:
+    whole = (DOCS / page).read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", whole, re.M))
+    checked = []
+    for made in (*KINDS.values(), BackendServices):
+        for name, option in inspect.signature(made.__init__).parameters.items():
+            if name in told and option.default and isinstance(option.default, bool | int | float | str):
+                default = json.dumps(option.default) if isinstance(option.default, bool) else option.default
+                written = f"{default:g}" if isinstance(default, float) else str(default)
+                assert told[name].strip("`") == written, name
+                checked.append(name)
+    assert {"scope", "id_system", "read_s", "charset", "utc_offset_min", "tls", "answer_s"} <= {*checked}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_example_message_calls_number_70(page: str) -> None:
     (text,) = (block for block in blocks(page) if block.startswith("MSH"))
     (event,) = events.happened(read(text.encode()), hospital_id=UUID(int=1))
@@ -48,6 +71,37 @@ def test_every_event_is_explained_for_both_ways(page: str) -> None:
     for part in whole.split("\n## ")[2:4]:
         told = re.sub(r"`(\w+)\.(\w+)`((?:[,、] ?`\.\w+`)+)", _spelled, part)
         assert not [kind.value for kind in EventType if f"`{kind.value}`" not in told]
+
+
+WRITTEN = {2: ("two", "两"), 4: ("four", "四"), 5: ("five", "五")}
+# What stands in the code, and how either page has it; {0} a number, {1} the same as a word.
+LIMITS = {
+    "a part of an answer": (READ_S, "We wait {0} s for a part of an answer", "每一部分最多等 {0} 秒"),
+    "a command": (EXECUTE_S, "{0} s for a whole command", "一次操作最多 {0} 秒"),
+    "the first wait": (outbox.FIRST_RETRY_S, "try again after {0} s", "之后隔 {0} 秒"),
+    "the longest wait": (outbox.LONGEST_RETRY_S / 60, "up to {0} minutes apart", "最长 {0} 分钟"),
+    "until it is given up": (outbox.GIVE_UP_AFTER.total_seconds() / 3600, "for {0} hours", "持续 {0} 小时"),
+    "failures in a row": (circuit.OPENS_AFTER, "After {1} failures in a row", "连续失败{1}次"),
+    "the first rest": (circuit.FIRST_REST_S, "leave you alone for {0} s", "{0} 秒到 5 分钟不再打扰"),
+    "the longest rest": (circuit.LONGEST_REST_S / 60, "to {0} minutes.", "到 {0} 分钟不再打扰"),
+    "weeks on sale": (offering.LOOK_AHEAD.days / 7, "up to {1} weeks ahead", "今后{1}周"),
+    "pages of slots": (OFFERS_PAGES_MAX, "up to {0:,} pages", "最多 {0:,} 页"),
+    "a page": (PAGE_SIZE, "the {0} a page that we ask for", "我们要求的 {0} 条"),
+    "a reading": (POLL_S / 60, "a whole reading {1} minutes", "整个读取最多{1}分钟"),
+    "pages of visits": (PAGES_MAX, "may have {0} pages each", "每次最多 {0} 页"),
+    "an assertion": (ASSERTION_LASTS_S / 60, "Assertions last {1} minutes", "每份签名断言有效{1}分钟"),
+    "a message": (MAX_BYTES / 1024**2, "{0} MiB a message", "每条不超过 {0} MiB"),
+    "connections": (CONNECTIONS_PER_PEER, "{0} connections from an address", "不超过 {0} 个连接"),
+    "idle": (IDLE_S / 60, "{0} minutes idle", "空闲 {0} 分钟"),
+}
+
+
+@pytest.mark.parametrize(("number", "english", "chinese"), LIMITS.values(), ids=LIMITS)
+def test_its_limits_are_the_code_s(number: float, english: str, chinese: str) -> None:
+    assert number == int(number)
+    for page, words, written in zip(PAGES, (english, chinese), WRITTEN.get(int(number), ("", "")), strict=True):
+        told = " ".join((DOCS / page).read_text(encoding="utf-8").split())
+        assert words.format(int(number), written) in told
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -1,7 +1,6 @@
 """Commands to a FHIR server: what is written is valid and done once, whatever goes wrong on the way."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -16,22 +15,8 @@ from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnav
 from hospitals.outgoing import Answer, Outgoing
 from tests.hospitals.fhir_rules import Refusal, checked
 from tests.hospitals.fhir_server import FhirServer
-from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command, quick
+from tests.hospitals.fhir_visit import BOOK, CANCEL, CARD, CHECK_IN, HOSPITAL, LOCAL, VISIT, bill, command
 from tests.hospitals.paid import paid
-
-
-@pytest.fixture
-def server() -> Iterator[FhirServer]:
-    made = FhirServer()
-    made.slot("s1")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def hospital(server: FhirServer) -> FhirConnector:
-    return FhirConnector(base_url=server.base, outgoing=quick, **LOCAL)
-
 
 # --- commands -----------------------------------------------------------------------------------------------
 

@@ -27,28 +27,13 @@ from tests.hospitals.fhir_server import START, FhirServer
 from tests.hospitals.fhir_visit import (
     BOOK,
     HOSPITAL,
-    LOCAL,
     VISIT,
     arrived,
     bill,
     command,
-    quick,
 )
 
 E = EventType
-
-
-@pytest.fixture
-def server() -> Iterator[FhirServer]:
-    made = FhirServer()
-    made.slot("s1")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def hospital(server: FhirServer) -> FhirConnector:
-    return FhirConnector(base_url=server.base, outgoing=quick, **LOCAL)
 
 
 def told(hospital: FhirConnector, since: datetime = START) -> list[tuple[EventType, Any]]:

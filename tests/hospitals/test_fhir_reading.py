@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -25,23 +24,9 @@ from tests.hospitals.fhir_visit import (
     LOCAL,
     arrived,
     bill,
-    quick,
 )
 
 E = EventType
-
-
-@pytest.fixture
-def server() -> Iterator[FhirServer]:
-    made = FhirServer()
-    made.slot("s1")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def hospital(server: FhirServer) -> FhirConnector:
-    return FhirConnector(base_url=server.base, outgoing=quick, **LOCAL)
 
 
 def test_all_pages_are_read_and_one_on_another_server_is_not(server: FhirServer, hospital: FhirConnector) -> None:

@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hospitals import map_graph
+from hospitals.api.facts import DOOR_CODES_MOST
+from hospitals.directions import NEAR_M
 from hospitals.exceptions import InvalidInput
 from hospitals.map_features import FAULTS, KINDS
+from hospitals.map_graph import WALK_M_PER_S
+from hospitals.services.maps import FAULTS_TOLD
+from hospitals.wayfinding import UNCOVERED_PENALTY
 from tests.hospitals.drawn_maps import DOCS, PAGES, Map, changed, example, feature, index_of
 
 
@@ -178,6 +183,16 @@ class TestFaults:
         for page in PAGES:
             text = (DOCS / page).read_text(encoding="utf-8")
             assert set(re.findall(r"^\| `([a-z_]+)` \|", text.split("bad_time", 1)[1], re.M)) == set(FAULTS)
+
+    def test_the_pages_numbers_are_the_code_s(self) -> None:
+        english, chinese = (" ".join((DOCS / page).read_text(encoding="utf-8").split()) for page in PAGES)
+        words = {4: "four", 7: "seven"}, {4: "四", 7: "七"}
+        near, rain = int(NEAR_M), int(UNCOVERED_PENALTY)
+        assert f"{WALK_M_PER_S} m/s" in english and f"每秒 {WALK_M_PER_S} 米" in chinese
+        assert f"within {words[0][near]} metres" in english and f"{words[1][near]}米之内" in chinese
+        assert f"a roof counts as {words[0][rain]}" in english and f"露天一米按{words[1][rain]}米算" in chinese
+        assert f"at most {DOOR_CODES_MOST} codes" in english and f"一次最多 {DOOR_CODES_MOST} 个" in chinese
+        assert f"the first {FAULTS_TOLD};" in english and f"列出前 {FAULTS_TOLD} 处" in chinese
 
     def test_the_pages_name_every_kind_with_its_properties(self) -> None:
         for page in PAGES:

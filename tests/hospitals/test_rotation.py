@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -20,14 +18,7 @@ from hospitals.models import AuditEvent, DataKey, Hospital, HospitalApplication
 from hospitals.services import onboarding, rotation
 from hospitals.tenancy import scope
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def only_real_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests' own models, whose tables are not there, stay out."""
-    real = [model for model in apps.get_models() if not model._meta.db_table.startswith("test_")]
-    monkeypatch.setattr(rotation, "apps", SimpleNamespace(get_models=lambda: real))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("only_real_tables")]
 
 
 @pytest.fixture
@@ -148,11 +139,6 @@ def test_the_command_tells_where_it_is(resident: Resident, capsys) -> None:
 # --- everybody ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def three() -> list[Resident]:
-    return [Resident.objects.create(name=name) for name in ("林小棠", "周岚", "沈一帆")]
-
-
 def living() -> list[list[int]]:
     """Versions alive of each resident, in the order in which they have their turn."""
     keys = DataKey.objects.filter(owner_kind="resident", destroyed_at=None).order_by("owner_id", "version")
@@ -197,7 +183,7 @@ def test_who_is_done_when_the_end_is_cut_is_not_changed_again(three: list[Reside
 
 
 def test_who_is_erased_before_her_turn_holds_nobody_up(three: list[Resident]) -> None:
-    first, second, last = sorted(str(row.id) for row in three)
+    first, second, last = (str(row.id) for row in three)
     turns = []
 
     def erase_the_second(_kind: str, owner_id: str, _done: rotation.Rotated) -> None:
@@ -209,8 +195,7 @@ def test_who_is_erased_before_her_turn_holds_nobody_up(three: list[Resident]) ->
 
 
 def test_one_owner_s_change_is_ended_before_everybody_s_begins(three: list[Resident], capsys) -> None:
-    one = min(three, key=lambda row: str(row.id))
-    rotation.rotate("resident", one.id, actor=SERVICE)
+    rotation.rotate("resident", three[0].id, actor=SERVICE)
     assert rotation.rotate_all(each=unheard, **after()) == 0
     assert living() == [[2], [1], [1]] and not AuditEvent.objects.filter(action=rotation.BEGUN).exists()
     call_command("rotate_keys")

@@ -1,11 +1,9 @@
 """One damaged value holds nobody up when keys change: it is named, its owner keeps the old key, and all others go on."""
 
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -23,21 +21,7 @@ from tests.hospitals.clinics import a_clinic
 from tests.hospitals.lives import a_booking, a_life
 from tests.hospitals.sealed_rows import put, raw
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def only_real_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests' own models, whose tables are not there, stay out."""
-    real = [model for model in apps.get_models() if not model._meta.db_table.startswith("test_")]
-    monkeypatch.setattr(rotation, "apps", SimpleNamespace(get_models=lambda: real))
-
-
-@pytest.fixture
-def three() -> list[Resident]:
-    """In the order in which they have their turn."""
-    made = [Resident.objects.create(name=name) for name in ("林小棠", "周岚", "沈一帆")]
-    return sorted(made, key=lambda row: str(row.id))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("only_real_tables")]
 
 
 def column(row: Any, name: str) -> Any:
