@@ -51,6 +51,8 @@ class _Folding:
     missed: MissedCall | None = None
     reason: Reason | None = None
     refused_payments: dict[str, str] = field(default_factory=dict)
+    returned: dict[str, str] = field(default_factory=dict)
+    too_much: dict[str, str] = field(default_factory=dict)
     follow_up: FollowUp | None = None
     travel_min: int | None = None
     medicine_reminders: bool = False
@@ -67,6 +69,7 @@ class _Folding:
 
 _MARKS: dict[EventType | OwnEvent, str] = {
     OwnEvent.PAYMENT_SENT: "sent",
+    OwnEvent.PAYMENT_CONFIRMED: "paid",
     OwnEvent.REPORT_READ: "read",
     EventType.INVOICE_PAID: "paid",
     EventType.INVOICE_CANCELLED: "cancelled",
@@ -132,13 +135,20 @@ def _apply(now: _Folding, event: Happened) -> None:
         now.prescriptions[data.id] = data
         part_id = data.id
     elif isinstance(data, Refusal):
-        now.marks.discard(("sent", data.id))
-        now.refused_payments[data.id] = data.text
         part_id = data.id
+        if event.type is OwnEvent.PAYMENT_RETURNED:
+            now.returned[part_id] = data.text
+            now.too_much.pop(part_id, None)
+        elif event.type is OwnEvent.PAYMENT_QUESTIONED:
+            now.too_much[part_id] = data.text
+        else:
+            now.marks.discard(("sent", part_id))
+            now.refused_payments[part_id] = data.text
     elif isinstance(data, Reference):
         now.marks.add((_MARKS[event.type], data.id))
-        if event.type is OwnEvent.PAYMENT_SENT:
+        if event.type in (OwnEvent.PAYMENT_SENT, OwnEvent.PAYMENT_CONFIRMED):
             now.refused_payments.pop(data.id, None)
+            now.too_much.pop(data.id, None)
         part_id = data.id
     if target is not None and target is not now.state:
         now.state = target
@@ -147,7 +157,11 @@ def _apply(now: _Folding, event: Happened) -> None:
 
 
 # Said anew each time it happens, and only the last of them.
-_EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"})
+_EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"}) | {
+    "payment_confirmed",
+    "payment_returned",
+    "payment_questioned",
+}
 
 
 def _prompt(now: _Folding, event: Happened, name: str, part_id: str) -> None:
@@ -208,6 +222,10 @@ def _still_true(prompt: Prompt, now: _Folding) -> bool:
         return False
     if name == "payment_sent" and ("sent", part) not in now.marks:
         return False
+    if name == "payment_questioned":
+        return part in now.too_much
+    if name == "invoice_cancelled" and part in now.too_much:
+        return False  # 「不用缴了」 is no word to somebody who has paid
     settled = {
         "payment_refused": ("paid", "cancelled"),
         "invoice_issued": ("sent", "paid", "cancelled"),
@@ -240,6 +258,8 @@ def _close(now: _Folding) -> Journey:
                 i,
                 state_of(i.id, ("cancelled", "cancelled"), ("paid", "paid"), ("sent", "sent"), otherwise="issued"),
                 now.refused_payments.get(i.id, ""),
+                now.returned.get(i.id, ""),
+                now.too_much.get(i.id, ""),
             )
             for i in now.invoices.values()
         ),
