@@ -39,7 +39,7 @@ def answered(order: PaymentOrder, state: str, reason: str = "", **values: Any) -
     row = command(order)
     with tenancy.scope(order.visit.hospital_id):
         OutboxCommand.objects.filter(id=row.id).update(**{"reason": "", **values})
-        outbox._end(row, state, reason, heard=False)
+        outbox._end(command(order), state, reason, heard=False)
     order.refresh_from_db()
 
 
