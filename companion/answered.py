@@ -7,7 +7,7 @@ something, and that something never reached it.
 import structlog
 from django.db import transaction
 
-from companion import paying, prompts, visits
+from companion import paying, visits
 from companion.journey import OwnData, OwnEvent, Refusal
 from companion.models import Incident, Visit
 from hospitals.connectors.base import CommandKind, EventData, Reason
@@ -53,8 +53,6 @@ def _recorded(answer: CommandAnswered) -> tuple[OwnEvent, EventData | OwnData] |
     if answer.outcome == "refused" and paying.give_back(answer.appointment_id, invoice_id, receipt):
         because += "。已付的钱会原路退回"
     # Never delivered, it may be in the hospital's books all the same: a person looks, and the money stays until then.
-    elif answer.outcome == "given_up" and (held := paying.held(answer.appointment_id, invoice_id, receipt)):
-        because += (
-            f"。您付的{prompts.yuan(held)}没有丢,工作人员会和医院核对:没有入账就原路退回,入账了就不用再缴,结果我告诉您"
-        )
+    elif answer.outcome == "given_up" and (held := paying.hold(answer.appointment_id, invoice_id, receipt)):
+        return OwnEvent.PAYMENT_HELD, Refusal(held, because)
     return OwnEvent.PAYMENT_REFUSED, Refusal(invoice_id, because)

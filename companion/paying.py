@@ -34,7 +34,7 @@ from companion.payment.base import (
 from hospitals.audit import Actor
 from hospitals.connectors.base import EventData, Invoice, PaidBill, Reference
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
-from hospitals.services import booking
+from hospitals.services import booking, payments
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +72,9 @@ def begin(visit: Visit, bill: Invoice) -> Begun:
     """The order of a bill that waits for it, the same one while it is open; the gateway does not hear of it yet.
 
     Another sum is another order, and so is another gateway while nothing is paid; one that is about to run out gives way to another. A
-    bill of nothing (insurance bears it all) is paid as it stands, by no gateway. Raises ``NotNow``: pay_at_window where no engine is set
-    up, payment_unsettled while a person asks what became of another sum. In the caller's transaction, with the visit locked; after its
-    commit come ``at_gateway`` and, in another, ``finish``: while a gateway is asked nobody waits for anything of ours.
+    bill of nothing (insurance bears it all) is paid as it stands, by no gateway. Raises ``NotNow`` (pay_at_window) where no engine is set
+    up. In the caller's transaction, with the visit locked; after its commit come ``at_gateway`` and, in another, ``finish``: while a
+    gateway is asked nobody waits for anything of ours.
     """
     name = settings.PAYMENT
     row = PaymentOrder.objects.filter(visit=visit, invoice_id=bill.id, state__in=(State.BEGUN, State.PAID)).first()
@@ -82,8 +82,6 @@ def begin(visit: Visit, bill: Invoice) -> Begun:
     if row is not None and (
         row.amount_fen != bill.self_pay_fen or not paid and (row.engine != name or _ends_soon(row))
     ):
-        if row.waits_because == Waits.UNANSWERED:  # whether the hospital has that money a person finds out first
-            raise NotNow("上一次付的钱还在和医院核对,请先不要再付,有了结果我告诉您。", code="payment_unsettled")
         over = (
             (State.REFUND_DUE if row.amount_fen else State.CLOSED) if paid else State.CLOSE_DUE
         )  # what came for it, or still comes, goes back
@@ -216,7 +214,6 @@ def _tell_the_hospital(row: PaymentOrder, actor: Actor) -> None:
     paid = PaidBill(row.invoice_id, row.trade_number, row.amount_fen, row.id.hex, row.engine, at)
     made = booking.pay(appointment_id=row.visit_id, paid=paid, actor=actor)
     if made.command is not None:
-        PaymentOrder.objects.filter(id=row.id, waits_because=Waits.UNANSWERED).update(**NOBODY_S)
         key = f"{OwnEvent.PAYMENT_SENT.value}:{made.command}"
         visits.own_event(row.visit_id, OwnEvent.PAYMENT_SENT, Reference(row.invoice_id), key=key)
 
@@ -228,14 +225,25 @@ def give_back(visit_id: UUID, invoice_id: str, receipt: str) -> bool:
     return bool(mine.update(state=State.REFUND_DUE, **NOBODY_S))
 
 
-def held(visit_id: UUID, invoice_id: str, receipt: str) -> int:
-    """The hospital never answered: it may have booked this payment or not, and a person asks it. Returns the sum in fen, or 0: none."""
-    mine = PaymentOrder.objects.filter(visit_id=visit_id, invoice_id=invoice_id, trade_number=receipt, state=State.PAID)
-    row = mine.exclude(amount_fen=0).first()
-    if row is None:
-        return 0
-    mine.update(waits_because=Waits.UNANSWERED, waits_since=timezone.now())
-    return row.amount_fen
+def hold(visit_id: UUID, invoice_id: str, receipt: str) -> str:
+    """The hospital never answered: it may have booked this payment or not, and a person asks it.
+
+    Returns the bill's id, "" where no money was taken. Without a receipt, because what the command said cannot be read any more, it is
+    the payment whose command was given up.
+    """
+    mine = (
+        PaymentOrder.objects.filter(visit_id=visit_id, state=State.PAID).exclude(amount_fen=0).select_related("visit")
+    )
+    for row in mine:
+        if (row.invoice_id, row.trade_number) == (invoice_id, receipt) or not receipt and _given_up(row):
+            mine.filter(id=row.id).update(waits_because=Waits.UNANSWERED, waits_since=timezone.now())
+            return row.invoice_id
+    return ""
+
+
+def _given_up(row: PaymentOrder) -> bool:
+    tried = payments.tried(row.visit.hospital_id, row.visit_id, row.invoice_id)
+    return bool(tried) and tried[-1].state == payments.State.GIVEN_UP
 
 
 def acknowledged(visit_id: UUID, invoice_id: str, receipt: str) -> None:

@@ -75,6 +75,7 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
         "rule": _sentence(journey.missed.rule) if journey.missed else "",
         "ticket": "",
         "title": "这笔费用",
+        "payment_held": "",
         "returned": "",
         "too_much": "",
     }
@@ -96,6 +97,7 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
                 "insurance": yuan(bill.insurance_fen),
                 "self_pay": yuan(bill.self_pay_fen),
                 "payment_refused": payment.refused or "没有说明原因",
+                "payment_held": payment.held or "医院还没有应答",
                 "returned": payment.returned,
                 "too_much": payment.too_much,
             }

@@ -61,6 +61,7 @@ _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
     OwnEvent.CHECK_IN_REFUSED: Reason,
     OwnEvent.PAYMENT_REFUSED: Refusal,
     OwnEvent.PAYMENT_SENT: Reference,
+    OwnEvent.PAYMENT_HELD: Refusal,
     OwnEvent.PAYMENT_CONFIRMED: Reference,
     OwnEvent.PAYMENT_RETURNED: Refusal,
     OwnEvent.PAYMENT_QUESTIONED: Refusal,

@@ -51,6 +51,7 @@ class _Folding:
     missed: MissedCall | None = None
     reason: Reason | None = None
     refused_payments: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     returned: dict[str, str] = field(default_factory=dict)
     too_much: dict[str, str] = field(default_factory=dict)
     follow_up: FollowUp | None = None
@@ -136,19 +137,12 @@ def _apply(now: _Folding, event: Happened) -> None:
         part_id = data.id
     elif isinstance(data, Refusal):
         part_id = data.id
-        if event.type is OwnEvent.PAYMENT_RETURNED:
-            now.returned[part_id] = data.text
-            now.too_much.pop(part_id, None)
-        elif event.type is OwnEvent.PAYMENT_QUESTIONED:
-            now.too_much[part_id] = data.text
-        else:
-            now.marks.discard(("sent", part_id))
-            now.refused_payments[part_id] = data.text
+        _money(now, event.type, data)
     elif isinstance(data, Reference):
         now.marks.add((_MARKS[event.type], data.id))
         if event.type in (OwnEvent.PAYMENT_SENT, OwnEvent.PAYMENT_CONFIRMED):
-            now.refused_payments.pop(data.id, None)
-            now.too_much.pop(data.id, None)
+            for said in (now.refused_payments, now.held, now.too_much):
+                said.pop(data.id, None)
         part_id = data.id
     if target is not None and target is not now.state:
         now.state = target
@@ -156,8 +150,24 @@ def _apply(now: _Folding, event: Happened) -> None:
     _prompt(now, event, prompt, part_id)
 
 
+def _money(now: _Folding, kind: EventType | OwnEvent, about: Refusal) -> None:
+    """What became of a payment, beyond that it was sent."""
+    if kind is OwnEvent.PAYMENT_HELD:
+        now.held[about.id] = about.text
+    elif kind is OwnEvent.PAYMENT_QUESTIONED:
+        now.too_much[about.id] = about.text
+    elif kind is OwnEvent.PAYMENT_RETURNED:
+        now.returned[about.id] = about.text
+        now.too_much.pop(about.id, None)
+    else:
+        now.marks.discard(("sent", about.id))
+        now.held.pop(about.id, None)
+        now.refused_payments[about.id] = about.text
+
+
 # Said anew each time it happens, and only the last of them.
 _EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"}) | {
+    "payment_held",
     "payment_confirmed",
     "payment_returned",
     "payment_questioned",
@@ -220,7 +230,9 @@ def _still_true(prompt: Prompt, now: _Folding) -> bool:
         return True
     if name == "payment_refused" and part not in now.refused_payments:
         return False
-    if name == "payment_sent" and ("sent", part) not in now.marks:
+    if name == "payment_sent" and (("sent", part) not in now.marks or part in now.held):
+        return False
+    if name == "payment_held" and part not in now.held:
         return False
     if name == "payment_questioned":
         return part in now.too_much
@@ -230,6 +242,7 @@ def _still_true(prompt: Prompt, now: _Folding) -> bool:
         "payment_refused": ("paid", "cancelled"),
         "invoice_issued": ("sent", "paid", "cancelled"),
         "payment_sent": ("paid", "cancelled"),
+        "payment_held": ("paid",),
         "examination_ordered": ("completed", "examination_cancelled"),
         "report_issued": ("read",),
         "prescription_issued": ("dispensed",),
@@ -258,6 +271,7 @@ def _close(now: _Folding) -> Journey:
                 i,
                 state_of(i.id, ("cancelled", "cancelled"), ("paid", "paid"), ("sent", "sent"), otherwise="issued"),
                 now.refused_payments.get(i.id, ""),
+                now.held.get(i.id, ""),
                 now.returned.get(i.id, ""),
                 now.too_much.get(i.id, ""),
             )
