@@ -16,7 +16,7 @@ from hospitals.models import AuditEvent
 from tests.companion.held_money import answered, given_up, paid_online
 from tests.companion.test_payment_due import Gateway
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.services]
 LIST = "admin:companion_paymentorder_changelist"
 SAID = {"reason": "财务科答复没有收到", "yuan": "20.00"}
 

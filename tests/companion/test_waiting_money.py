@@ -20,7 +20,7 @@ from tests.companion.bills import BILL
 from tests.companion.held_money import answered, command, given_up, hears, paid_online
 from tests.companion.test_payment_due import Gateway
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
 E, State = EventType, PaymentOrder.State
 STAFF = Actor("commission", "officer")
 THIS_BILL = Reference(BILL.id)
