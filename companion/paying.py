@@ -309,7 +309,7 @@ def _ran_out(row: PaymentOrder) -> bool:
 
 
 @transaction.atomic
-def _for_a_person(row: PaymentOrder, why: Waits) -> None:
+def _for_a_person(row: PaymentOrder, why: PaymentOrder.Waits) -> None:
     """Once."""
     mine = PaymentOrder.objects.filter(id=row.id).exclude(waits_because=why)
     if mine.update(waits_because=why, waits_since=timezone.now()):

@@ -116,7 +116,7 @@ def _asked_the_hospital(row: PaymentOrder, *, arrived: bool) -> None:
         raise NotNow("医院已经有了答复,或者正在重新送达,请刷新再看。", code="payment_acknowledged")
 
 
-def _kept(row: PaymentOrder, because: Waits, action: str, actor: Actor, reason: str) -> None:
+def _kept(row: PaymentOrder, because: PaymentOrder.Waits, action: str, actor: Actor, reason: str) -> None:
     visit = visits.locked(row.visit_id)
     _moved(row, because)
     kind = OwnEvent.PAYMENT_CONFIRMED
@@ -124,7 +124,7 @@ def _kept(row: PaymentOrder, because: Waits, action: str, actor: Actor, reason: 
     _on_record(action, row, visit, actor, reason, row.left_fen)
 
 
-def _moved(row: PaymentOrder, because: Waits, **values: object) -> None:
+def _moved(row: PaymentOrder, because: PaymentOrder.Waits, **values: object) -> None:
     """Out of those that wait, once."""
     mine = PaymentOrder.objects.filter(id=row.id, waits_because=because, state__in=(State.PAID, State.REFUNDED))
     if not mine.update(**values, **NOBODY_S):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from companion import paying, payment, visits, waiting_money
+from companion import looks, paying, payment, visits, waiting_money
 from companion.exceptions import NotNow
 from companion.models import PaymentOrder, Visit
 from companion.payment.base import Refund
@@ -96,6 +96,14 @@ class TestAHospitalThatNeverAnswered:
         assert (seen.actor, seen.why, seen.detail) == ("officer", WHY, "2000 fen")
         assert (seen.hospital_id, seen.subject) == (held.visit.hospital_id, held.visit.patient_id)
         assert state(held) == "refund_due" and held.refund_fen == 0
+        shown = [(looks.who(one), looks.what(one), one.why) for one in looks.about_her(held.visit.resident_id)]
+        assert ("卫生健康委工作人员", "把线上缴费退给您(第one医院)", WHY) in shown, "and she can read it"
+
+    def test_the_money_of_somebody_who_was_erased_goes_back_all_the_same(self, held: PaymentOrder) -> None:
+        vault.erase("resident", held.visit.resident_id)
+        vault.forget()
+        give_back(held)
+        assert paying.refund_due() == 1 and state(held) == "refunded"
 
     def test_what_is_given_back_is_never_sent_to_the_hospital_again(self, held: PaymentOrder) -> None:
         give_back(held)
