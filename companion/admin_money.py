@@ -179,7 +179,7 @@ class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
     )
     search_fields = ("=trade_number", "=id")
     fields = (
-        *("hospital", "invoice_id", "amount", "refunded", "engine", "shown_state", "shown_waits", "waits_since"),
+        *("hospital", "invoice_id", "amount", "refunded", "engine", "state_now", "waits_now", "waits_since"),
         *("bill", "attempts", "shown_trade", "paid_at", "created_at", "changed_at"),
     )
     readonly_fields = fields
@@ -225,6 +225,14 @@ class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
         return f"…{order.trade_number[-4:]}" if order.trade_number else "—"
 
     # --- one order ----------------------------------------------------------------------------------------------
+    @display(description="状态")
+    def state_now(self, order: PaymentOrder) -> str:
+        return order.get_state_display()
+
+    @display(description="等人处理")
+    def waits_now(self, order: PaymentOrder) -> str:
+        return order.get_waits_because_display() or "—"
+
     @display(description="已退")
     def refunded(self, order: PaymentOrder) -> str:
         due = f",正在退{yuan(order.refund_fen or order.left_fen)}" if order.state == State.REFUND_DUE else ""

@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="paymentorder", name="waits_since", field=models.DateTimeField(blank=True, null=True)
+            model_name="paymentorder", name="waits_since", field=models.DateTimeField("等人处理起", blank=True, null=True)
         ),
         migrations.AlterField(
             model_name="paymentorder",

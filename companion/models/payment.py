@@ -45,7 +45,7 @@ class PaymentOrder(models.Model):
     refunded_fen = models.PositiveIntegerField(default=0)
     refunds = models.PositiveSmallIntegerField(default=0)
     waits_because = models.CharField(max_length=12, choices=Waits.choices, blank=True)
-    waits_since = models.DateTimeField(null=True, blank=True)
+    waits_since = models.DateTimeField("等人处理起", null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     changed_at = models.DateTimeField(auto_now=True)
 

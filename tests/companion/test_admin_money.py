@@ -173,6 +173,15 @@ def test_a_part_goes_back_by_its_sum(officer: Client, paid: PaymentOrder) -> Non
     )
 
 
+def test_its_page_tells_state_bill_and_attempts_in_words(officer: Client, held: PaymentOrder) -> None:
+    page = reverse("admin:companion_paymentorder_change", args=[held.pk])
+    officer.post(page, {"why": "处理退款"})
+    shown = officer.get(page).content.decode()
+    for words in ("已付款", "医院一直没有应答", "等医院确认,自付20元", "未能送达:试了8次"):
+        assert words in shown
+    assert "&#x27;paid&#x27;" not in shown and "&#x27;unanswered&#x27;" not in shown
+
+
 def test_an_order_or_a_deed_that_is_not_there_is_said_in_words(officer: Client, held: PaymentOrder) -> None:
     assert "没有这项操作" in officer.get(address(held, "nothing"), follow=True).content.decode()
     gone = address(held, "refund")
