@@ -18,7 +18,12 @@ from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from companion import admin_quality, incidents, quality
+from companion import (
+    admin_money,  # noqa: F401  its pages are registered as it is read
+    admin_quality,
+    incidents,
+    quality,
+)
 from companion.admin_second_factor import SecondFactorPages
 from companion.journey import VisitState
 from companion.models import (
@@ -26,7 +31,6 @@ from companion.models import (
     HumanRequest,
     Incident,
     Patient,
-    PaymentOrder,
     Reminder,
     Turn,
     Visit,
@@ -300,36 +304,3 @@ class ReminderAdmin(ReadOnly, Province):
     list_select_related = ("visit",)
     list_display = ("due_at", "kind", "visit", "sent_at")
     list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))
-
-
-@admin.register(PaymentOrder)
-class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
-    """What became of each bill that was paid online; the gateway's number masked, and found by when it is typed in whole."""
-
-    ordering = ("-created_at", "id")
-    date_hierarchy = "created_at"
-    list_select_related = ("visit",)
-    list_display = ("created_at", "hospital", "amount", "engine", "shown_state", "shown_trade", "changed_at")
-    list_filter = (one_of("状态", "state", PaymentOrder.State.choices), "engine")
-    search_fields = ("=trade_number", "=id")
-    fields = ("hospital", "invoice_id", "amount", "engine", "shown_state", "shown_trade", "created_at", "changed_at")
-    readonly_fields = fields
-
-    @display(description="医院")
-    def hospital(self, order: PaymentOrder) -> str:
-        return order.visit.hospital_name
-
-    @display(description="金额", ordering="amount_fen")
-    def amount(self, order: PaymentOrder) -> str:
-        return f"{order.amount_fen // 100}.{order.amount_fen % 100:02}元"
-
-    @display(
-        description="状态",
-        label={"paid": "success", "refund_due": "danger", "refunded": "warning", "close_due": "warning"},
-    )
-    def shown_state(self, order: PaymentOrder) -> tuple[str, str]:
-        return order.state, order.get_state_display()
-
-    @display(description="支付平台单号")
-    def shown_trade(self, order: PaymentOrder) -> str:
-        return f"…{order.trade_number[-4:]}" if order.trade_number else "—"

@@ -43,13 +43,16 @@ def _recorded(answer: CommandAnswered) -> tuple[OwnEvent, EventData | OwnData] |
     if answer.kind is CommandKind.CANCEL:
         accepted = answer.outcome == "accepted"
         return (OwnEvent.CANCELLED, Reason("")) if accepted else (OwnEvent.CANCEL_REFUSED, Reason(because))
+    invoice_id, receipt = str(answer.data.get("invoice_id", "")), str(answer.data.get("receipt", ""))
     if answer.outcome == "accepted" or answer.kind is CommandKind.BOOK:
+        if answer.kind is CommandKind.PAY:
+            paying.acknowledged(answer.appointment_id, invoice_id, receipt)
         return None
     if answer.kind is CommandKind.CHECK_IN:
         return OwnEvent.CHECK_IN_REFUSED, Reason(because)
-    invoice_id = str(answer.data.get("invoice_id", ""))
-    # Never delivered, it may be in the hospital's books all the same: a person looks, and the money stays until then.
-    receipt = str(answer.data.get("receipt", ""))
     if answer.outcome == "refused" and paying.give_back(answer.appointment_id, invoice_id, receipt):
         because += "。已付的钱会原路退回"
+    # Never delivered, it may be in the hospital's books all the same: a person looks, and the money stays until then.
+    elif answer.outcome == "given_up" and (held := paying.hold(answer.appointment_id, invoice_id, receipt)):
+        return OwnEvent.PAYMENT_HELD, Refusal(held, because)
     return OwnEvent.PAYMENT_REFUSED, Refusal(invoice_id, because)

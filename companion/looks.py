@@ -42,6 +42,10 @@ _DID = {
     "consent.withdraw": "结束了代办授权",
     "staff.look": "查看了记录",
     "review.record": "评审了对话",
+    "payment.refund": "把线上缴费退给您",
+    "payment.refund_part": "把线上缴费的一部分退给您",
+    "payment.arrived": "和医院核对了线上缴费,已入账",
+    "payment.kept": "和医院核对了线上缴费,不用线上退",
     "erased": "删除了信息",
 }
 

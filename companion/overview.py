@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from companion.models import HumanRequest, Incident
+from companion.models import HumanRequest, Incident, PaymentOrder
 from hospitals import tenancy
 from hospitals.models import Circuit, Hospital, InboxEvent, OutboxCommand
 
@@ -85,6 +85,13 @@ def _waiting(request: HttpRequest) -> Iterator[Figure]:
             "incident",
             Incident.objects.filter(handled_at=None),
             {"handled_at__isempty": 1},
+        ),
+        (
+            "等人处理的缴费",
+            "companion",
+            "paymentorder",
+            PaymentOrder.objects.filter(waits_since__isnull=False),
+            {"waits_since__isempty": 0},
         ),
         (
             "待接听的人工请求",

@@ -74,6 +74,10 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
         "alternative": _sentence(journey.reason.alternative) if journey.reason else "",
         "rule": _sentence(journey.missed.rule) if journey.missed else "",
         "ticket": "",
+        "title": "这笔费用",
+        "payment_held": "",
+        "returned": "",
+        "too_much": "",
     }
     if journey.queue:
         queue = journey.queue
@@ -93,6 +97,9 @@ def values(visit: Visit, journey: Journey, part_id: str = "", due_at: datetime |
                 "insurance": yuan(bill.insurance_fen),
                 "self_pay": yuan(bill.self_pay_fen),
                 "payment_refused": payment.refused or "没有说明原因",
+                "payment_held": payment.held or "医院还没有应答",
+                "returned": payment.returned,
+                "too_much": payment.too_much,
             }
     for part in journey.examinations:
         if part.examination.id == part_id:

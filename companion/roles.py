@@ -16,7 +16,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     ADMINISTRATOR: {
         "companion": (
             *("view_visit", "view_visitevent", "view_conversation", "view_turn", "view_reminder"),
-            "view_paymentorder",
+            *("view_paymentorder", "settle_paymentorder"),
             *("view_incident", "change_incident", "handle_incident", "view_humanrequest", "change_humanrequest"),
             *("view_turnreview", "change_turnreview"),
         ),

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, F
 from django.utils import timezone
 from pydantic import TypeAdapter
 from redis import RedisError
@@ -25,12 +25,30 @@ from companion.exceptions import NotAllowed, NotFound, NotNow
 from companion.journey import Choice, Happened, Journey, OwnData, OwnEvent, Refusal, Travel, VisitState
 from companion.journey.folding import fold
 from companion.journey.next_step import next_step
-from companion.models import UNSAID, FamilyLink, Incident, Patient, Reminder, Visit, VisitEvent, VisitPrompt
+from companion.models import (
+    UNSAID,
+    FamilyLink,
+    Incident,
+    Patient,
+    PaymentOrder,
+    Reminder,
+    Visit,
+    VisitEvent,
+    VisitPrompt,
+)
 from companion.wording import PROMPTS
 from hospitals import vault
 from hospitals.compiled import CompiledUpdate, in_one_go
 from hospitals.connectors import codec
-from hospitals.connectors.base import DiagnosticReport, EventData, EventType, HospitalEvent, Reason, Reference
+from hospitals.connectors.base import (
+    DiagnosticReport,
+    EventData,
+    EventType,
+    HospitalEvent,
+    Invoice,
+    Reason,
+    Reference,
+)
 from hospitals.services.waiting import PlaceOffered
 
 log = structlog.get_logger(__name__)
@@ -43,6 +61,10 @@ _DATA: dict[EventType | OwnEvent, Any] = dict(codec.DATA) | {
     OwnEvent.CHECK_IN_REFUSED: Reason,
     OwnEvent.PAYMENT_REFUSED: Refusal,
     OwnEvent.PAYMENT_SENT: Reference,
+    OwnEvent.PAYMENT_HELD: Refusal,
+    OwnEvent.PAYMENT_CONFIRMED: Reference,
+    OwnEvent.PAYMENT_RETURNED: Refusal,
+    OwnEvent.PAYMENT_QUESTIONED: Refusal,
     OwnEvent.REPORT_READ: Reference,
     OwnEvent.TRAVEL_TOLD: Travel,
     OwnEvent.MEDICINE_REMINDERS: Choice,
@@ -255,7 +277,32 @@ def on_hospital_events(events: Sequence[HospitalEvent]) -> None:
         if isinstance(n.data, DiagnosticReport) and cards.is_critical(n.data):
             codes = [f"report:{n.data.id}"[:80]]
             Incident.objects.create(kind=Incident.Kind.CRITICAL_VALUE, hospital_id=n.visit.hospital_id, codes=codes)
+        if n.kind in (EventType.INVOICE_ISSUED, EventType.INVOICE_CANCELLED):
+            _paid_too_much(n)
         log.info("visit_event", visit=str(n.visit.id), event_type=n.kind.value, state=n.visit.state)
+
+
+def _paid_too_much(n: _News) -> None:
+    """The bill asks for less than she paid online. Whether the hospital gives that back itself its events do not tell: a person asks."""
+    bill_id = n.data.id if isinstance(n.data, (Invoice, Reference)) else ""
+    kept = PaymentOrder.objects.filter(visit=n.visit, invoice_id=bill_id, waits_since=None)
+    kept = kept.filter(
+        state__in=(PaymentOrder.State.PAID, PaymentOrder.State.REFUNDED), amount_fen__gt=F("refunded_fen")
+    )
+    row = kept.first()
+    if row is None:
+        return
+    bill = next((p for p in journey_of(n.visit).payments if p.invoice.id == bill_id), None)
+    if bill is None:  # taken back before it was ever told
+        return
+    too_much = row.left_fen - (0 if bill.state == "cancelled" else bill.invoice.self_pay_fen)
+    if too_much > 0 and kept.filter(id=row.id).update(
+        waits_because=PaymentOrder.Waits.LOWERED, waits_since=timezone.now()
+    ):
+        kind = OwnEvent.PAYMENT_QUESTIONED
+        own_event(
+            n.visit.id, kind, Refusal(bill_id, prompts.yuan(too_much)), key=f"{kind.value}:{row.id}:{n.key}"[:120]
+        )
 
 
 def on_place_offered(offer: PlaceOffered) -> None:

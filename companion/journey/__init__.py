@@ -67,6 +67,14 @@ class OwnEvent(StrEnum):
     CHECK_IN_REFUSED = "own.check_in_refused"
     PAYMENT_REFUSED = "own.payment_refused"  # Refusal of an invoice's payment
     PAYMENT_SENT = "own.payment_sent"  # Reference to an invoice: paid by her, not yet confirmed by the hospital
+    PAYMENT_HELD = (
+        "own.payment_held"  # Refusal: paid, and never delivered; it stays sent until a person has asked the hospital
+    )
+    PAYMENT_CONFIRMED = "own.payment_confirmed"  # Reference: a person asked the hospital, and it has the money
+    PAYMENT_RETURNED = "own.payment_returned"  # Refusal: how much of what she paid has gone back, as its text
+    PAYMENT_QUESTIONED = (
+        "own.payment_questioned"  # Refusal: what she paid too much for a bill that changed since, as its text
+    )
     REPORT_READ = "own.report_read"  # Reference to a report that was explained to her
     TRAVEL_TOLD = "own.travel_told"  # Travel: how long she needs to the hospital
     MEDICINE_REMINDERS = "own.medicine_reminders"  # Choice: whether she wants to be told when it is time
@@ -84,7 +92,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the payment of invoice ``id`` came to nothing."""
+    """Why the payment of invoice ``id`` came to nothing or to no end, or the sum that goes back or may go back."""
 
     id: str
     text: str
@@ -129,6 +137,10 @@ TRANSITIONS: dict[EventType | OwnEvent, Transition] = {
     OwnEvent.CHECK_IN_REFUSED: Transition(any_of(BEFORE_CHECK_IN), None, "check_in_refused"),
     OwnEvent.PAYMENT_REFUSED: Transition(frozenset(S), None, "payment_refused"),
     OwnEvent.PAYMENT_SENT: Transition(frozenset(S), None, "payment_sent"),
+    OwnEvent.PAYMENT_HELD: Transition(frozenset(S), None, "payment_held"),
+    OwnEvent.PAYMENT_CONFIRMED: Transition(frozenset(S), None, "payment_confirmed"),
+    OwnEvent.PAYMENT_RETURNED: Transition(frozenset(S), None, "payment_returned"),
+    OwnEvent.PAYMENT_QUESTIONED: Transition(frozenset(S), None, "payment_questioned"),
     OwnEvent.REPORT_READ: Transition(frozenset(S), None, "report_read"),
     OwnEvent.TRAVEL_TOLD: Transition(frozenset(S), None, "travel_told"),
     OwnEvent.MEDICINE_REMINDERS: Transition(frozenset(S), None, "medicine_reminders"),
@@ -172,11 +184,17 @@ TRANSITIONS: dict[EventType | OwnEvent, Transition] = {
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """state: issued → sent → paid, or cancelled. ``refused``: why the last payment came to nothing (it is issued again)."""
+    """state: issued → sent → paid, or cancelled. ``refused``: why the last payment came to nothing (it is issued again).
+
+    ``held``: why it is sent and nobody can tell whether it arrived; ``returned``: what went back last; ``too_much``: what she paid beyond a bill that changed since. As people say money.
+    """
 
     invoice: Invoice
     state: str
     refused: str = ""
+    held: str = ""
+    returned: str = ""
+    too_much: str = ""
 
 
 @dataclass(frozen=True, slots=True)

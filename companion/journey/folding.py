@@ -51,6 +51,9 @@ class _Folding:
     missed: MissedCall | None = None
     reason: Reason | None = None
     refused_payments: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    returned: dict[str, str] = field(default_factory=dict)
+    too_much: dict[str, str] = field(default_factory=dict)
     follow_up: FollowUp | None = None
     travel_min: int | None = None
     medicine_reminders: bool = False
@@ -67,6 +70,7 @@ class _Folding:
 
 _MARKS: dict[EventType | OwnEvent, str] = {
     OwnEvent.PAYMENT_SENT: "sent",
+    OwnEvent.PAYMENT_CONFIRMED: "paid",
     OwnEvent.REPORT_READ: "read",
     EventType.INVOICE_PAID: "paid",
     EventType.INVOICE_CANCELLED: "cancelled",
@@ -132,13 +136,13 @@ def _apply(now: _Folding, event: Happened) -> None:
         now.prescriptions[data.id] = data
         part_id = data.id
     elif isinstance(data, Refusal):
-        now.marks.discard(("sent", data.id))
-        now.refused_payments[data.id] = data.text
         part_id = data.id
+        _money(now, event.type, data)
     elif isinstance(data, Reference):
         now.marks.add((_MARKS[event.type], data.id))
-        if event.type is OwnEvent.PAYMENT_SENT:
-            now.refused_payments.pop(data.id, None)
+        if event.type in (OwnEvent.PAYMENT_SENT, OwnEvent.PAYMENT_CONFIRMED):
+            for said in (now.refused_payments, now.held, now.too_much):
+                said.pop(data.id, None)
         part_id = data.id
     if target is not None and target is not now.state:
         now.state = target
@@ -146,8 +150,28 @@ def _apply(now: _Folding, event: Happened) -> None:
     _prompt(now, event, prompt, part_id)
 
 
+def _money(now: _Folding, kind: EventType | OwnEvent, about: Refusal) -> None:
+    """What became of a payment, beyond that it was sent."""
+    if kind is OwnEvent.PAYMENT_HELD:
+        now.held[about.id] = about.text
+    elif kind is OwnEvent.PAYMENT_QUESTIONED:
+        now.too_much[about.id] = about.text
+    elif kind is OwnEvent.PAYMENT_RETURNED:
+        now.returned[about.id] = about.text
+        now.too_much.pop(about.id, None)
+    else:
+        now.marks.discard(("sent", about.id))
+        now.held.pop(about.id, None)
+        now.refused_payments[about.id] = about.text
+
+
 # Said anew each time it happens, and only the last of them.
-_EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"})
+_EACH_TIME = frozenset({"called", "cancel_refused", "check_in_refused", "payment_refused"}) | {
+    "payment_held",
+    "payment_confirmed",
+    "payment_returned",
+    "payment_questioned",
+}
 
 
 def _prompt(now: _Folding, event: Happened, name: str, part_id: str) -> None:
@@ -206,12 +230,19 @@ def _still_true(prompt: Prompt, now: _Folding) -> bool:
         return True
     if name == "payment_refused" and part not in now.refused_payments:
         return False
-    if name == "payment_sent" and ("sent", part) not in now.marks:
+    if name == "payment_sent" and (("sent", part) not in now.marks or part in now.held):
         return False
+    if name == "payment_held" and part not in now.held:
+        return False
+    if name == "payment_questioned":
+        return part in now.too_much
+    if name == "invoice_cancelled" and part in now.too_much:
+        return False  # 「不用缴了」 is no word to somebody who has paid
     settled = {
         "payment_refused": ("paid", "cancelled"),
         "invoice_issued": ("sent", "paid", "cancelled"),
         "payment_sent": ("paid", "cancelled"),
+        "payment_held": ("paid",),
         "examination_ordered": ("completed", "examination_cancelled"),
         "report_issued": ("read",),
         "prescription_issued": ("dispensed",),
@@ -240,6 +271,9 @@ def _close(now: _Folding) -> Journey:
                 i,
                 state_of(i.id, ("cancelled", "cancelled"), ("paid", "paid"), ("sent", "sent"), otherwise="issued"),
                 now.refused_payments.get(i.id, ""),
+                now.held.get(i.id, ""),
+                now.returned.get(i.id, ""),
+                now.too_much.get(i.id, ""),
             )
             for i in now.invoices.values()
         ),

@@ -3,7 +3,7 @@ and its query, ``alipay.trade.close``, ``alipay.trade.query``.
 
 Signed RSA2 (SHA256withRSA) over the sorted parameters. A notification is verified over all its parameters as they came but
 ``sign`` and ``sign_type``, and must be for this app. Source: Alipay Open Platform, 手机网站支付, 异步通知说明, 统一收单交易退款接口,
-统一收单交易退款查询, 统一收单交易关闭接口, 统一收单交易查询.
+统一收单交易退款查询, 统一收单交易关闭接口, 统一收单交易查询. Its times are Beijing's and name no zone.
 """
 
 import base64
@@ -18,13 +18,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from companion.identity.alipay import GATEWAY_ZONE, gateway_now, raw_node, rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, Settled
+from companion.payment.base import (
+    BadNotification,
+    GatewayUnavailable,
+    NeverOpened,
+    Opened,
+    Order,
+    OrderPaid,
+    Refund,
+    Settled,
+)
 from companion.payment.http import client
 from hospitals.connectors.money import fen, yuan
 
 _DONE, _NEVER_OPENED = "10000", "ACQ.TRADE_NOT_EXIST"
 _PAID, _CLOSED = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"}), "TRADE_CLOSED"
 TITLE_MAX = 60
+_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 class AlipayPayment:
@@ -53,6 +63,7 @@ class AlipayPayment:
             "total_amount": yuan(order.amount_fen),
             "subject": order.title[:TITLE_MAX],
             "product_code": "QUICK_WAP_WAY",
+            "time_expire": order.expires_at.astimezone(GATEWAY_ZONE).strftime(_TIME),
         }
         more = {"notify_url": self.notify_url, "return_url": self.return_url}
         return Opened(pay_at=f"{self.gateway_url}?{urlencode(self._signed('alipay.trade.wap.pay', content, more))}")
@@ -76,12 +87,12 @@ class AlipayPayment:
         except (ValueError, KeyError, InvalidSignature) as error:
             raise BadNotification from error
 
-    async def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, refund: Refund) -> None:
         content = {
             "out_trade_no": order.number,
-            "refund_amount": yuan(order.amount_fen),
-            "refund_reason": reason[:TITLE_MAX],
-            "out_request_no": f"{order.number}-refund",
+            "refund_amount": yuan(refund.amount_fen),
+            "refund_reason": refund.reason[:TITLE_MAX],
+            "out_request_no": refund.number,
         }
         told = await self._ask("alipay.trade.refund", content)
         if told["code"] != _DONE:
@@ -113,8 +124,10 @@ class AlipayPayment:
 
     async def close(self, order: Order) -> None:
         told = await self._ask("alipay.trade.close", {"out_trade_no": order.number})
-        if told["code"] == _DONE or told.get("sub_code") == _NEVER_OPENED:
+        if told["code"] == _DONE:
             return
+        if told.get("sub_code") == _NEVER_OPENED:
+            raise NeverOpened
         settled = await self.query(order)
         if settled is not None and settled.paid:
             raise OrderPaid(settled.trade_number)
@@ -141,7 +154,7 @@ class AlipayPayment:
             "format": "JSON",
             "charset": "utf-8",
             "sign_type": "RSA2",
-            "timestamp": self.now().strftime("%Y-%m-%d %H:%M:%S"),
+            "timestamp": self.now().strftime(_TIME),
             "version": "1.0",
             "biz_content": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
             **more,
@@ -153,7 +166,7 @@ class AlipayPayment:
 def _moment(told: str | None) -> datetime | None:
     """ "2026-11-29 10:00:00", by the gateway's clock. None for what is no time: it was paid all the same."""
     try:
-        return datetime.strptime(told or "", "%Y-%m-%d %H:%M:%S").replace(tzinfo=GATEWAY_ZONE)
+        return datetime.strptime(told or "", _TIME).replace(tzinfo=GATEWAY_ZONE)
     except ValueError:
         return None
 

@@ -34,6 +34,12 @@ class OrderSpent(GatewayUnavailable):
     code = "order_spent"
 
 
+class NeverOpened(GatewayUnavailable):
+    """Nobody opened it there, so there is nothing to close; who has its address may open it until it runs out."""
+
+    code = "never_opened"
+
+
 class OrderPaid(GatewayUnavailable):
     """It cannot be closed: it is paid, and whoever was to tell us of it may not have."""
 
@@ -46,11 +52,24 @@ class OrderPaid(GatewayUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``number``: ours, the same whenever the same bill is begun again; so the gateway takes its money once."""
+    """``number``: ours, the same whenever the same bill is begun again; so the gateway takes its money once.
+
+    ``expires_at``: the gateway takes no money for it afterwards; the same whenever it is begun again, or a gateway refuses it.
+    """
 
     number: str
     title: str
     amount_fen: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """So much of an order back. ``number``: of this refund, the same whenever it is asked for again; so it moves money once."""
+
+    number: str
+    amount_fen: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +113,12 @@ class PaymentBackend(Protocol):
         ...
 
     async def close(self, order: Order) -> None:
-        """Nobody is to pay it any more; one that never came to the gateway is closed as well.
+        """Nobody is to pay it any more; one that can no longer come to the gateway is closed as well.
 
-        Raises ``GatewayUnavailable``, ``OrderPaid``.
+        Raises ``GatewayUnavailable``, ``OrderPaid``, ``NeverOpened``.
         """
         ...
 
-    async def refund(self, order: Order, reason: str) -> None:
-        """All of it back; again is the same refund. Raises ``GatewayUnavailable``; ``refund_processing``: not arrived yet."""
+    async def refund(self, order: Order, refund: Refund) -> None:
+        """Part of it back, or all; again is the same refund. Raises ``GatewayUnavailable``; ``refund_processing``: not arrived yet."""
         ...

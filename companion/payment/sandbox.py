@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from companion.payment.base import BadNotification, Opened, Order, Settled
+from companion.payment.base import BadNotification, Opened, Order, Refund, Settled
 
 
 def _trade(order: Order) -> str:
@@ -22,5 +22,5 @@ class SandboxPayment:
     async def close(self, order: Order) -> None:
         return None
 
-    async def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, refund: Refund) -> None:
         return None

@@ -20,14 +20,24 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from companion.identity.alipay import rsa_keys
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, OrderPaid, OrderSpent, Settled
+from companion.identity.alipay import GATEWAY_ZONE, rsa_keys
+from companion.payment.base import (
+    BadNotification,
+    GatewayUnavailable,
+    Opened,
+    Order,
+    OrderPaid,
+    OrderSpent,
+    Refund,
+    Settled,
+)
 from companion.payment.http import client
 
 TITLE_MAX = 60
 API_KEY_BYTES = 32
 FRESH_S = 300
-_NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_CLOSED"})
+# The last: known there, begun with another title or end than this time, which it does not change.
+_NUMBER_USED = frozenset({"OUT_TRADE_NO_USED", "ORDERPAID", "ORDER_CLOSED", "INVALID_REQUEST"})
 _NEVER_OPENED = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST"})
 _CLOSED_ALREADY = _NEVER_OPENED | {"ORDER_CLOSED"}
 _OVER = frozenset({"CLOSED", "REVOKED", "REFUND"})  # nothing is paid any more, or what was has gone back
@@ -68,6 +78,7 @@ class WechatPayment:
             "mchid": self.merchant_id,
             "description": order.title[:TITLE_MAX],
             "out_trade_no": order.number,
+            "time_expire": order.expires_at.astimezone(GATEWAY_ZONE).isoformat(timespec="seconds"),
             "notify_url": self.notify_url,
             "amount": {"total": order.amount_fen, "currency": "CNY"},
         }
@@ -96,12 +107,12 @@ class WechatPayment:
         except _MALFORMED as error:
             raise BadNotification from error
 
-    async def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, refund: Refund) -> None:
         asked = {
             "out_trade_no": order.number,
-            "out_refund_no": f"{order.number}-refund",
-            "reason": reason[:TITLE_MAX],
-            "amount": {"refund": order.amount_fen, "total": order.amount_fen, "currency": "CNY"},
+            "out_refund_no": refund.number,
+            "reason": refund.reason[:TITLE_MAX],
+            "amount": {"refund": refund.amount_fen, "total": order.amount_fen, "currency": "CNY"},
         }
         refunds = "/v3/refund/domestic/refunds"
         status, told = await self._ask("POST", refunds, asked)
@@ -171,7 +182,7 @@ class WechatPayment:
         try:
             async with client(self.timeout_s) as asking:
                 answer = await asking.request(method, self.gateway_url + path, content=body.encode(), headers=headers)
-            if answer.status_code >= 500:
+            if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                 raise GatewayUnavailable
             if answer.status_code < 300:
                 self._check(answer.content, answer.headers)

@@ -4,7 +4,6 @@ No place is sold twice: it is taken by one conditional UPDATE, whose row count i
 again with the same key and answers the same.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -30,7 +29,7 @@ from hospitals.exceptions import (
 )
 from hospitals.models import Appointment, InboxEvent, Schedule, Slot, SlotHold, WaitingEntry
 from hospitals.services import booking_rules as rules
-from hospitals.services import directory, inbox, outbox, places, waiting
+from hospitals.services import directory, inbox, outbox, payments, places, waiting
 from hospitals.services.booking_rules import TAKEN
 from hospitals.services.waiting import give_back
 
@@ -272,10 +271,7 @@ def pay(*, appointment_id: UUID, paid: PaidBill, actor: Actor = RESIDENT) -> App
     """Tell the hospital that a bill is paid; it confirms by an event. Raises ``UnknownAppointment``."""
     row = locate(appointment_id)
     with tenancy.scope(row.hospital_id), transaction.atomic():
-        bill = paid.invoice_id
-        if "#" in bill:  # which counts, in keys, how often a deed was asked for
-            bill = hashlib.sha256(bill.encode()).hexdigest()
-        key = f"pay:{row.id}:{bill}"
+        key = payments.key_of(row.id, paid.invoice_id)
         command = outbox.put(row, CommandKind.PAY, key=key, data=paid.as_data())
         if command:
             _audit(row, "appointment.pay", actor)

@@ -14,7 +14,7 @@ from companion import identity, paying, payment
 from companion.exceptions import CompanionError
 from companion.identity.wechat import WechatIdentity
 from companion.models import ExternalIdentity, PaymentOrder, Visit
-from companion.payment.base import Order
+from companion.payment.base import Order, Refund
 from hospitals import tenancy
 from hospitals.connectors.base import EventType, HospitalEvent
 from hospitals.services import inbox
@@ -85,6 +85,6 @@ def test_whatever_is_told_of_a_payment(watch: Watch, monkeypatch: pytest.MonkeyP
     order.refresh_from_db()
     assert order.state == "paid"
     with gateway(lambda _asked: (200, signed_answer(ALL.encode()))) as url, pytest.raises(CompanionError):
-        async_to_sync(engine(url).refund)(Order(order.id.hex, ALL, 1), ALL)
+        async_to_sync(engine(url).refund)(Order(order.id.hex, ALL, 1, timezone.now()), Refund(ALL, 1, ALL))
     watch.work()
     assert watch.found(clear.IDS) == {}

@@ -14,6 +14,7 @@ from asgiref.sync import async_to_sync
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.utils import timezone
 
 from companion import answered, checks, paying, payment, visits
 from companion.desks.visit import VisitDesk
@@ -21,7 +22,7 @@ from companion.exceptions import CompanionError, NotNow
 from companion.journey import Payment
 from companion.models import PaymentOrder, Visit
 from companion.payment.alipay import AlipayPayment
-from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order
+from companion.payment.base import BadNotification, GatewayUnavailable, Opened, Order, Refund
 from hospitals import tenancy, vault
 from hospitals.audit import Actor
 from hospitals.connectors.base import CommandKind, EventType, Invoice
@@ -156,6 +157,7 @@ class TestTheOrder:
         begin(billed)
         PaymentOrder.objects.update(state=State.CLOSE_DUE)
         assert (paying.close_due(), paying.close_due()) == (1, 0)
+        assert PaymentOrder.objects.get().state == State.RUNS_OUT, "from now on it is only asked about"
         paying.on_notification("alipay", signed(told(billed)), {})
         assert PaymentOrder.objects.get().state == State.REFUND_DUE, "it had been paid"
 
@@ -366,7 +368,7 @@ class TestRefunds:
         for answer in ((500, b""), (200, forged)):
             with gateway(lambda asked, answer=answer: answer) as url:  # type: ignore[misc]
                 with pytest.raises(GatewayUnavailable):
-                    async_to_sync(engine(url).refund)(Order("n", "检查费", 2000), "")
+                    async_to_sync(engine(url).refund)(Order("n", "检查费", 2000, timezone.now()), Refund("r", 2000, ""))
                 monkeypatch.setattr(payment, "backend", lambda name, url=url: engine(url))
                 assert paying.refund_due() == 0
         assert PaymentOrder.objects.get().state == State.REFUND_DUE

@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 
 from companion import paying, payment
-from companion.models import Incident, PaymentOrder, Visit
-from companion.payment.base import GatewayUnavailable, Order, OrderPaid, Settled
+from companion.models import Incident, PaymentOrder, Visit, VisitEvent
+from companion.payment.base import GatewayUnavailable, Order, OrderPaid, Refund, Settled
 from companion.payment.sandbox import SandboxPayment
+from hospitals import vault
 from hospitals.connectors.base import EventType
 from tests.companion.bills import BILL, happened_meanwhile, payments, with_a_bill
 
@@ -21,16 +22,17 @@ AskFor = Callable[[], int]
 
 
 class Gateway(SandboxPayment):
-    """``refuses``: what it says of these orders; ``asked``: the orders that came, in their order; ``settled``: what became of one
+    """``refuses``: what it says of these orders; ``asked``: the orders that came, in their order; ``refunds``; ``settled``: what became of one
     that it is asked about, if anything did."""
 
     def __init__(self) -> None:
-        self.refuses, self.asked = dict[str, str](), list[str]()
+        self.refuses, self.asked, self.refunds = dict[str, str](), list[str](), list[Refund]()
         self.settled: Callable[[Order], Settled | None] = lambda order: Settled(
             order.number, "", order.amount_fen, False
         )
 
-    async def refund(self, order: Order, reason: str) -> None:
+    async def refund(self, order: Order, refund: Refund) -> None:
+        self.refunds.append(refund)
         await self.close(order)
 
     async def query(self, order: Order) -> Settled | None:
@@ -144,8 +146,12 @@ def test_a_refund_that_no_waiting_mends_is_an_incident_once_and_tried_again(
     assert [paying.refund_due(), paying.refund_due()] == [0, 0]
     incident = Incident.objects.get()
     assert (incident.kind, incident.codes) == ("undelivered", [f"refund:{row.id}"])
+    row.refresh_from_db()
+    assert row.waits_because == "refund" and row.waits_since
     gateways["alipay"].refuses = {}
     assert paying.refund_due() == 1
+    row.refresh_from_db()
+    assert row.waits_since is None
 
 
 def test_money_that_is_on_its_way_back_is_nobody_s_to_look_at(visit: Visit, gateways: dict[str, Gateway]) -> None:
@@ -201,7 +207,7 @@ def test_what_is_found_when_the_bill_waits_no_more_goes_back(begun: PaymentOrder
 def test_a_notification_that_comes_while_the_gateway_is_asked_counts_once(
     begun: PaymentOrder, gateways: dict[str, Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order, heard = Order(begun.id.hex, "", BILL.self_pay_fen), paying._heard
+    order, heard = Order(begun.id.hex, "", BILL.self_pay_fen, timezone.now()), paying._heard
     gateways["alipay"].settled = pays
     monkeypatch.setattr(gateways["alipay"], "verify", lambda body, headers: pays(order))
 
@@ -273,3 +279,75 @@ def test_two_runs_at_once_ask_about_an_order_once(
     monkeypatch.setattr(paying, "_heard", heard)
     paying.ask_about_begun()
     assert sorted(gateways["alipay"].asked) == sorted([begun.id.hex, other.id.hex])
+
+
+def test_what_is_said_of_a_visit_that_can_no_longer_be_read_gives_the_money_back_and_holds_nobody_up(
+    begun: PaymentOrder, gateways: dict[str, Gateway]
+) -> None:
+    VisitEvent.objects.filter(visit=begun.visit, type=EventType.INVOICE_ISSUED.value).update(
+        data=vault.Ciphertext(bytes(60))
+    )
+    gateways["alipay"].settled = pays
+    assert paying.ask_about_begun() == 1
+    assert PaymentOrder.objects.values_list("state", "trade_number").get() == ("refund_due", "4200001")
+    assert paying.refund_due() == 1 and PaymentOrder.objects.get().state == State.REFUNDED
+
+
+# --- when an order runs out ----------------------------------------------------------------------------------
+
+
+def test_an_order_runs_out_at_its_gateway_before_we_stop_asking(begun: PaymentOrder) -> None:
+    begun.refresh_from_db()
+    order = paying._order(begun)
+    assert order.expires_at == begun.created_at + paying.PAYABLE_FOR
+    assert timedelta(0) < paying.TIME_TO_PAY < paying.PAYABLE_FOR < paying.RUNS_OUT_AFTER
+
+
+def test_one_that_is_about_to_run_out_is_not_begun_again(
+    begun: PaymentOrder, gateways: dict[str, Gateway], settings: Any
+) -> None:
+    settings.PAYMENT = "alipay"
+    begun_before(begun, hours=22, minutes=29)
+    assert paying.begin(begun.visit, BILL).order.number == begun.id.hex
+    begun_before(begun, hours=22, minutes=31)
+    assert paying.begin(begun.visit, BILL).order.number != begun.id.hex
+    begun.refresh_from_db()
+    assert begun.state == State.CLOSE_DUE
+
+
+@pytest.mark.parametrize("code", ["never_opened", "close_refused"])
+def test_one_that_its_gateway_cannot_close_is_asked_about_until_it_has_run_out(
+    begun: PaymentOrder, gateways: dict[str, Gateway], code: str
+) -> None:
+    """Who has the address of Alipay's page can open it for as long; its notification may be lost then as well."""
+    gateway, late = gateways["alipay"], Settled(begun.id.hex, "4200001", BILL.self_pay_fen, True)
+    PaymentOrder.objects.update(state=State.CLOSE_DUE)
+    gateway.refuses = {begun.id.hex: code}
+    assert (paying.close_due(), paying.close_due()) == (1, 0) and PaymentOrder.objects.get().state == State.RUNS_OUT
+    gateway.refuses, gateway.settled = {}, lambda order: None
+    begun_before(begun, hours=20, asked_min=601)
+    assert paying.ask_about_begun() == 0 and PaymentOrder.objects.get().state == State.RUNS_OUT
+    begun_before(begun, hours=20, asked_min=601)
+    gateway.settled = lambda order: late
+    assert paying.ask_about_begun() == 1
+    assert PaymentOrder.objects.values_list("state", "trade_number").get() == ("refund_due", "4200001")
+
+
+def test_one_that_nobody_paid_until_it_ran_out_is_over(begun: PaymentOrder, gateways: dict[str, Gateway]) -> None:
+    PaymentOrder.objects.update(state=State.RUNS_OUT)
+    begun_before(begun, hours=25)
+    gateways["alipay"].settled = lambda order: None
+    assert paying.ask_about_begun() == 1 and PaymentOrder.objects.get().state == State.CLOSE_DUE
+    gateways["alipay"].refuses = {begun.id.hex: "never_opened"}
+    assert (paying.close_due(), paying.close_due()) == (1, 0) and PaymentOrder.objects.get().state == State.CLOSED
+
+
+def test_a_late_notification_for_one_that_waits_to_run_out_gives_the_money_back(
+    begun: PaymentOrder, gateways: dict[str, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PaymentOrder.objects.update(state=State.RUNS_OUT)
+    told = Settled(begun.id.hex, "4200001", BILL.self_pay_fen, True)
+    monkeypatch.setattr(gateways["alipay"], "verify", lambda body, headers: told)
+    for _ in range(2):
+        paying.on_notification("alipay", b"", {})
+    assert PaymentOrder.objects.get().state == State.REFUND_DUE and payments(begun.visit) == []

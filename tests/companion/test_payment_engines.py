@@ -3,10 +3,11 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -16,11 +17,13 @@ from companion.payment.alipay import AlipayPayment
 from companion.payment.base import (
     BadNotification,
     GatewayUnavailable,
+    NeverOpened,
     Opened,
     Order,
     OrderPaid,
     OrderSpent,
     PaymentBackend,
+    Refund,
     Settled,
 )
 from tests.companion import wechat_gateway
@@ -28,20 +31,23 @@ from tests.companion.test_identity import GATEWAY, OURS, gateway, pem, public_pe
 from tests.companion.wechat_gateway import WechatGateway, notification, trade
 
 PAID_AT = datetime(2026, 11, 29, 23, 59, 30, tzinfo=timezone(timedelta(hours=8)))
-ORDER = Order("0" * 31 + "1", "检查费", 2000)
+EXPIRES = datetime(2026, 11, 30, 15, 30, 59, tzinfo=UTC)
+ORDER = Order("0" * 31 + "1", "检查费", 2000, EXPIRES)
+WHOLE, PART, REST = (Refund(f"{ORDER.number}-{n}", fen, "医院退费") for n, fen in ((1, 2000), (2, 500), (3, 1500)))
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 Told = tuple[bytes, dict[str, str]]
 
 
 @dataclass
 class Side:
-    """``tells``: the gateway's notification that an order was paid, by this key and with these amounts and apps; ``mood``: how it
+    """``begun``: what it was last told of an order; ``tells``: the gateway's notification that an order was paid, by this key and with these amounts and apps; ``mood``: how it
     answers from now on; ``given_back``: fen, once for each refund that it knows."""
 
     engine: PaymentBackend
     tells: Callable[..., Told]
     mood: Callable[[str], None]
     given_back: Callable[[], list[int]]
+    begun: Callable[[], dict[str, Any]]
 
 
 def alipay() -> Iterator[Side]:
@@ -63,8 +69,11 @@ def alipay() -> Iterator[Side]:
         }  # nobody opened it
         if asked["method"] == "alipay.trade.refund" and mood[0] != "refuse":
             moves = content["out_request_no"] not in refunds and mood[0] != "processing"
-            refunds[content["out_request_no"]] = round(float(content["refund_amount"]) * 100)
-            told = {"code": "10000", "fund_change": "Y" if moves else "N"}
+            asked_fen = round(float(content["refund_amount"]) * 100)
+            others = sum(fen for number, fen in refunds.items() if number != content["out_request_no"])
+            if others + asked_fen <= ORDER.amount_fen:
+                refunds[content["out_request_no"]] = asked_fen
+                told = {"code": "10000", "fund_change": "Y" if moves else "N"}
         if asked["method"] == "alipay.trade.fastpay.refund.query":
             done = content["out_request_no"] in refunds and mood[0] != "processing"
             told = {"code": "10000"} | ({"refund_status": "REFUND_SUCCESS"} if done else {})
@@ -99,7 +108,21 @@ def alipay() -> Iterator[Side]:
             notify_url="https://ours.example/api/payment/alipay/",
             return_url="https://ours.example",
         )
-        yield Side(engine, tells, lambda how: mood.__setitem__(0, how), lambda: list(refunds.values()))
+        opened: list[str] = []
+        begin = engine.begin
+
+        async def begun(order: Order) -> Opened:
+            opened.append((made := await begin(order)).pay_at)
+            return made
+
+        engine.begin = begun  # type: ignore[method-assign]
+        yield Side(
+            engine,
+            tells,
+            lambda how: mood.__setitem__(0, how),
+            lambda: list(refunds.values()),
+            lambda: json.loads(dict(parse_qsl(urlsplit(opened[-1]).query))["biz_content"]),
+        )
 
 
 def wechat() -> Iterator[Side]:
@@ -111,7 +134,8 @@ def wechat() -> Iterator[Side]:
         return body, wechat_gateway.signed(body, key)
 
     given_back = lambda: [refund["amount"]["refund"] for refund in peer.refunds.values()]  # noqa: E731
-    yield Side(peer.engine(timeout_s=0.5), tells, lambda how: setattr(peer, "mood", how), given_back)
+    begun = lambda: peer.orders[ORDER.number]  # noqa: E731
+    yield Side(peer.engine(timeout_s=0.5), tells, lambda how: setattr(peer, "mood", how), given_back, begun)
     assert not peer.faults
     peer.close()
 
@@ -152,10 +176,18 @@ def test_a_notification_in_which_anything_was_changed_is_refused(side: Side) -> 
             side.engine.verify(odd, headers)
 
 
-async def test_an_order_is_closed_whether_the_gateway_knows_it_or_not(side: Side) -> None:
+async def test_one_that_nobody_opened_there_is_closed_or_told_to_be_open_still(side: Side) -> None:
+    """A page at Alipay can be opened as long as somebody has its address; a code of WeChat's is nobody's who has not seen it."""
     await side.engine.begin(ORDER)
-    await side.engine.close(ORDER)
-    await side.engine.close(ORDER)
+    for _ in range(2):
+        with pytest.raises(NeverOpened) if isinstance(side.engine, AlipayPayment) else nullcontext():
+            await side.engine.close(ORDER)
+
+
+async def test_an_order_ends_at_its_gateway_at_the_minute_that_was_meant_in_beijing(side: Side) -> None:
+    opened = await side.engine.begin(ORDER)
+    told = "2026-11-30 23:30:59" if opened.pay_at else "2026-11-30T23:30:59+08:00"
+    assert side.begun()["time_expire"] == told
 
 
 @pytest.mark.parametrize(
@@ -220,18 +252,27 @@ async def test_what_the_gateway_does_not_say_of_this_order_is_not_taken_for_noth
 
 async def test_money_goes_back_whole_and_once(side: Side) -> None:
     await side.engine.begin(ORDER)
-    await side.engine.refund(ORDER, "医院没有收这笔费用")
-    await side.engine.refund(ORDER, "医院没有收这笔费用")
+    await side.engine.refund(ORDER, WHOLE)
+    await side.engine.refund(ORDER, WHOLE)
     assert side.given_back() == [2000]
+
+
+async def test_parts_go_back_each_once_and_no_more_than_was_paid(side: Side) -> None:
+    await side.engine.begin(ORDER)
+    for part in (PART, PART, REST, REST):
+        await side.engine.refund(ORDER, part)
+    with pytest.raises(GatewayUnavailable, match="refund_refused"):
+        await side.engine.refund(ORDER, Refund(f"{ORDER.number}-4", 1, "医院退费"))
+    assert side.given_back() == [500, 1500]
 
 
 async def test_a_refund_that_has_not_arrived_is_not_done_and_is_the_same_one_when_it_has(side: Side) -> None:
     await side.engine.begin(ORDER)
     side.mood("processing")
     with pytest.raises(GatewayUnavailable, match="refund_processing"):
-        await side.engine.refund(ORDER, "")
+        await side.engine.refund(ORDER, WHOLE)
     side.mood("")
-    await side.engine.refund(ORDER, "")
+    await side.engine.refund(ORDER, WHOLE)
     assert side.given_back() == [2000]
 
 
@@ -239,14 +280,14 @@ async def test_a_refund_that_has_not_arrived_is_not_done_and_is_the_same_one_whe
 async def test_without_the_gateway_s_own_word_a_refund_is_not_done(side: Side, mood: str) -> None:
     side.mood(mood)
     with pytest.raises(GatewayUnavailable) as error:
-        await side.engine.refund(ORDER, "")
+        await side.engine.refund(ORDER, WHOLE)
     assert error.value.code == "gateway_unavailable" and error.value.retryable
 
 
 async def test_a_refund_that_is_refused_is_told_apart(side: Side) -> None:
     side.mood("refuse")
     with pytest.raises(GatewayUnavailable, match="refund_refused"):
-        await side.engine.refund(ORDER, "")
+        await side.engine.refund(ORDER, WHOLE)
     assert side.given_back() == []
 
 
@@ -315,7 +356,7 @@ def test_an_engine_without_its_keys_does_not_start(peer: WechatGateway, wrong: d
 async def test_a_refund_that_the_bank_sent_back_is_refused(peer: WechatGateway) -> None:
     peer.mood = "abnormal"
     with pytest.raises(GatewayUnavailable, match="refund_refused"):
-        await peer.engine().refund(ORDER, "")
+        await peer.engine().refund(ORDER, WHOLE)
     assert not peer.faults
 
 
@@ -323,3 +364,17 @@ async def test_an_order_that_ran_out_there_is_spent(peer: WechatGateway) -> None
     peer.mood = "CLOSED"
     with pytest.raises(OrderSpent):
         await peer.engine().begin(ORDER)
+
+
+async def test_an_order_begun_there_with_another_title_or_end_gets_another_number(peer: WechatGateway) -> None:
+    await peer.engine().begin(ORDER)
+    peer.mood = "waits"
+    with pytest.raises(OrderSpent):
+        await peer.engine().begin(replace(ORDER, title="检查费(更正)"))
+
+
+async def test_a_gateway_that_is_asked_too_often_has_refused_nothing(peer: WechatGateway) -> None:
+    peer.mood = "too often"
+    with pytest.raises(GatewayUnavailable) as error:
+        await peer.engine().refund(ORDER, WHOLE)
+    assert error.value.code == "gateway_unavailable"

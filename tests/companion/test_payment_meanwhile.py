@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from companion import payment, visits
 from companion.background import in_thread
@@ -207,7 +208,7 @@ async def test_the_whole_time_is_bounded_where_no_phase_is(gateway: Gateway, mon
     monkeypatch.setattr(payment, "backend", lambda name: silent.engine(timeout_s=60.0))
     monkeypatch.setattr(payment, "WITHIN_S", 0.2)
     with pytest.raises(GatewayUnavailable):
-        await payment.ask("wechat", lambda engine: engine.begin(Order("1", "检查费", 2000)))
+        await payment.ask("wechat", lambda engine: engine.begin(Order("1", "检查费", 2000, timezone.now())))
     silent.close()
 
 

@@ -71,7 +71,7 @@ def test_every_next_step_can_be_said(full_visit, name: str) -> None:
 def test_placeholders_are_known_names() -> None:
     known = set(
         "patient hospital department start reason alternative rule ticket ahead place room queue_sentence title total "
-        "insurance self_pay payment_refused name preparation report_sentence medicines medicines_due pickup fast_from due_on follow_department instruction".split()
+        "insurance self_pay payment_refused payment_held returned too_much name preparation report_sentence medicines medicines_due pickup fast_from due_on follow_department instruction".split()
     )
     used = {
         field

@@ -1,6 +1,6 @@
 """WeChat Pay on a local port, as far as API v3's Native orders, queries and refunds go: it verifies what comes and signs what it says.
 
-``mood``: what the next answers are: "" as they should be, "down", "silent", "forged", "refuse", "paid already", "CLOSED" (it ran
+``mood``: what the next answers are: "" as they should be, "down", "silent", "forged", "refuse", "too often", "paid already", "CLOSED" (it ran
 out), "waits" (for its payer), "of another" (order), "processing" and "abnormal" (a refund on its way, and one that the bank sent back).
 """
 
@@ -23,6 +23,7 @@ NOW = 1_772_000_000
 API_KEY = "0123456789abcdef0123456789abcdef"
 KEY_ID = "PUB_KEY_ID_1"
 MERCHANT = {"appid": "wx-app", "mchid": "1900000001"}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+08:00")
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -104,9 +105,13 @@ class WechatGateway:
         path, asked = urlsplit(target).path, json.loads(body or b"{}")
         if self.mood == "refuse":
             return 403, {"code": "NO_AUTH", "message": "no"}
+        if self.mood == "too often":
+            return 429, {"code": "FREQUENCY_LIMITED", "message": "later"}
         if path == "/v3/pay/transactions/native":
             assert {k: asked[k] for k in MERCHANT} == MERCHANT and asked["notify_url"].startswith("https://")
-            self.orders[asked["out_trade_no"]] = asked
+            assert _MOMENT.fullmatch(asked["time_expire"])
+            if self.orders.setdefault(asked["out_trade_no"], asked) != asked:
+                return 400, {"code": "INVALID_REQUEST", "message": "not as it was begun"}
             if self.mood in ("paid already", "CLOSED"):
                 return 403, {"code": "OUT_TRADE_NO_USED", "message": "used"}
             return 200, {"code_url": "weixin://wxpay/bizpayurl?pr=abc"}
@@ -119,6 +124,11 @@ class WechatGateway:
             known = self.orders.pop(path.split("/")[-2], None)
             return (204, {}) if known else (404, {"code": "ORDER_NOT_EXIST"})
         if path == "/v3/refund/domestic/refunds":
+            before = [
+                one["amount"]["refund"] for number, one in self.refunds.items() if number != asked["out_refund_no"]
+            ]
+            if sum(before) + asked["amount"]["refund"] > asked["amount"]["total"]:
+                return 400, {"code": "INVALID_REQUEST", "message": "more than was paid"}
             self.refunds[asked["out_refund_no"]] = asked
             return 200, {"status": "PROCESSING"}
         if path.startswith("/v3/refund/domestic/refunds/"):

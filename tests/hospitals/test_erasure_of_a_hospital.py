@@ -78,7 +78,7 @@ class TestWhatWaited:
         wanted = asked_to_cancel(life, lake, days=3)
         goes(lake)
         assert [data["text"] for data in told(wanted, "own.cancel_refused")] == ["这家医院已经退出本平台"]
-        assert [data["id"] for data in told(paid, "own.payment_refused")] == ["i1"]
+        assert [data["id"] for data in told(paid, "own.payment_held")] == ["i1"]
         assert not commands(lake, state="waiting")
 
     def test_what_it_had_told_before_still_reaches_the_visit(self, life: Life, lake: Clinic) -> None:
@@ -119,7 +119,7 @@ class TestWhatWasWrittenAtThatMoment:
             ("pay", "given_up"),
         ]
         assert Visit.objects.get(id=waits).state == "refused"
-        assert told(wanted, "own.cancel_refused") and told(paid, "own.payment_refused")
+        assert told(wanted, "own.cancel_refused") and told(paid, "own.payment_held")
 
 
 class TestAResidentWhoWasThere:
