@@ -3,6 +3,7 @@
 import { Connection } from './connection.js';
 import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
+import { confirmation } from './confirm.js';
 import { el } from './dom.js';
 import { doorSaid, scannedDoor } from './door.js';
 import { notice } from './notice.js';
@@ -36,6 +37,12 @@ const connection = new Connection({
   token: () => signIn(config, back),
   hello: () => ({ conversation: known.conversation, known_patches: player.known(), avatar: player.manifest.name, ...quietly() }),
   on: { frame, media: (data) => player.push(data), state: network },
+});
+
+const confirmed = confirmation({
+  captions,
+  noticed: () => !document.hidden || player.stats().sounding,
+  send: (number) => connection.send({ type: 'heard', number }, { keep: false }),
 });
 
 // Nothing was asked or being said when the line went: what is on the screen stays, and nobody greets her again.
@@ -183,6 +190,7 @@ const ON = {
     $('sources').textContent = f.sources.length ? `${words.source}:${f.sources.join('、')}` : '';
     $('sources').hidden = !f.sources.length;
   },
+  told(f) { confirmed.told(f.number); },
   ask(f) { options(f.options); },
   card(f) {
     // what comes by itself does not take away a form she is filling in
@@ -274,5 +282,9 @@ if (invited) act({ kind: 'invitation', code: invited });
 // A phone that slept or changed networks does not tell: the line is tried when she looks again, and each minute.
 setInterval(() => connection.check(), 60000);
 window.addEventListener('online', () => connection.check());
-document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.check(); });
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) return;
+  connection.check();
+  confirmed.look();
+});
 if (config.demo) (await import('./demo.js')).start({ place: $('clock'), token: () => signIn(config) });
