@@ -1,6 +1,7 @@
 // Wires the page: one connection, one player, one caption, one card. All state that matters lives on the server.
 
 import { Connection } from './connection.js';
+import { announcer } from './announce.js';
 import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
 import { confirmation } from './confirm.js';
@@ -16,6 +17,7 @@ const { words } = config;
 const $ = (id) => document.getElementById(id);
 const known = { conversation: localStorage.getItem('conversation') };
 const captions = new Captions($('caption'), $('told'));
+const announce = announcer({ news: $('news'), alarm: $('alarm') });
 const tell = notice({ place: $('network'), words, again: () => location.reload() });
 arrive();
 const back = location.pathname + location.search + location.hash;
@@ -236,6 +238,7 @@ function card(kind, data, { keepPlace = false } = {}) {
   place.dataset.kind = kind;
   place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm, save, remove, copy }));
   place.hidden = !place.childNodes.length;
+  announce(kind, place);
   controls(place)[touched]?.focus();
   const main = document.querySelector('main');
   main.classList.toggle('urgent', kind === 'emergency'); // however long what is said: the call stands above it
