@@ -5,7 +5,8 @@ only when the page says so. What a page never confirmed is said on the next conn
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from typing import cast
 from uuid import UUID
 
 from avatar.streams import client
@@ -21,7 +22,7 @@ def _key(resident_id: UUID) -> str:
 
 async def written(resident_id: UUID) -> dict[str, int]:
     """By its name, when each was written (``time.time_ns``). Raises ``redis.RedisError``."""
-    found = await client().hgetall(_key(resident_id))
+    found = await cast("Awaitable[dict[bytes, bytes]]", client().hgetall(_key(resident_id)))
     return {name.decode(): int(at) for name, at in found.items()}
 
 
@@ -36,4 +37,4 @@ async def note(resident_id: UUID, names: Iterable[str]) -> None:
 
 async def forget(resident_id: UUID, names: Iterable[str]) -> None:
     """She was told. Raises ``redis.RedisError``."""
-    await client().hdel(_key(resident_id), *names)
+    await cast("Awaitable[int]", client().hdel(_key(resident_id), *names))

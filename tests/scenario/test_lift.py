@@ -9,15 +9,16 @@ from tests.scenario.test_people import in_line
 from tests.scenario.test_visit import IDLE, step
 
 pytestmark = [pytest.mark.browser, pytest.mark.services]
-LIFT = """const Plain = WebSocket; Object.assign(window, { lift: false, lines: [], lost: '', confirmed: 0 });
+LIFT = """const Plain = WebSocket; Object.assign(window, { lift: false, lines: [], lost: '', asked: 0, confirmed: 0 });
 window.WebSocket = class extends Plain {
   constructor(...a) {
     super(...a);
     window.lines.push(this);
     this.addEventListener('message', (event) => {
-      if (!window.lift) return;
+      const text = typeof event.data === 'string' ? event.data : '';
+      if (!window.lift) return void (window.asked += text.includes('"told"'));
       event.stopImmediatePropagation();
-      if (typeof event.data === 'string') window.lost += event.data;
+      window.lost += text;
     });
   }
   send(text) {
@@ -26,19 +27,18 @@ window.WebSocket = class extends Plain {
     super.send(text);
   }
 };"""
-UNSAID = (
-    "from companion.models import UNSAID, VisitPrompt; answer = VisitPrompt.objects.filter(UNSAID, name='{}').count()"
-)
+UNSAID = """from companion.models import UNSAID, Visit
+answer = Visit.objects.latest('created_at').prompts.filter(UNSAID, name='{}').count()"""
 
 
 def test_what_came_while_she_was_in_it_is_said_when_she_is_out(page: Page, stack: Stack, shoot) -> None:
     page.add_init_script(LIFT)
     in_line(page, f"{stack.url}/?as=demo-lift", "罗玉梅", id_number("19580303", "128"))
     page.wait_for_selector(IDLE, timeout=60_000)
-    before = page.evaluate("() => window.confirmed")
     step(page, "call_mine")
     expect(page.locator("#caption")).to_contain_text("轮到您了", timeout=30_000)
-    page.wait_for_function("(before) => window.confirmed > before", arg=before, timeout=60_000)
+    page.wait_for_selector(IDLE, timeout=60_000)
+    assert page.evaluate("() => window.asked === window.confirmed && window.asked > 0")
     assert stack.ask_database(UNSAID.format("called")) == 0
 
     page.evaluate("() => { window.lift = true; }")
