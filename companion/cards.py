@@ -195,21 +195,26 @@ def follow_up(journey: Journey) -> dict[str, Any] | None:
     return {"due_on": plan.due_on.isoformat(), "department": plan.department, "instruction": plan.instruction}
 
 
+_AFTERWARDS = "缴费、检查、取药"
 # The visit's main line, as people think of it; what runs in parallel stands in its own lines below.
 _LINE = [
     ("预约", BEFORE_CHECK_IN | {VisitState.CANCELLING}),
     ("取号", frozenset({VisitState.CHECKED_IN})),
     ("候诊", frozenset({VisitState.WAITING, VisitState.CALLED, VisitState.MISSED})),
     ("看诊", frozenset({VisitState.IN_CONSULTATION})),
-    ("缴费、检查、取药", frozenset({VisitState.CONSULTED})),
+    (_AFTERWARDS, frozenset({VisitState.CONSULTED})),
     ("完成", frozenset({VisitState.CLOSED, VisitState.FOLLOW_UP})),
 ]
 
 
 def progress(journey: Journey) -> dict[str, Any]:
     at = next((n for n, (_name, states) in enumerate(_LINE) if journey.state in states), None)
+    left = _left(journey) if journey.state is VisitState.CONSULTED else _AFTERWARDS
     steps = [
-        {"name": name, "state": "next" if at is None or n > at else "now" if n == at else "done"}
+        {
+            "name": left if name is _AFTERWARDS else name,
+            "state": "next" if at is None or n > at else "now" if n == at else "done",
+        }
         for n, (name, _states) in enumerate(_LINE)
     ]
     words = {"issued": "待缴费", "sent": "确认中", "paid": "已缴费", "cancelled": "已撤销"}
@@ -236,6 +241,21 @@ def progress(journey: Journey) -> dict[str, Any]:
         for p in journey.prescriptions
     ]
     return {"steps": steps}
+
+
+def _left(journey: Journey) -> str:
+    """What of it is not done yet, in the order in which it is done: what is paid is not to be paid."""
+    left = [
+        name
+        for name, states, open_states in (
+            ("缴费", {p.state for p in journey.payments}, {"issued", "sent"}),
+            ("检查", {p.state for p in journey.examinations}, {"ordered", "completed"}),
+            ("看报告", {p.state for p in journey.reports}, {"issued"}),
+            ("取药", {p.state for p in journey.prescriptions}, {"issued"}),
+        )
+        if states & open_states
+    ]
+    return "、".join(left) or "等医生的单子"
 
 
 def _part(state: str, done: set[str]) -> str:

@@ -18,7 +18,7 @@ from redis import RedisError
 
 from avatar import sessions
 from avatar.exceptions import AvatarError
-from companion import dialogue, reopening, signin
+from companion import confirming, dialogue, reopening, signin
 from companion.asking import AWAY
 from companion.background import in_thread
 from companion.bounded_socket import parse
@@ -184,6 +184,12 @@ class CompanionConsumer(OpenPage):
         if self.feed is not None:
             self.feed.playhead(utterance, pts_ms)
 
+    async def on_heard(self, message: dict[str, Any]) -> None:
+        number = message.get("number")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < confirming.NUMBERS:
+            raise BadFrame(code="bad_field")
+        await self.confirmed(number)
+
     async def on_setting(self, message: dict[str, Any]) -> None:
         rate = message.get("rate")
         if not isinstance(rate, int | float) or not 0.5 <= rate <= 1.5:
@@ -250,6 +256,7 @@ HANDLERS: dict[str, Callable[[CompanionConsumer, dict[str, Any]], Awaitable[None
     "action": CompanionConsumer.on_action,
     "interrupt": CompanionConsumer.on_interrupt,
     "playhead": CompanionConsumer.on_playhead,
+    "heard": CompanionConsumer.on_heard,
     "setting": CompanionConsumer.on_setting,
     "rating": CompanionConsumer.on_rating,
     "ping": CompanionConsumer.on_ping,

@@ -1,4 +1,4 @@
-"""One socket's session: opening and resuming it, one turn with its record, and the prompts that are due.
+"""One socket's session: opening and resuming it, one turn with its record, and the visit that its page shows.
 
 Between the consumer, which parses, and companion.conversation, which answers. Everything that touches rows is
 synchronous; the consumer calls it through companion.background.
@@ -8,29 +8,24 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from avatar.renderers import installed
-from companion import acting, cards, conversation, journey, looks, pace, people, prompts, reminders, visits
-from companion.asking import AWAY
+from companion import acting, cards, conversation, journey, people, visits
 from companion.background import in_thread
 from companion.conversation import DialogueMemory, PatientView, ResidentView
 from companion.desks.visit import VisitDesk
-from companion.events import Adjust, Ask, Event, Option, Say, ShowCard, SwitchPatient
+from companion.events import Adjust, Event, Say, SwitchPatient
 from companion.exceptions import NotAllowed, NotFound
 from companion.models import Conversation, FamilyLink, Patient, Resident, Turn, Visit
-from hospitals.services import directory, waiting
-
-log = structlog.get_logger(__name__)
+from hospitals.services import directory
 
 REMEMBERED_TURNS = 50
 # A conversation that slept longer than this begins with a greeting again instead of a resumption.
@@ -289,7 +284,7 @@ def rate_turn(session: Session, number: int, value: int) -> None:
         raise NotFound
 
 
-# --- what happens by itself -------------------------------------------------------------------------------
+# --- the visit on the screen ------------------------------------------------------------------------------
 
 
 def visit_frame(resident_id: UUID, patient_id: UUID, visit_id: UUID) -> dict[str, Any] | None:
@@ -304,108 +299,3 @@ def current_frame(patient_id: UUID) -> dict[str, Any] | None:
     """The visit under way, as a page shows it."""
     visit = visits.current(patient_id)
     return visits.shown(visit) if visit else None
-
-
-# Cards that stay on the screen although something later has come in: paid before examined, read before fetched.
-GOES_BEFORE = {("invoice", "examination"), ("invoice", "medicine"), ("report", "medicine")}
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is to be said now without being asked, and what she has been told when it was."""
-
-    events: list[Event]
-    prompts: tuple[int, ...] = ()
-    offers: tuple[waiting.PlaceOffered, ...] = ()
-    labelled: bool = False
-
-
-def due(session: Session) -> Due:
-    """The prompts, what to do next, and places that came free. Nothing counts as said before ``told``."""
-    resident = Resident.objects.get(id=session.resident_id)
-    now = timezone.now()
-    quiet = prompts.in_quiet_hours(resident, now)
-
-    @cache
-    def hers(patient_id: UUID) -> bool:
-        return acting.acts_for(session.resident_id, patient_id)
-
-    said: list[Event] = []
-    spoken_of: list[Visit] = []
-    settled: list[int] = []
-    for row in visits.unsaid(session.resident_id):
-        if not hers(row.visit.patient_id):
-            continue
-        try:
-            journey = visits.journey_of(row.visit)
-            about = (row.visit, journey, row.name, row.part_id)
-            if quiet and prompts.waits_for_morning(*about, resident.quiet_until, now):
-                continue
-            if reminders.worth_saying(row.name, row.part_id, row.due_at, journey, row.visit.start, now):
-                said += _to_listener(session, row.visit, prompts.events(*about, row.due_at))
-                spoken_of.append(row.visit)
-        except AWAY:
-            raise
-        except Exception as error:  # noqa: BLE001  it stays due, and those behind it are not held up
-            log.error("prompt_failed", visit=str(row.visit_id), exc_info=error)
-            continue
-        settled.append(row.id)
-    if spoken_of:
-        # what to do next is said of one visit: of the patient this conversation is about, if hers is among them
-        visit = next((v for v in reversed(spoken_of) if v.patient_id == session.patient_id), spoken_of[-1])
-        journey = visits.journey_of(visit)
-        shown = [event.kind for event in said if isinstance(event, ShowCard)]
-        first = cards.main_card(visit, journey)
-        if first and (len(shown) > 1 or (shown and (first.kind, shown[0]) in GOES_BEFORE)):
-            # a bill and an examination come together or a moment apart: the card is the one the next step is about
-            said = [event for event in said if not isinstance(event, ShowCard)] + [first]
-        said += _to_listener(session, visit, prompts.next_events(visit, journey))
-    offers = waiting.offers(subject=session.patient_id) if hers(session.patient_id) else []
-    said += _offered_places(session, offers)
-    label = _label_due(session) if said else False
-    if label:
-        said.insert(0, Say(conversation.LABEL))
-    return Due(_bite_by_bite(said) if session.short else said, tuple(settled), tuple(offers), label)
-
-
-@transaction.atomic
-def told(session: Session, due: Due) -> None:
-    """She has heard it: it is not said again."""
-    visits.said(due.prompts)
-    waiting.told(due.offers)
-    if due.labelled:
-        row = Conversation.objects.select_for_update().get(id=session.id)
-        memory = DialogueMemory.from_dict(row.memory.get("dialogue", {}))
-        memory.labelled_at = timezone.localtime().isoformat(timespec="seconds")
-        row.memory = row.memory | {"dialogue": memory.to_dict()}
-        row.save(update_fields=["memory"])
-
-
-def _bite_by_bite(said: list[Event]) -> list[Event]:
-    result: list[Event] = []
-    for event in said:
-        result += [replace(event, text=s) for s in pace.sentences(event.text)] if isinstance(event, Say) else [event]
-    return result
-
-
-def _to_listener(session: Session, visit: Visit, said: list[Event]) -> list[Event]:
-    return said if visit.patient_id == session.patient_id else prompts.about(visit.patient, said)
-
-
-def _label_due(session: Session) -> bool:
-    """After two hours she is told again that this is an AI, also when nobody asked anything."""
-    memory = DialogueMemory.from_dict(Conversation.objects.get(id=session.id).memory.get("dialogue", {}))
-    return bool(memory.labelled_at) and conversation.label_due(memory, timezone.localtime())
-
-
-def _offered_places(session: Session, offers: list[waiting.PlaceOffered]) -> list[Event]:
-    """The places that the waiting list holds for whom this conversation is about."""
-    said: list[Event] = []
-    for offer in offers:
-        looks.looked_at_line(offer, resident_id=session.resident_id, patient_id=session.patient_id)
-        who = f"{offer.hospital}{offer.department}{offer.practitioner}医生"
-        until = prompts.clock(offer.expires_at)
-        said.append(Say(f"候补到号了:{who},{prompts.clock(offer.start)}。这个号给{session.patient_name}留到{until}。"))
-        booking = {"kind": "book", "slot_id": str(offer.slot_id)}
-        said.append(Ask("offer", (Option("约这个号", "", booking), Option("不用了", "不用了"))))
-    return said

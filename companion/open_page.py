@@ -7,6 +7,7 @@ something is to be said. So ten thousand waiting pages cost one process little.
 
 import asyncio
 import contextlib
+import secrets
 import time
 from array import array
 from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ from avatar import sessions
 from avatar.exceptions import FeedReplaced
 from avatar.speech_text import clauses
 from avatar.streams import DEFAULT_AVATAR, client
-from companion import dialogue, reopening, signin
+from companion import confirming, dialogue, initiative, reopening, signin
 from companion.asking import AWAY
 from companion.background import in_thread
 from companion.bounded_socket import BoundedSocket
@@ -29,6 +30,7 @@ from companion.dialogue import Session
 from companion.events import Adjust, Event, Say, SwitchPatient, to_frame
 from companion.exceptions import NotSignedIn
 from companion.fanout import fanout
+from companion.initiative import Due
 from companion.reopening import Shown
 from companion.signin import Claims
 
@@ -80,6 +82,7 @@ class OpenPage(BoundedSocket):
         self.voice = asyncio.Lock()  # a turn and a prompt never speak into each other
         self.missed = False  # something may have happened unheard
         self.to_say = False
+        self.unconfirmed: dict[int, Due] | None = None  # by number, oldest first; none where nothing waits
         self.changed: dict[str, dict[str, Any]] = {}  # by visit: the newest that is not shown yet
         self.shown: dict[str, int] = {}  # by visit: the number of events of the newest frame
         self.looking: asyncio.Task[None] | None = None
@@ -320,16 +323,48 @@ class OpenPage(BoundedSocket):
             await self.refuse(error)
 
     async def speak_prompts(self) -> None:
-        """Say what is due, on one page of hers at a time. It counts as said when it is on its way to the page, not before:
-        what a page took with it when it went is said by the next one. Raises ``SaidElsewhere``.
+        """Say what is due, on one page of hers at a time. It counts as told when the page confirms it, not before: what a
+        page took with it when it went, or never had, is said by the next one. Raises ``SaidElsewhere``.
         """
         async with self.voice, self._alone():
             session = await self.awake()
-            due = await in_thread(dialogue.due, session)
+            assert self.page is not None
+            before = await confirming.written(session.resident_id)
+            under_way = {name for name, at in before.items() if at > self.page.since}
+            due = await in_thread(initiative.due, session, under_way)
             for event in due.events:
                 await self.emit(event)
-            if not (self.gone or self.closed or self.dropped):
-                await in_thread(dialogue.told, session, due)
+            if self.gone or self.closed or self.dropped:
+                return
+            told, to_confirm = due.parted(before)
+            await in_thread(initiative.told, told)
+            if before and told.names:
+                await confirming.forget(session.resident_id, told.names)
+            if to_confirm.names:
+                await self._ask_to_confirm(to_confirm)
+
+    async def _ask_to_confirm(self, due: Due) -> None:
+        assert self.page is not None
+        await confirming.note(self.page.claims.resident_id, due.names)
+        number = secrets.randbelow(
+            confirming.NUMBERS
+        )  # what a page says of an earlier connection is not taken for this one's
+        self.unconfirmed = {**(self.unconfirmed or {}), number: due}
+        if len(self.unconfirmed) > confirming.AT_ONCE:
+            del self.unconfirmed[next(iter(self.unconfirmed))]
+        await self.frame({"type": "told", "number": number})
+
+    async def confirmed(self, number: int) -> None:
+        """The page has shown or spoken what was written to it under this number. Any other number says nothing."""
+        due = (self.unconfirmed or {}).pop(number, None)
+        self.unconfirmed = self.unconfirmed or None
+        if due is None or self.claims is None:
+            return
+        try:
+            await in_thread(initiative.told, due)
+            await confirming.forget(self.claims.resident_id, due.names)
+        except AWAY as error:  # then it is said once more
+            log.warning("not_confirmed", error=type(error).__name__)
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

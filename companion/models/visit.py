@@ -84,7 +84,7 @@ UNSAID = models.Q(said_at=None, obsolete=False, by_itself=True)
 
 
 class VisitPrompt(models.Model):
-    """A prompt that is due to be said once. ``said_at`` is set by the page that has said it."""
+    """A prompt that is due to be said once. ``said_at``: when the page that has said it confirmed it."""
 
     visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=160)

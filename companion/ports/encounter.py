@@ -130,6 +130,8 @@ class NextView:
 
 @dataclass(frozen=True, slots=True)
 class JourneyStepView:
+    """A step of the main line, or with ``text`` one bill, examination or prescription."""
+
     name: str
     state: Literal["done", "now", "next"]
     text: str = ""

@@ -24,7 +24,7 @@ async def run(scene: Scene) -> AsyncIterator[Event]:
     steps = await scene.port.progress(visit.visit_id)
     if steps:
         yield ShowCard("journey", {"steps": as_card(steps)})
-    waiting = [s.text or s.name for s in steps if s.state == "now"]
+    waiting = [s.text for s in steps if s.state == "now" and s.text]  # the main line is no further thing to do
     if len(waiting) > 1:
         yield Say(f"现在有{len(waiting)}件事:{'、'.join(waiting)}。一件一件来。")
     async for event in scene.next_events(visit.visit_id):

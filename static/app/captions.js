@@ -7,20 +7,20 @@ export class Captions {
   constructor(place, told) {
     this.place = place;
     this.told = told;
-    this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins, done}
+    this.says = []; // {text: [...code points], starts: Map utterance id -> code point where its clause begins, done, then}
     this.now = null;
     this.lit = 0;
   }
 
   // Words that nobody speaks: a question under way, an error.
   show(text) {
-    this.says = [];
+    this.pass(this.says.splice(0));
     this.take({ text: [...text], starts: new Map() });
   }
 
   // A sentence to come; it is on the screen at once unless another is being spoken or waits to be.
   add({ text, utterances }) {
-    const say = { text: [...text], starts: new Map(), done: false };
+    const say = { text: [...text], starts: new Map(), done: false, then: [] };
     let at = 0;
     for (const { id, text: clause } of utterances ?? []) {
       const found = text.indexOf(clause, at);
@@ -35,8 +35,19 @@ export class Captions {
 
   // What was to come will not be said; what stands may be replaced by the next sentence.
   drop() {
-    this.says = [];
+    this.pass(this.says.splice(0));
     if (this.now) this.now.done = true;
+  }
+
+  // `then` once all that has come so far stood on the screen, or she has let go of it.
+  whenShown(then) {
+    const last = this.says.at(-1);
+    if (!last || last === this.now) then();
+    else last.then.push(then);
+  }
+
+  pass(says) {
+    for (const { then } of says) for (const work of then.splice(0)) work();
   }
 
   take(say) {
@@ -44,6 +55,7 @@ export class Captions {
     this.lit = 0;
     this.told.textContent = say.text.join('');
     this.draw();
+    this.pass(this.says.slice(0, this.says.indexOf(say) + 1));
   }
 
   // From the player: {kind: "start" | "word" | "fallback" | "end", id, text, start, length}

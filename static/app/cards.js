@@ -74,13 +74,13 @@ const RENDER = {
       el(
         'div',
         { class: 'big-number' },
-        el('div', { class: called ? 'called' : '' }, el('strong', { id: 'queue-ticket' }, q.ticket), el('span', {}, '您的号')),
-        el('div', {}, el('strong', { id: 'queue-now' }, q.now_serving || '—'), el('span', {}, '正在叫')),
-        el('div', {}, el('strong', { id: 'queue-ahead' }, String(q.ahead)), el('span', {}, '前面还有')),
+        el('div', { class: called ? 'called' : '', 'data-told': `您是${q.ticket}号` }, el('strong', { id: 'queue-ticket' }, q.ticket), el('span', {}, '您的号')),
+        el('div', { 'data-told': q.now_serving ? `正在叫${q.now_serving}号` : '还没有叫号' }, el('strong', { id: 'queue-now' }, q.now_serving || '—'), el('span', {}, '正在叫')),
+        el('div', { 'data-told': `前面还有${q.ahead}位` }, el('strong', { id: 'queue-ahead' }, String(q.ahead)), el('span', {}, '前面还有')),
       ),
       row('地点', `${q.place}${q.room}`),
       note(called ? '' : wait),
-      q.stale ? el('p', { class: 'badge warn' }, words.stale) : null,
+      q.stale ? el('p', { class: 'badge warn', 'data-told': true }, words.stale) : null,
       actions(button('怎么走', () => ask('怎么走'), 'quiet')),
     ];
   },
@@ -170,7 +170,7 @@ const RENDER = {
   emergency({ title, call, do: what = [], do_not: avoid = [], nearest = [] }, { words }) {
     return [
       // the call stands first: on a small screen with large letters nothing may push it out of sight
-      el('a', { class: 'action danger', href: `tel:${call}`, role: 'button' }, `${words.call} ${call}`),
+      el('a', { class: 'action danger', href: `tel:${call}`, role: 'button', 'data-told': `请马上${words.call} ${call}` }, `${words.call} ${call}`),
       el('h2', {}, title),
       what.length ? [el('h3', {}, '现在这样做'), list(what)] : null,
       avoid.length ? [el('h3', {}, '不要这样做'), list(avoid)] : null,
@@ -206,7 +206,7 @@ const RENDER = {
   },
 
   journey({ steps }) {
-    return [el('h2', {}, '就诊进度'), el('ul', { class: 'journey' }, steps.map((s) => el('li', { class: s.state }, s.text || s.name)))];
+    return [el('h2', {}, '就诊进度'), el('ul', { class: 'journey' }, steps.map((s) => el('li', { class: s.state, 'data-told': Boolean(s.text) || s.state === 'now' }, s.text || s.name)))];
   },
 };
 

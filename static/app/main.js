@@ -1,8 +1,10 @@
 // Wires the page: one connection, one player, one caption, one card. All state that matters lives on the server.
 
 import { Connection } from './connection.js';
+import { announcer } from './announce.js';
 import { Captions } from './captions.js';
 import { renderCard } from './cards.js';
+import { confirmation } from './confirm.js';
 import { el } from './dom.js';
 import { doorSaid, scannedDoor } from './door.js';
 import { notice } from './notice.js';
@@ -15,6 +17,7 @@ const { words } = config;
 const $ = (id) => document.getElementById(id);
 const known = { conversation: localStorage.getItem('conversation') };
 const captions = new Captions($('caption'), $('told'));
+const announce = announcer({ news: $('news'), alarm: $('alarm') });
 const tell = notice({ place: $('network'), words, again: () => location.reload() });
 arrive();
 const back = location.pathname + location.search + location.hash;
@@ -36,6 +39,12 @@ const connection = new Connection({
   token: () => signIn(config, back),
   hello: () => ({ conversation: known.conversation, known_patches: player.known(), avatar: player.manifest.name, ...quietly() }),
   on: { frame, media: (data) => player.push(data), state: network },
+});
+
+const confirmed = confirmation({
+  captions,
+  noticed: () => !document.hidden || player.stats().sounding,
+  send: (number) => connection.send({ type: 'heard', number }, { keep: false }),
 });
 
 // Nothing was asked or being said when the line went: what is on the screen stays, and nobody greets her again.
@@ -183,6 +192,7 @@ const ON = {
     $('sources').textContent = f.sources.length ? `${words.source}:${f.sources.join('、')}` : '';
     $('sources').hidden = !f.sources.length;
   },
+  told(f) { confirmed.told(f.number); },
   ask(f) { options(f.options); },
   card(f) {
     // what comes by itself does not take away a form she is filling in
@@ -228,6 +238,7 @@ function card(kind, data, { keepPlace = false } = {}) {
   place.dataset.kind = kind;
   place.replaceChildren(...renderCard(kind, data, { act, ask, words, confirm, save, remove, copy }));
   place.hidden = !place.childNodes.length;
+  announce(kind, place);
   controls(place)[touched]?.focus();
   const main = document.querySelector('main');
   main.classList.toggle('urgent', kind === 'emergency'); // however long what is said: the call stands above it
@@ -274,5 +285,9 @@ if (invited) act({ kind: 'invitation', code: invited });
 // A phone that slept or changed networks does not tell: the line is tried when she looks again, and each minute.
 setInterval(() => connection.check(), 60000);
 window.addEventListener('online', () => connection.check());
-document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.check(); });
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) return;
+  connection.check();
+  confirmed.look();
+});
 if (config.demo) (await import('./demo.js')).start({ place: $('clock'), token: () => signIn(config) });

@@ -1,6 +1,6 @@
 // The signed-in screen: where what is hers stands.
 
-const SHOWN = ['asked', 'caption', 'told', 'sources', 'card', 'options', 'people', 'person-name'];
+const SHOWN = ['asked', 'caption', 'told', 'news', 'alarm', 'sources', 'card', 'options', 'people', 'person-name'];
 const FIELDS = ['words'];
 const HIDDEN = ['asked', 'sources', 'card'];
 

@@ -41,7 +41,7 @@ export async function makePlayer({ canvas, onCaption, onState, onLocked, onPlayh
     if (locked !== told) onLocked((told = locked));
   }, PLAYHEAD_EVERY_MS);
   return Object.assign(player, {
-    face: () => mouthPixels(stage, player.manifest),
+    mouthPixels: () => mouthPixels(stage, player.manifest),
     async change(name) {
       if (name && name !== player.manifest.name) await player.wear(await manifestOf(name)).catch(() => {});
     },

@@ -1,16 +1,12 @@
 // The avatar on a page or in a mini-program: packets in; sound, picture and captions out, on one clock. Knows no DOM.
 
 import { StageClock } from "./clock.js";
-import { blink, nod, pose } from "./idle.js";
+import { Face } from "./face.js";
 import { JitterBuffer } from "./jitter.js";
 import { decode, EYES, MOUTH, samplesOf } from "./protocol.js";
 import { Resampler } from "./resampler.js";
 import { Utterance } from "./utterance.js";
 
-const FRAME_FADE_S = 0.04;
-const REST_FADE_S = 0.16;
-const MOOD_FADE_S = 0.35;
-const MOOD_STAYS_S = 2.5;
 const STALL_S = 0.25; // sound that is late for longer closes the mouth
 
 /**
@@ -41,10 +37,7 @@ export class Player {
     this.receiving = null;
     this.sounds = []; // {at, end, samples, handle}: what sounds or will
     this.last = null; // where the last utterance stood when it left, for the playhead
-    this.mood = { from: "neutral", to: "neutral", since: -1, restingMood: "neutral", backAt: Infinity };
-    this.mouth = { from: null, to: this.restKey("neutral"), since: -1, fade: REST_FADE_S, weight: 1 };
-    this.eyes = null;
-    this.noddedAt = -Infinity;
+    this.face = new Face(canvas, manifest, () => this.seen());
     this.pictures = 0;
     this.wasSounding = false;
     this.ready = this.wear(manifest);
@@ -57,8 +50,7 @@ export class Player {
     if (manifest !== this.manifest) {
       this.manifest = manifest;
       this.knownStates.clear();
-      this.eyes = null;
-      Object.assign(this.mouth, { from: null, to: this.restKey("neutral"), since: -1, weight: 1 });
+      this.face.wear(manifest);
     }
     for (const id of this.canvas.preloaded ?? []) this.knownStates.add(id);
   }
@@ -110,12 +102,12 @@ export class Player {
 
   /** The mood between utterances. */
   setMood(mood) {
-    this.mood.restingMood = mood;
-    if (this.state === "idle") this.feel(mood);
+    this.face.restingMood = mood;
+    if (this.state === "idle") this.face.feel(mood);
   }
 
   nod() {
-    this.noddedAt = this.clock.now();
+    this.face.noddedAt = this.clock.now();
   }
 
   /** State ids that need not be sent again, for `hello`'s known_patches. */
@@ -249,7 +241,7 @@ export class Player {
     this.receiving = null;
     this.last = null;
     this.jitter.reset();
-    this.rest();
+    this.face.rest();
     this.become("idle");
   }
 
@@ -311,21 +303,16 @@ export class Player {
     const onStage = this.waiting[0]?.begun === true;
     const following = this.waiting.some((u) => u.startsAt !== null);
     if (!onStage && !following && this.state === "speaking") {
-      this.rest();
-      this.mood.backAt = t + MOOD_STAYS_S;
+      this.face.relax();
       this.become("idle");
     }
-    if (this.state === "idle" && t >= this.mood.backAt) {
-      this.mood.backAt = Infinity;
-      this.feel(this.mood.restingMood);
-    }
+    this.face.settle();
   }
 
   enter(u) {
     u.begun = true;
     this.become("speaking");
-    this.mood.backAt = Infinity;
-    this.feel(u.mood);
+    this.face.enter(u.mood);
     this.onCaption({ kind: "start", id: u.id, text: u.text });
   }
 
@@ -337,7 +324,7 @@ export class Player {
     const fallback = u.fallback;
     if (fallback && !fallback.told && t >= fallback.at) {
       fallback.told = true;
-      this.rest();
+      this.face.rest();
       this.onCaption({ kind: "fallback", id: u.id, text: fallback.text, code: fallback.code });
     }
     const frame = u.due(MOUTH, ms);
@@ -345,12 +332,12 @@ export class Player {
       this.count.framesShown++;
       this.count.droppedPictures += frame.passed - 1;
       this.lastStateId = frame[3];
-      this.show(frame[1], FRAME_FADE_S, frame[2]);
+      this.face.speak(frame[1], frame[2]);
     } else if (!u.ended && t - u.soundEnd > STALL_S) {
-      this.rest();
+      this.face.rest();
     }
     const lids = u.due(EYES, ms);
-    if (lids) this.eyes = lids[1];
+    if (lids) this.face.eyes = lids[1];
   }
 
   leave(u) {
@@ -358,7 +345,7 @@ export class Player {
       if (u.ended) this.onCaption({ kind: "word", id: u.id, text: word.text, start: word.start, length: word.length });
     }
     this.last = { utterance: u.id, pts_ms: Math.round(u.heardMs) };
-    this.eyes = null;
+    this.face.eyes = null;
     this.onCaption({ kind: "end", id: u.id });
   }
 
@@ -368,51 +355,9 @@ export class Player {
     this.onState(state);
   }
 
-  // --- picture -----------------------------------------------------------------------------------------------------
-  restKey(mood) {
-    return `${this.manifest.version}/${this.manifest.mouth.rest[mood]}`;
-  }
-
-  rest() {
-    this.show(this.restKey(this.mood.to), REST_FADE_S, 1);
-  }
-
-  show(key, fade, weight) {
-    if (key === this.mouth.to) return;
-    this.mouth = { from: this.mouth.to, to: key, since: this.seen(), fade, weight };
-  }
-
-  feel(mood) {
-    if (mood === this.mood.to || !(mood in this.manifest.mouth.rest)) return;
-    const resting = this.mouth.to === this.restKey(this.mood.to);
-    Object.assign(this.mood, { from: this.mood.to, to: mood, since: this.seen() });
-    if (resting) this.show(this.restKey(mood), MOOD_FADE_S, 1);
-  }
-
-  lids(mood, shut) {
-    const states = this.manifest.eyes.states[mood] ?? this.manifest.eyes.states.neutral;
-    let nearest = states[0];
-    for (const state of states) if (Math.abs(state.blink - shut) < Math.abs(nearest.blink - shut)) nearest = state;
-    return `${this.manifest.version}/${nearest.id}`;
-  }
-
   /** One picture. */
   tick() {
     this.advance();
-    const t = this.seen();
-    const { mouth, mood } = this;
-    const idle = this.manifest.idle;
-    const shut = blink(idle, t * 1000);
-    const layers = [];
-    const alpha = mouth.weight * Math.min(1, Math.max(0, (t - mouth.since) / mouth.fade));
-    if (mouth.from && alpha < 1) layers.push([mouth.from, 1]);
-    layers.push([mouth.to, mouth.from ? alpha : 1]);
-    const changed = Math.min(1, Math.max(0, (t - mood.since) / MOOD_FADE_S));
-    const eyes = changed < 1 ? [[this.lids(mood.from, shut), 1]] : [];
-    eyes.push([this.eyes ?? this.lids(mood.to, shut), changed]);
-    const still = pose(idle, t * 1000);
-    still.yPx += nod(idle, (t - this.noddedAt) * 1000);
-    const missing = this.canvas.draw({ mouth: layers, eyes, pose: still });
-    if (missing) this.count.picturesMissing += missing;
+    this.count.picturesMissing += this.face.draw();
   }
 }

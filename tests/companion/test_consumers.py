@@ -45,8 +45,8 @@ class Page:
     async def say(self, frame: dict[str, Any]) -> None:
         await self.socket.send_input({"type": "websocket.receive", "text": json.dumps(frame)})
 
-    async def until(self, kind: str) -> dict[str, Any]:
-        """The next frame of this type, or what the server closed with."""
+    async def until(self, *kinds: str) -> dict[str, Any]:
+        """The next frame of one of these types, or what the server closed with."""
         while True:
             message = await self.socket.receive_output(timeout=20)
             if message["type"] == "websocket.close":
@@ -54,7 +54,7 @@ class Page:
                 return {"type": "closed", "code": message["code"]}
             if message.get("text"):
                 frame: dict[str, Any] = json.loads(message["text"])
-                if frame["type"] == kind:
+                if frame["type"] in kinds:
                     return frame
 
     async def waiting(self, kind: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from avatar import sessions
 from avatar.streams import client
-from companion import dialogue, fanout, open_page, signin, visits
+from companion import confirming, dialogue, fanout, open_page, signin, visits
 from companion.background import in_thread
 from companion.consumers import CompanionConsumer
 from companion.journey import OwnEvent
@@ -52,8 +52,8 @@ def changed_without_frame(visit: Visit) -> None:
     fanout.publish(visit.resident_id, {"visit": str(visit.id), "patient": str(visit.patient_id), "say": False})
 
 
-async def nothing_left(visit: Visit) -> None:
-    while await visit.prompts.filter(said_at=None, by_itself=True).aexists():
+async def written(visit: Visit) -> None:
+    while not await confirming.written(visit.resident_id):
         await asyncio.sleep(0)
 
 
@@ -153,7 +153,7 @@ async def test_of_two_open_pages_one_says_what_is_due(monkeypatch: pytest.Monkey
         await asyncio.wait_for(speaking.wait(), 20)
         await asyncio.wait_for(tried.wait(), 20)
         go_on.set()
-        await asyncio.wait_for(asyncio.shield(nothing_left(visit)), 20)
+        await asyncio.wait_for(asyncio.shield(written(visit)), 20)
         said = await page.waiting("say") + await other.waiting("say")
         assert len([frame for frame in said if "眼科检查一区" in frame["text"]]) == 1
         await other.close()

@@ -39,3 +39,31 @@ def test_what_she_needs_is_whole_and_in_sight(large: Page, stack: Stack) -> None
     assert place is not None and below is not None
     assert place["y"] + place["height"] <= below["y"], "the call is out of sight"
     assert not hard_to_read(large)
+
+
+ROWS = """() => {
+  const boxes = [...document.querySelectorAll('.bar > *')].map((node) => node.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+  let rows = 0, until = -1;
+  for (const { top, bottom } of boxes) {
+    if (top >= until) rows += 1;
+    until = Math.max(until, bottom);
+  }
+  return rows;
+}"""
+
+
+@pytest.mark.parametrize("name", ["陈玉兰", "欧阳建国", "阿卜杜热合曼·买买提"])
+@pytest.mark.parametrize("width", [390, 360])
+def test_the_header_is_whole_in_two_rows(large: Page, stack: Stack, name: str, width: int) -> None:
+    large.set_viewport_size({"width": width, "height": 844})
+    large.goto(f"{stack.url}/?as=demo-large-letters")
+    large.wait_for_selector("body[data-network=online]")
+    large.evaluate("(name) => { document.getElementById('person-name').textContent = name; }", name)
+    assert large.evaluate(ROWS) <= 2
+    assert not hard_to_read(large)
+
+
+def test_in_common_letters_the_header_is_one_row(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.url}/?as=demo-large-letters")
+    page.wait_for_selector("body[data-network=online]")
+    assert page.evaluate(ROWS) == 1

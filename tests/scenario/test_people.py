@@ -22,6 +22,18 @@ def fill(page: Page, name: str, number: str) -> None:
     form.get_by_role("button", name="保存").click()
 
 
+def in_line(page: Page, url: str, name: str, number: str) -> None:
+    """A newcomer who has booked, and stands in the queue of the eye clinic."""
+    page.goto(url)
+    page.wait_for_selector("body[data-network=online]")
+    say(page, "明天上午市一医院眼科")
+    card(page, "slots").locator(".offer").first.click()
+    fill(page, name, number)
+    expect(card(page, "appointment")).to_contain_text("已预约", timeout=30_000)
+    say(page, "取号")
+    expect(card(page, "queue")).to_be_visible(timeout=30_000)
+
+
 def test_a_newcomer_fills_in_her_card_books_invites_her_mother_and_is_let_in(
     page: Page, browser: Browser, stack: Stack, shoot
 ) -> None:

@@ -38,7 +38,7 @@ def step(page: Page, name: str) -> None:
 
 def mouth(page: Page) -> int:
     """A fingerprint of the mouth region's pixels, in face space (before breathing and sway move the head)."""
-    return page.evaluate("() => window.companion.player.face()")
+    return page.evaluate("() => window.companion.player.mouthPixels()")
 
 
 def quiet(page: Page) -> None:

@@ -41,3 +41,43 @@ test('words that nobody speaks are read out too', () => {
   captions.show('正在想……');
   assert.deepEqual(heard, ['正在想……']);
 });
+
+test('what waits until it is shown waits for its own sentence, and no longer than she lets it', () => {
+  const { captions } = page();
+  const shown = [];
+  captions.add(SAY);
+  captions.whenShown(() => shown.push('first'));
+  assert.deepEqual(shown, ['first'], 'it stands there');
+  captions.add({ text: '请坐。', utterances: [{ id: 'u3', text: '请坐。' }] });
+  captions.add({ text: '轮到您了。', utterances: [{ id: 'u4', text: '轮到您了。' }] });
+  captions.whenShown(() => shown.push('third'));
+  captions.hear({ kind: 'start', id: 'u3', text: '请坐。' });
+  assert.deepEqual(shown, ['first']);
+  captions.hear({ kind: 'start', id: 'u4', text: '轮到您了。' });
+  assert.deepEqual(shown, ['first', 'third']);
+  captions.hear({ kind: 'start', id: 'u4', text: '轮到您了。' });
+  assert.deepEqual(shown, ['first', 'third'], 'once');
+});
+
+test('a sentence that never sounded holds up nothing that stands behind it', () => {
+  const { captions } = page();
+  const shown = [];
+  captions.add(SAY);
+  captions.add({ text: '请坐。', utterances: [{ id: 'u3', text: '请坐。' }] });
+  captions.whenShown(() => shown.push('second'));
+  captions.add({ text: '轮到您了。', utterances: [{ id: 'u4', text: '轮到您了。' }] });
+  captions.hear({ kind: 'start', id: 'u4', text: '轮到您了。' });
+  assert.deepEqual(shown, ['second']);
+});
+
+for (const [what, then] of [['cuts it off', (captions) => captions.drop()], ['asks something', (captions) => captions.show('正在想……')]]) {
+  test(`who ${what} has let go of the rest`, () => {
+    const { captions } = page();
+    const shown = [];
+    captions.add(SAY);
+    captions.add({ text: '请坐。', utterances: [{ id: 'u3', text: '请坐。' }] });
+    captions.whenShown(() => shown.push('second'));
+    then(captions);
+    assert.deepEqual(shown, ['second']);
+  });
+}

@@ -14,6 +14,8 @@ class Element {
 
   setAttribute(name, value) { this.attributes[name] = String(value); }
 
+  getAttribute(name) { return this.attributes[name] ?? null; }
+
   addEventListener(kind, listener) { this.listeners[kind] = listener; }
 
   get textContent() { return this.children.map((child) => (child instanceof Element ? child.textContent : child)).join(''); }
@@ -22,6 +24,12 @@ class Element {
 
   // every element below, in the document's order
   get all() { return this.children.flatMap((child) => (child instanceof Element ? [child, ...child.all] : [])); }
+
+  // as the page asks: tags and attributes, one beside the other
+  querySelectorAll(wanted) {
+    const each = wanted.split(', ');
+    return this.all.filter((node) => each.some((one) => (one[0] === '[' ? one.slice(1, -1) in node.attributes : one === node.tag)));
+  }
 
   named(tag) { return this.all.filter((node) => node.tag === tag); }
 }
