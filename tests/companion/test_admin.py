@@ -169,6 +169,10 @@ def test_a_request_for_a_person_is_answered_once_and_written_down(commission: Cl
     row = HumanRequest.objects.create(conversation=turn.conversation)
     address = reverse("admin:companion_humanrequest_changelist")
     chosen = {"action": "mark_answered", "_selected_action": [row.pk]}
+    asked = commission.post(address, chosen).content.decode()
+    row.refresh_from_db()
+    assert "不能改回" in asked and "所选 1 项" in asked and row.answered_at is None
+    chosen["confirmed"] = "1"
     assert "1 个人工请求" in commission.post(address, chosen, follow=True).content.decode()
     row.refresh_from_db()
     first = row.answered_at
@@ -191,7 +195,11 @@ def test_a_request_for_a_person_is_neither_edited_nor_deleted(commission: Client
 def test_an_incident_that_is_handled_says_by_whom_in_the_log_too(commission: Client) -> None:
     row = Incident.objects.create(kind="emergency")
     chosen = {"action": "mark_handled", "_selected_action": [str(row.pk)]}
-    commission.post(reverse("admin:companion_incident_changelist"), chosen)
+    address = reverse("admin:companion_incident_changelist")
+    assert "不能改回" in commission.post(address, chosen).content.decode()
+    row.refresh_from_db()
+    assert row.handled_at is None
+    commission.post(address, chosen | {"confirmed": "1"})
     row.refresh_from_db()
     assert row.handled_by == AuditEvent.objects.get(action="incident.handle").actor == "commission"
 
