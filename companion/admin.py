@@ -29,7 +29,7 @@ from companion.models import (
 )
 from companion.on_record import OnRecord, list_shown
 from hospitals import vault
-from hospitals.admin import Province, ReadOnly, asked_first, one_of, words
+from hospitals.admin import Colours, Province, ReadOnly, asked_first, one_of, words
 from hospitals.audit import Actor
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 
@@ -120,14 +120,14 @@ class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
 
     @display(
         description="状态",
-        label={
-            "called": "warning",
-            "missed": "danger",
-            "stopped": "danger",
-            "no_show": "danger",
-            "closed": "success",
-            "follow_up": "success",
-        },
+        label=Colours(
+            called="warning",
+            missed="danger",
+            stopped="danger",
+            no_show="danger",
+            closed="success",
+            follow_up="success",
+        ),
     )
     def shown_state(self, visit: Visit) -> tuple[str, str]:
         return visit.state, STATES[VisitState(visit.state)]

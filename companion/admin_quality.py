@@ -17,7 +17,7 @@ from companion import admin_words, quality
 from companion.models import Turn, TurnReview
 from companion.on_record import OnRecord
 from companion.triage import LEVELS
-from hospitals.admin import Province, words
+from hospitals.admin import Colours, Province, words
 from hospitals.exceptions import KeyDestroyed
 
 SAMPLE = 50
@@ -122,11 +122,11 @@ class TurnReviewAdmin(OnRecord, Province):
         return HttpResponseRedirect(reverse("admin:companion_turnreview_changelist"))
 
     # --- the list ------------------------------------------------------------------------------------------
-    @display(description="抽中原因", label={"low_rating": "danger", "emergency": "danger", "replaced": "warning"})
+    @display(description="抽中原因", label=Colours(low_rating="danger", emergency="danger", replaced="warning"))
     def shown_because(self, review: TurnReview) -> tuple[str, str]:
         return review.because, review.get_because_display()
 
-    @display(description="结论", label={"right": "success", "unsafe": "danger"})
+    @display(description="结论", label=Colours(right="success", unsafe="danger"))
     def shown_label(self, review: TurnReview) -> tuple[str, str]:
         return review.label, review.get_label_display() or "待评审"
 

@@ -93,13 +93,29 @@ def test_the_framework_s_words_are_chinese_whatever_the_browser_asks_for(staff: 
     assert english not in Client(headers={"accept-language": "en"}).get("/admin/login/").content.decode()
 
 
-def test_what_the_framework_says_is_made_from_what_is_written_here(tmp_path: Path) -> None:
-    made = tmp_path / "django.mo"
+def test_the_framework_s_scripts_speak_chinese(staff: Client) -> None:
+    for address in ("/admin/jsi18n/", reverse("admin:jsi18n")):
+        assert '"Choose all %s": "\\u5168\\u9009%s"' in staff.get(address).content.decode()
+
+
+@pytest.mark.parametrize("domain", ["django", "djangojs"])
+def test_what_the_framework_says_is_made_from_what_is_written_here(tmp_path: Path, domain: str) -> None:
+    made = tmp_path / "made.mo"
     try:
-        subprocess.run(["msgfmt", "--check", "-o", str(made), str(LOCALE / "django.po")], check=True)
+        subprocess.run(["msgfmt", "-o", str(made), str(LOCALE / f"{domain}.po")], check=True)
     except FileNotFoundError:
         pytest.skip("no msgfmt")
-    assert made.read_bytes() == (LOCALE / "django.mo").read_bytes()
+    assert made.read_bytes() == (LOCALE / f"{domain}.mo").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "told"), [("nowhere/", 404, "没有这一页"), ("auth/user/", 403, "没有打开这一页的权限")]
+)
+def test_what_is_not_there_or_not_allowed_is_said_in_chinese(address: str, status: int, told: str, db: None) -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    answer = client.get(f"/admin/{address}")
+    assert answer.status_code == status and told in answer.content.decode()
 
 
 def test_every_kind_of_event_and_deed_has_a_word() -> None:

@@ -12,6 +12,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='residentsession',
+            options={'verbose_name': '登录', 'verbose_name_plural': '登录'},
+        ),
+        migrations.AlterModelOptions(
+            name='visitprompt',
+            options={'ordering': ['due_at', 'id'], 'verbose_name': '提示', 'verbose_name_plural': '提示'},
+        ),
         migrations.AlterField(
             model_name='conversation',
             name='avatar',

@@ -103,6 +103,8 @@ class VisitPrompt(models.Model):
             models.Index(fields=["due_at"], name="prompt_unsaid", condition=UNSAID),
         ]
         ordering = ["due_at", "id"]
+        verbose_name = "提示"
+        verbose_name_plural = "提示"
 
 
 class Reminder(models.Model):

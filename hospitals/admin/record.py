@@ -9,6 +9,7 @@ from unfold.decorators import display
 
 from hospitals.admin import words
 from hospitals.admin.base import Province, ReadOnly, one_of
+from hospitals.audit import COMMISSION
 from hospitals.models import AuditEvent
 
 LONGEST = 60
@@ -25,10 +26,10 @@ class AuditEventAdmin(ReadOnly, Province):
     ordering = ("-at", "-number")
     date_hierarchy = "at"
     fields = (
-        *("at", "chain", "number", "kind", "actor", "did", "action", "what", "entity_id", "subject", "hospital"),
+        *("at", "whose", "number", "kind", "actor", "did", "action", "what", "entity_id", "subject", "hospital"),
         *("why", "detail", "previous", "digest", "key_version"),
     )
-    readonly_fields = ("kind", "did", "what", "hospital")
+    readonly_fields = ("kind", "did", "what", "hospital", "whose")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The names of the hospitals on this page, with one query."""
@@ -49,6 +50,10 @@ class AuditEventAdmin(ReadOnly, Province):
     @display(description="对象", ordering="entity")
     def what(self, row: AuditEvent) -> str:
         return words.said(words.ENTITIES, row.entity)
+
+    @display(description="审计链")
+    def whose(self, row: AuditEvent) -> str:
+        return "卫健委" if row.chain_id == COMMISSION else self.hospital(row)
 
     @display(description="理由")
     def because(self, row: AuditEvent) -> str:

@@ -15,6 +15,10 @@ class Migration(migrations.Migration):
             name='circuit',
             options={'verbose_name': '没有应答的系统', 'verbose_name_plural': '没有应答的系统'},
         ),
+        migrations.AlterModelOptions(
+            name='idempotentanswer',
+            options={'base_manager_name': 'objects', 'verbose_name': '已答复的请求', 'verbose_name_plural': '已答复的请求'},
+        ),
         migrations.RemoveConstraint(
             model_name='floor',
             name='floor_once',

@@ -57,4 +57,4 @@ class AuditEvent(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.chain_id} {self.number}"
+        return f"第{self.number}条"

@@ -114,6 +114,8 @@ class IdempotentAnswer(TenantModel):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["client", "key"], name="idempotency_key_once")
         ]
+        verbose_name = "已答复的请求"
+        verbose_name_plural = "已答复的请求"
 
     def __str__(self) -> str:
         return self.key

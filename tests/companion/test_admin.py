@@ -1,5 +1,6 @@
 """The commission's pages about residents open with data in them, and show nobody's name or number."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -115,7 +116,13 @@ def test_words_in_which_somebody_erased_may_be_named_are_not_shown(commission: C
 def test_the_state_of_a_visit_is_told_in_words(commission: Client, visit: Visit) -> None:
     assert set(STATES) == set(VisitState)
     listed = commission.get(reverse("admin:companion_visit_changelist")).content.decode()
-    assert "已预约" in listed and ">booked<" not in listed
+    assert "已预约" in listed and not re.search(r">\s*booked\s*<", listed)
+
+
+def test_why_a_turn_was_picked_and_that_it_waits_are_told_in_words(commission: Client, turn: Turn) -> None:
+    TurnReview.objects.create(turn=turn, resident_id=turn.resident_id, because=TurnReview.Because.RANDOM)
+    listed = commission.get(reverse("admin:companion_turnreview_changelist")).content.decode()
+    assert not re.search(r">\s*random\s*<", listed) and "待评审" in listed
 
 
 def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Client, turn: Turn) -> None:
