@@ -7,17 +7,18 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from companion.admin_second_factor import SecondFactorPages
 
 _VERBS = {"add": "添加", "change": "修改", "delete": "删除", "view": "查看"}
-UNUSED = "oauth2_provider"  # hospitals' clients and tokens are in hospitals.models.onboarding
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
-admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == UNUSED])
+# The token library's own tables are not used: hospitals' clients and tokens are in hospitals.models.onboarding.
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == "oauth2_provider"])
 
 
 def in_words(permission: Permission) -> str:
@@ -31,7 +32,8 @@ class PermissionsInWords:
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
         if db_field.related_model is Permission:
-            field.queryset = field.queryset.select_related("content_type").exclude(content_type__app_label=UNUSED)
+            pages = ContentType.objects.get_for_models(*admin.site._registry)  # all others open nothing
+            field.queryset = field.queryset.select_related("content_type").filter(content_type__in=pages.values())
             field.label_from_instance = in_words
         return field
 
@@ -44,6 +46,7 @@ class UserAdmin(SecondFactorPages, PermissionsInWords, DjangoUserAdmin, ModelAdm
     # An account is known by its name alone: names, addresses and notes about staff are kept elsewhere.
     list_display = ("username", "is_staff", "is_active", "last_login")
     search_fields = ("username",)
+    readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("权限", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
@@ -52,5 +55,5 @@ class UserAdmin(SecondFactorPages, PermissionsInWords, DjangoUserAdmin, ModelAdm
 
 
 @admin.register(Group)
-class GroupAdmin(PermissionsInWords, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+class GroupAdmin(PermissionsInWords, DjangoGroupAdmin, ModelAdmin):
     ordering = ("name",)

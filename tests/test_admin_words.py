@@ -158,9 +158,15 @@ def test_the_audit_log_names_hospital_and_deed(staff: Client) -> None:
     assert "something.new" in staff.get(reverse("admin:hospitals_auditevent_changelist")).content.decode()
 
 
+def test_when_somebody_signed_in_is_not_written_by_hand(staff: Client) -> None:
+    user = User.objects.create_user("clerk")
+    page = staff.get(reverse("admin:auth_user_change", args=[user.id])).content.decode()
+    assert 'name="username"' in page and 'name="last_login' not in page and 'name="date_joined' not in page
+
+
 def test_permissions_are_chosen_in_chinese(staff: Client) -> None:
     user = User.objects.create_user("clerk")
     page = staff.get(reverse("admin:auth_user_change", args=[user.id])).content.decode()
     assert "医院 · 医院 · 查看" in page and "可以核验、上线、暂停医院" in page
-    assert not re.search(r"Can (add|change|delete|view)", page)
+    assert not re.search(r"Can (add|change|delete|view)|access token|sandbox", page)
     assert Permission.objects.filter(name__startswith="Can ").exists()

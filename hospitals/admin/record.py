@@ -39,7 +39,7 @@ class AuditEventAdmin(ReadOnly, Province):
             row.hospital_name = names.get(row.hospital_id, "—")
         return found
 
-    @display(description="谁", ordering="actor_kind")
+    @display(description="谁", ordering="actor_kind", label=True)
     def kind(self, row: AuditEvent) -> str:
         return words.said(dict(KINDS), row.actor_kind)
 
