@@ -7,24 +7,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from companion import (
-    admin_money,  # noqa: F401  its pages are registered as it is read
+from companion import (  # noqa: F401  each registers its pages
+    admin_accounts,
+    admin_money,
     admin_quality,
+    admin_words,
     incidents,
-    quality,
 )
-from companion.admin_second_factor import SecondFactorPages
 from companion.journey import VisitState
 from companion.models import (
     Conversation,
@@ -37,9 +33,8 @@ from companion.models import (
     VisitEvent,
 )
 from companion.on_record import OnRecord, list_shown
-from companion.triage import LEVELS
 from hospitals import vault
-from hospitals.admin import Province, ReadOnly, one_of
+from hospitals.admin import Colours, Province, ReadOnly, asked_first, one_of, words
 from hospitals.audit import Actor
 from hospitals.exceptions import CiphertextInvalid, KeyDestroyed
 
@@ -66,31 +61,6 @@ STATES = {
 admin.site.index_title = "总览"
 admin.site.index_template = "companion/admin_overview.html"
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
-# The token library's own tables are not used: hospitals' clients and tokens are in hospitals.models.onboarding.
-admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == "oauth2_provider"])
-
-
-@admin.register(User)
-class UserAdmin(SecondFactorPages, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    # An account is known by its name alone: names, addresses and notes about staff are kept elsewhere.
-    list_display = ("username", "is_staff", "is_active", "last_login")
-    search_fields = ("username",)
-    fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        ("权限", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
-        ("时间", {"fields": ("last_login", "date_joined")}),
-    )
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    ordering = ("name",)
-
 
 def masked(name: str) -> str:
     """陈玉兰 → 陈＊＊: enough to tell rows apart, too little to tell who it is."""
@@ -110,9 +80,14 @@ def masked_name(patient: Patient) -> str:
 class NamesShown:
     """A list that shows whose each row is: their keys are opened together."""
 
+    @staticmethod
+    def patient_of(row: Any) -> Patient | None:
+        found: Patient | None = row.patient
+        return found
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         found = super().get_changelist_instance(request)  # type: ignore[misc]
-        shown = [row.patient for row in found.result_list if row.patient]
+        shown = [patient for row in found.result_list if (patient := self.patient_of(row))]
         vault.open_keys("resident", {patient.keeper_id for patient in shown})
         list_shown(request, found.model, {patient.id for patient in shown})
         return found
@@ -120,11 +95,16 @@ class NamesShown:
 
 class VisitEventInline(ReadOnly, TabularInline):
     model = VisitEvent
-    fields = ("sequence", "type", "occurred_at", "received_at")
+    fields = ("sequence", "happened", "occurred_at", "received_at")
+    readonly_fields = ("happened",)
     ordering = ("received_at", "id")
     extra = 0
     tab = True
     verbose_name_plural = "经过"
+
+    @display(description="发生了什么")
+    def happened(self, event: VisitEvent) -> str:
+        return words.said(words.EVENTS, event.type)
 
 
 @admin.register(Visit)
@@ -145,25 +125,21 @@ class VisitAdmin(NamesShown, OnRecord, ReadOnly, Province):
 
     @display(
         description="状态",
-        label={
-            "called": "warning",
-            "missed": "danger",
-            "stopped": "danger",
-            "no_show": "danger",
-            "closed": "success",
-            "follow_up": "success",
-        },
+        label=Colours(
+            called="warning",
+            missed="danger",
+            stopped="danger",
+            no_show="danger",
+            closed="success",
+            follow_up="success",
+        ),
     )
     def shown_state(self, visit: Visit) -> tuple[str, str]:
         return visit.state, STATES[VisitState(visit.state)]
 
 
-class TurnInline(ReadOnly, TabularInline):
-    model = Turn
-    fields = ("number", "shown_said", "shown_answer", "intent", "urgency", "rating", "duration_ms")
-    readonly_fields = ("shown_said", "shown_answer")
-    extra = 0
-    tab = True
+class TurnInWords:
+    """A turn's codes and sealed words as staff read them."""
 
     @display(description="她说")
     def shown_said(self, turn: Turn) -> str:
@@ -172,6 +148,30 @@ class TurnInline(ReadOnly, TabularInline):
     @display(description="回答")
     def shown_answer(self, turn: Turn) -> str:
         return format_html_join("", "<p>{}</p>", ((line,) for line in admin_quality.words_of(turn)[1]))
+
+    @display(description="理解为", ordering="intent")
+    def meant(self, turn: Turn) -> str:
+        return words.said(admin_words.INTENTS, turn.intent)
+
+    @display(description="轻重缓急", ordering="urgency")
+    def how_urgent(self, turn: Turn) -> str:
+        return words.said(admin_words.URGENCY, turn.urgency)
+
+    @display(description="由谁回答", ordering="skill")
+    def answered_by(self, turn: Turn) -> str:
+        return words.said(admin_words.SKILLS, turn.skill)
+
+    @display(description="居民评价", ordering="rating")
+    def rated(self, turn: Turn) -> str:
+        return admin_words.RATINGS.get(turn.rating or 0, "—")
+
+
+class TurnInline(TurnInWords, ReadOnly, TabularInline):
+    model = Turn
+    fields = ("number", "shown_said", "shown_answer", "meant", "how_urgent", "rated", "duration_ms")
+    readonly_fields = fields
+    extra = 0
+    tab = True
 
 
 @admin.register(Conversation)
@@ -190,29 +190,21 @@ class ConversationAdmin(NamesShown, OnRecord, ReadOnly, Province):
 
 
 @admin.register(Turn)
-class TurnAdmin(OnRecord, ReadOnly, Province):
+class TurnAdmin(TurnInWords, OnRecord, ReadOnly, Province):
     """What was said and understood, names hidden; who corrects does so in the review of a turn (companion.admin_quality)."""
 
     ordering = ("-created_at", "id")
     date_hierarchy = "created_at"
 
-    list_display = ("created_at", "intent", "urgency", "skill", "rating", "reviewed")
+    list_display = ("created_at", "meant", "how_urgent", "answered_by", "rated", "reviewed")
     list_filter = (
-        one_of("意图", "intent", [(name, name) for name in quality.INTENTS]),
-        one_of("轻重缓急", "urgency", [(level, level) for level in LEVELS]),
+        one_of("理解为", "intent", words.choices(admin_words.INTENTS)),
+        one_of("轻重缓急", "urgency", words.choices(admin_words.URGENCY)),
         one_of("居民评价", "rating", [("1", "满意"), ("-1", "不满意")]),
         ("reviewed_at", admin.EmptyFieldListFilter),
     )
-    fields = ("shown_said", "shown_answer", "intent", "urgency", "skill", "duration_ms", "rating")
+    fields = ("shown_said", "shown_answer", "meant", "how_urgent", "answered_by", "duration_ms", "rated")
     readonly_fields = fields
-
-    @display(description="她说")
-    def shown_said(self, turn: Turn) -> str:
-        return admin_quality.words_of(turn)[0]
-
-    @display(description="回答")
-    def shown_answer(self, turn: Turn) -> str:
-        return format_html_join("", "<p>{}</p>", ((line,) for line in admin_quality.words_of(turn)[1]))
 
     @display(description="已评审", boolean=True)
     def reviewed(self, turn: Turn) -> bool:
@@ -238,8 +230,8 @@ class IncidentAdmin(Province):
     date_hierarchy = "created_at"
     list_display = ("created_at", "kind", "codes_line", "state", "handled_by")
     list_filter = ("kind", ("handled_at", admin.EmptyFieldListFilter))
-    fields = ("kind", "codes", "conversation", "hospital_id", "created_at", "handled_at", "handled_by", "note")
-    readonly_fields = ("kind", "codes", "conversation", "hospital_id", "created_at", "handled_at", "handled_by")
+    fields = ("kind", "codes_line", "conversation", "hospital", "created_at", "handled_at", "handled_by", "note")
+    readonly_fields = ("kind", "codes_line", "conversation", "hospital", "created_at", "handled_at", "handled_by")
     actions = ("mark_handled",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -253,7 +245,11 @@ class IncidentAdmin(Province):
 
     @display(description="规则")
     def codes_line(self, incident: Incident) -> str:
-        return format_html("{}", "、".join(map(str, incident.codes)))
+        return format_html("{}", "、".join(admin_words.reported(str(code)) for code in incident.codes))
+
+    @display(description="医院")
+    def hospital(self, incident: Incident) -> str:
+        return words.hospital_name(incident.hospital_id)
 
     @display(description="处理", label={"待处理": "danger", "已处理": "success"})
     def state(self, incident: Incident) -> str:
@@ -269,18 +265,19 @@ class IncidentAdmin(Province):
         incidents.write_note(obj, form.cleaned_data["note"], actor=Actor("commission", request.user.get_username()))
 
     @action(description="标为已处理", permissions=["handle"])
+    @asked_first("标为已处理以后不能改回「待处理」,经办人会记入审计日志。")
     def mark_handled(self, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
         count = incidents.handle(queryset, actor=Actor("commission", request.user.get_username()))
         messages.success(request, f"{count} 件已标为处理完毕。")
 
 
 @admin.register(HumanRequest)
-class HumanRequestAdmin(Province):
+class HumanRequestAdmin(NamesShown, Province):
     """The service desk's list; who waits longest is called first."""
 
     ordering = ("requested_at", "id")
-    list_select_related = ("conversation",)
-    list_display = ("requested_at", "conversation", "answered_at")
+    list_select_related = ("conversation__patient",)
+    list_display = ("requested_at", "who", "conversation", "answered_at")
     list_filter = (("answered_at", admin.EmptyFieldListFilter),)
     fields = ("conversation", "requested_at", "answered_at")
     readonly_fields = fields
@@ -292,7 +289,18 @@ class HumanRequestAdmin(Province):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    @staticmethod
+    def patient_of(row: HumanRequest) -> Patient | None:
+        found: Patient | None = row.conversation.patient
+        return found
+
+    @display(description="为谁")
+    def who(self, row: HumanRequest) -> str:
+        patient = self.patient_of(row)
+        return masked_name(patient) if patient else "—"
+
     @action(description="标为已接听", permissions=["change"])
+    @asked_first("标为已接听以后不能改回,这位居民不再排在人工队伍里。")
     def mark_answered(self, request: HttpRequest, queryset: QuerySet[HumanRequest]) -> None:
         count = incidents.answer(queryset, actor=Actor("commission", request.user.get_username()))
         messages.success(request, f"{count} 个人工请求已标为接听;已经接听的没有动。")

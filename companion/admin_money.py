@@ -22,13 +22,14 @@ from companion.models import PaymentOrder
 from companion.on_record import OnRecord
 from companion.prompts import yuan
 from hospitals import tenancy
-from hospitals.admin import Province, ReadOnly, one_of
+from hospitals.admin import Colours, Province, ReadOnly, one_of
 from hospitals.admin.base import by
 from hospitals.connectors.money import fen
 from hospitals.services import payments
 from hospitals.services.payments import Tried
 
 Waits, State = PaymentOrder.Waits, PaymentOrder.State
+GATEWAYS = {"alipay": "支付宝", "wechat": "微信支付", "sandbox": "演示支付"}
 
 
 class ReasonForm(forms.Form):
@@ -168,18 +169,18 @@ class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
     date_hierarchy = "created_at"
     list_select_related = ("visit",)
     list_display = (
-        *("created_at", "hospital", "amount", "engine", "shown_state", "shown_waits", "waits_since", "shown_tried"),
+        *("created_at", "hospital", "amount", "gateway", "shown_state", "shown_waits", "waits_since", "shown_tried"),
         *("shown_trade", "changed_at"),
     )
     list_filter = (
         ("waits_since", admin.EmptyFieldListFilter),
         one_of("等人处理", "waits_because", Waits.choices),
         one_of("状态", "state", State.choices),
-        "engine",
+        one_of("支付平台", "engine", list(GATEWAYS.items())),
     )
     search_fields = ("=trade_number", "=id")
     fields = (
-        *("hospital", "invoice_id", "amount", "refunded", "engine", "state_now", "waits_now", "waits_since"),
+        *("hospital", "invoice_id", "amount", "refunded", "gateway", "state_now", "waits_now", "waits_since"),
         *("bill", "attempts", "shown_trade", "paid_at", "created_at", "changed_at"),
     )
     readonly_fields = fields
@@ -204,9 +205,13 @@ class PaymentOrderAdmin(OnRecord, ReadOnly, Province):
     def amount(self, order: PaymentOrder) -> str:
         return f"{order.amount_fen // 100}.{order.amount_fen % 100:02}元"
 
+    @display(description="支付平台", ordering="engine")
+    def gateway(self, order: PaymentOrder) -> str:
+        return GATEWAYS.get(order.engine, order.engine)
+
     @display(
         description="状态",
-        label={"paid": "success", "refund_due": "danger", "refunded": "warning", "close_due": "warning"},
+        label=Colours(paid="success", refund_due="danger", refunded="warning", close_due="warning"),
     )
     def shown_state(self, order: PaymentOrder) -> tuple[str, str]:
         return order.state, order.get_state_display()

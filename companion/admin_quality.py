@@ -13,23 +13,21 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from companion import quality
+from companion import admin_words, quality
 from companion.models import Turn, TurnReview
 from companion.on_record import OnRecord
 from companion.triage import LEVELS
-from hospitals.admin import Province
+from hospitals.admin import Colours, Province, words
 from hospitals.exceptions import KeyDestroyed
 
 SAMPLE = 50
 SAMPLE_DAYS = 1
 _AROUND = 2  # turns before and after, to see what the talk was about
-_LEVELS: dict[str, str] = dict(
-    zip(LEVELS, ("立即拨打120", "马上去急诊", "24小时内就诊", "可以看门诊", "可以先在家观察"), strict=True)
-)
+_SAID = admin_words.INTENTS | admin_words.URGENCY
 
 
 def _choices(names: Any) -> list[tuple[str, str]]:
-    return [("", "不用改"), *((name, _LEVELS.get(name, name)) for name in names)]
+    return [("", "不用改"), *((name, _SAID.get(name, name)) for name in names)]
 
 
 def _select(label: str, names: Any) -> forms.ChoiceField:
@@ -124,25 +122,25 @@ class TurnReviewAdmin(OnRecord, Province):
         return HttpResponseRedirect(reverse("admin:companion_turnreview_changelist"))
 
     # --- the list ------------------------------------------------------------------------------------------
-    @display(description="抽中原因", label={"low_rating": "danger", "emergency": "danger", "replaced": "warning"})
+    @display(description="抽中原因", label=Colours(low_rating="danger", emergency="danger", replaced="warning"))
     def shown_because(self, review: TurnReview) -> tuple[str, str]:
         return review.because, review.get_because_display()
 
-    @display(description="结论", label={"right": "success", "unsafe": "danger"})
+    @display(description="结论", label=Colours(right="success", unsafe="danger"))
     def shown_label(self, review: TurnReview) -> tuple[str, str]:
         return review.label, review.get_label_display() or "待评审"
 
     @display(description="理解为")
     def intent(self, review: TurnReview) -> str:
-        return review.turn.intent or "—"
+        return words.said(admin_words.INTENTS, review.turn.intent)
 
     @display(description="轻重缓急")
     def urgency(self, review: TurnReview) -> str:
-        return _LEVELS.get(review.turn.urgency, "—")
+        return words.said(admin_words.URGENCY, review.turn.urgency)
 
     @display(description="居民评价")
     def rating(self, review: TurnReview) -> str:
-        return {1: "满意", -1: "不满意"}.get(review.turn.rating or 0, "—")
+        return admin_words.RATINGS.get(review.turn.rating or 0, "—")
 
     # --- one review ----------------------------------------------------------------------------------------
     @display(description="她说")

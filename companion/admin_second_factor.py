@@ -9,6 +9,7 @@ from django.urls import URLPattern, path, reverse
 
 from companion import second_factor
 from hospitals import qr
+from hospitals.admin import asked_first
 from hospitals.audit import Actor
 from hospitals.exceptions import InvalidInput
 
@@ -60,6 +61,7 @@ class SecondFactorPages:
         return TemplateResponse(request, "companion/admin_second_factor.html", context)
 
     @admin.action(description="清除所选账号的两步验证(手机丢失)", permissions=["change"])
+    @asked_first("清除以后这些账号凭密码就能重新设置两步验证,原来的手机和恢复码作废。请先当面或电话核实本人。")
     def reset_factor(self, request: HttpRequest, rows: QuerySet[User]) -> None:
         actor = Actor("commission", request.user.get_username())
         count = sum(second_factor.reset(user, actor=actor, reason="管理员清除") for user in rows)

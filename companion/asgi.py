@@ -16,6 +16,7 @@ django_application = get_asgi_application()
 
 from channels.security.websocket import OriginValidator, WebsocketDenier  # noqa: E402  (after Django's set-up)
 from django.conf import settings  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.http.request import split_domain_port  # noqa: E402
 
@@ -35,7 +36,10 @@ def _connect() -> None:
         pool.resize(min(background.THREADS, pool.max_size), pool.max_size)
 
 
-refuse_to_start()
+try:
+    refuse_to_start()
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from error  # uvicorn shows any other exception's way through its own code
 celery.finalize()
 celery.connection_for_write().get_transport_cls()  # and for what this loads
 # What is loaded by now stays. With ten thousand pages open a full collection stops them all for most of a second: seldom, then.

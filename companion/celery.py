@@ -47,7 +47,11 @@ def queues(broker_url: str) -> list[Queue]:
     ]
 
 
-app.conf.task_queues = queues(app.conf.broker_url or "")
+# Here every process reads the settings first, whoever started it: manage.py, uvicorn and Celery itself would show a traceback.
+try:
+    app.conf.task_queues = queues(app.conf.broker_url or "")
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from error
 
 
 @setup_logging.connect

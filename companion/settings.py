@@ -4,42 +4,16 @@ With nothing configured the service runs embedded: SQLite, the redis-server insi
 unix socket, the espeak voice and the sandbox hospital. docs/operations.md lists every variable.
 """
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from companion.environment import env, env_bool, env_database, env_folder, env_int, env_json, env_list
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def env(name: str, default: str = "") -> str:
-    return (
-        os.environ.get(name) or default
-    )  # set to nothing is not set: deploy/compose.yaml hands on what .env leaves out
-
-
-def env_bool(name: str, default: bool) -> bool:
-    return env(name, "1" if default else "0").lower() in {"1", "true", "yes", "on"}
-
-
-def env_list(name: str, default: str = "") -> list[str]:
-    return [part.strip() for part in env(name, default).split(",") if part.strip()]
-
-
-def env_json(name: str) -> dict[str, Any]:
-    """A JSON object: a backend's options, beside or in place of those given here."""
-    try:
-        given = json.loads(env(name, "{}"))
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise ImproperlyConfigured(f"{name} is not a JSON object.")
-    return given
 
 
 def with_options(backends: dict[str, dict[str, Any]], given: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -48,8 +22,7 @@ def with_options(backends: dict[str, dict[str, Any]], given: dict[str, Any]) -> 
 
 
 # Where the embedded kind keeps its database, its keys and its Redis socket.
-DATA_DIR = Path(env("COMPANION_DATA_DIR", str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+DATA_DIR = env_folder("COMPANION_DATA_DIR", BASE_DIR / "var")
 
 DEBUG = env_bool("COMPANION_DEBUG", False)
 # "demo" opens the development sign-in, the sandbox hospital's clock and a generated secret; "production" refuses all.
@@ -112,7 +85,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -142,12 +114,7 @@ TEMPLATES = [
 ]
 
 # --- data -----------------------------------------------------------------------------------------------
-DATABASES = {
-    "default": dj_database_url.parse(
-        env("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}"),
-        conn_max_age=0,  # connections under ASGI belong to the pool, never to a request's thread
-    )
-}
+DATABASES = {"default": env_database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
@@ -159,7 +126,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["ENGINE"] = "hospitals.postgres"  # tells row-level security whose rows may be seen
     DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": int(env("COMPANION_DB_POOL", "8")), "timeout": 10},
+        "pool": {"min_size": 1, "max_size": env_int("COMPANION_DB_POOL", 8), "timeout": 10},
         "prepare_threshold": 5,  # see hospitals.compiled
         # Nobody waits without end for a row that somebody else holds, nor for who fell silent in a transaction,
         "options": "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
@@ -218,7 +185,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 # The sandbox hospital's events come over HTTP at the same door as a real hospital's, or (0) within the process.
 SANDBOX_HTTP = env_bool("COMPANION_SANDBOX_HTTP", False)
 # How fast the sandbox hospital lives when nobody drives it, in seconds a step; 0: only its clock panel moves it.
-SANDBOX_STEP_S = int(env("COMPANION_SANDBOX_STEP_S", "12")) if env_bool("COMPANION_SANDBOX_CLOCK", False) else 0
+SANDBOX_STEP_S = env_int("COMPANION_SANDBOX_STEP_S", 12) if env_bool("COMPANION_SANDBOX_CLOCK", False) else 0
 CELERY_BEAT_SCHEDULE = {
     "reminders": {"task": "companion.tasks.send_due_reminders", "schedule": 30.0},
     "outbox": {"task": "hospitals.tasks.sweep_outbox", "schedule": 15.0},
@@ -235,7 +202,7 @@ if SANDBOX_STEP_S:
 
 # --- language, time -------------------------------------------------------------------------------------
 LANGUAGE_CODE = "zh-hans"
-LANGUAGES = [("zh-hans", "简体中文"), ("en", "English")]
+LANGUAGES = [("zh-hans", "简体中文")]  # whatever a browser asks for: half of a page would stay Chinese
 LOCALE_PATHS = [BASE_DIR / "companion" / "locale"]
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
@@ -320,9 +287,9 @@ if env("COMPANION_LLM_URL"):
     }
 LANGUAGE_MODELS = with_options(LANGUAGE_MODELS, {"default": env_json("COMPANION_LLM_OPTIONS")})
 LANGUAGE_MODEL_LIMITS = {  # tokens a hospital and a day, tokens of all hospitals and a day, answers at a time in a process
-    "daily_tokens": int(env("COMPANION_LLM_DAILY_TOKENS", "200000")),
-    "daily_tokens_altogether": int(env("COMPANION_LLM_DAILY_TOKENS_ALTOGETHER", "20000000")),
-    "places": int(env("COMPANION_LLM_PLACES", "16")),
+    "daily_tokens": env_int("COMPANION_LLM_DAILY_TOKENS", 200_000),
+    "daily_tokens_altogether": env_int("COMPANION_LLM_DAILY_TOKENS_ALTOGETHER", 20_000_000),
+    "places": env_int("COMPANION_LLM_PLACES", 16),
 }
 KEY_FILE_SERVICE = "hospitals.keys.file.FileKeyService"
 KEY_SERVICE: dict[str, Any] = {"BACKEND": env("COMPANION_KEY_SERVICE", KEY_FILE_SERVICE), "OPTIONS": {}}
@@ -344,7 +311,7 @@ HOSPITALS_ANSWER_SINK = "companion.answered.on_command_answered"  # what hears w
 HOSPITALS_KEPT_BY = "companion.erasing.kept_by"  # whose patients and appointments are a resident's
 # Days that what stands between us and hospitals is kept: docs/operations.md. Medical records are not among them.
 HOSPITALS_KEPT_DAYS = {"events": 30, "commands": 30, "deliveries": 30, "lines": 90} | env_json("COMPANION_KEPT_DAYS")
-SESSIONS_KEPT_DAYS = int(env("COMPANION_SESSIONS_KEPT_DAYS", "90"))  # ended sign-ins, answered or expired invitations
+SESSIONS_KEPT_DAYS = env_int("COMPANION_SESSIONS_KEPT_DAYS", 90)  # ended sign-ins, answered or expired invitations
 HOSPITALS_ERASURE_SINK = "companion.erasing.forget"  # what ends what hangs on an erased resident
 HOSPITALS_OFFER_SINK = "companion.visits.on_place_offered"  # what hears that the waiting list reached somebody
 # A turn waits that long for the hospital's word, so that she hears "booked" and not first "waiting for the hospital".
@@ -383,7 +350,7 @@ SPECTACULAR_SETTINGS = {
 HOME_CITY = env("COMPANION_HOME_CITY", "岚州市")
 HUMAN_PHONE = env("COMPANION_HUMAN_PHONE", "12320")  # the national health hotline
 HUMAN_HOURS = env("COMPANION_HUMAN_HOURS", "每天 8:00 到 20:00")
-RESIDENT_TOKEN_TTL_S = int(env("COMPANION_RESIDENT_TOKEN_TTL_S", "3600"))
+RESIDENT_TOKEN_TTL_S = env_int("COMPANION_RESIDENT_TOKEN_TTL_S", 3600)
 WEBSOCKET_TICKET_TTL_S = 30
 WEBSOCKET_MAX_TEXT_BYTES = 64 * 1024
 

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.i18n import JavaScriptCatalog
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from companion import api, api_people
@@ -32,6 +33,10 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", permission_classes=[]), name="api-docs"),
     path("health/", api.health, name="health"),
+    # in place of the admin's own, which knows Django's words alone
+    path(
+        "admin/jsi18n/", JavaScriptCatalog.as_view(packages=["django.contrib.admin", "companion"]), name="admin-words"
+    ),
     path("admin/", admin.site.urls),
 ]
 if settings.MODE == "demo":

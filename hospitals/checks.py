@@ -4,24 +4,26 @@ hospitals.E001 a connector that cannot be made    hospitals.E002 a role that pas
 hospitals.E003 a database that does not answer    hospitals.E004 a key service that does not work
 hospitals.E005 the webhooks' allowance cannot be read    hospitals.E006 how long things are kept cannot be read
 hospitals.E007 the key service and the one before call their master keys alike    hospitals.W006 it does not wrap by SM4
+hospitals.E008 the master key is another database's
 
 Checks tagged ``serving`` ask the database and the key service. They are made by what serves (web, workers, the HL7 v2 door)
 and by ``manage.py check --deploy --tag serving --database default``, never by ``migrate``, which the tables' owner runs.
 """
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
 from hospitals import ciphers
-from hospitals.exceptions import HospitalsError
+from hospitals.exceptions import HospitalsError, WrongMasterKey
 from hospitals.keys import key_service
 from hospitals.keys.base import MovingKeyService, by_sm4
 from hospitals.models.webhooks import Environment
-from hospitals.services import connecting
+from hospitals.services import connecting, master_key
 
 SERVING = "serving"
 
@@ -35,7 +37,7 @@ def connectors_can_be_made(app_configs: Any, **kwargs: Any) -> list[CheckMessage
     ]
 
 
-def _why(connection: Any) -> str:
+def reason_of(connection: Any) -> str:
     """The server's own reason, which the pool keeps to itself; the driver names host, role and database, never the password."""
     try:
         connection.Database.connect(**connection.get_connection_params(), connect_timeout=5).close()
@@ -76,7 +78,7 @@ def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: A
                 role, passes = cursor.fetchone()
         except DatabaseError:
             hint = "See DATABASE_URL; without an answer nobody knows whether the role may pass row-level security."
-            found.append(Error(f"The database does not answer{_why(connection)}.", hint=hint, id="hospitals.E003"))
+            found.append(Error(f"The database does not answer{reason_of(connection)}.", hint=hint, id="hospitals.E003"))
             continue
         if passes:
             kind = Error if settings.MODE == "production" else Warning
@@ -88,8 +90,8 @@ def role_obeys_row_security(app_configs: Any, databases: Any = None, **kwargs: A
 
 
 @register(SERVING, deploy=True)
-def keys_can_be_used(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The key service wraps a probe and gives it back."""
+def keys_can_be_used(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """The key service wraps a probe and gives it back; and it opens what was wrapped before, in the database that it is for."""
     probe, context = os.urandom(32), b"check"
     hint = "See COMPANION_KEY_SERVICE in docs/operations.md; manage.py new_master_key makes a key for the file."
     try:
@@ -100,11 +102,19 @@ def keys_can_be_used(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 hint = "Give the new one another label or key, or take COMPANION_KEY_SERVICE_BEFORE out; see docs/operations.md."
                 said = "The key service and the one before call their master keys alike."
                 return [Error(said, hint=hint, id="hospitals.E007")]
+            if DEFAULT_DB_ALIAS in (databases or ()):
+                with suppress(
+                    DatabaseError, InterfaceError
+                ):  # it does not answer, which is E003; or it has no tables yet
+                    master_key.check()
             if settings.HOSPITALS_CIPHER == ciphers.SM4 and not by_sm4(master_id):
                 hint = "Data keys are SM4's and their wrapping is what the token or server does; see docs/security.md."
                 return [Warning("The key service does not wrap by SM4.", hint=hint, id="hospitals.W006")]
             return []
         why = "it gave back something else"
+    except WrongMasterKey:
+        hint = "Put back the master key that this database was written with; see docs/operations.md."
+        return [Error("The master key opens nothing in this database.", hint=hint, id="hospitals.E008")]
     except HospitalsError as error:
         why = f"{error.code}: {error.detail}"
     except Exception as error:  # noqa: BLE001  (whatever a key service's own library raises)

@@ -5,6 +5,7 @@ HospitalsError
 │   └── WrongScope            a row of another hospital than the scope's, or a write in a read-only one
 ├── VaultError
 │   ├── KeyServiceUnavailable the key service does not answer
+│   │   └── WrongMasterKey    it answers, and opens nothing of this database
 │   ├── KeyDestroyed          the owner's data were erased
 │   └── CiphertextInvalid     altered, swapped between rows, columns or tenants, or of an unknown key
 ├── NotFound                  hospital, slot, appointment, place, ... that is not there or not hers
@@ -76,6 +77,15 @@ class KeyServiceUnavailable(VaultError):
     status_code = 503
     retryable = True
     detail = "密钥服务暂时不可用,请稍后再试。"
+
+
+class WrongMasterKey(KeyServiceUnavailable):
+    code = "wrong_master_key"
+    retryable = False
+    detail = (
+        "密钥服务里的主密钥打不开这个数据库的数据密钥:它属于别的安装,或者旧的主密钥取走得太早。"
+        "请换回原来的主密钥(COMPANION_KEY_SERVICE、COMPANION_MASTER_KEY_FILE),再启动。"
+    )
 
 
 class KeyDestroyed(VaultError):

@@ -231,7 +231,7 @@ def check_writable(hospital_id: UUID | None) -> None:
 class TenantModel(models.Model):
     """A row that belongs to one hospital and is read and written only in its scope."""
 
-    hospital = models.ForeignKey("hospitals.Hospital", on_delete=models.PROTECT, related_name="+")
+    hospital = models.ForeignKey("hospitals.Hospital", on_delete=models.PROTECT, related_name="+", verbose_name="医院")
 
     objects = TenantManager()
 

@@ -200,6 +200,9 @@ EARLY = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)  # half past seven of the nex
     [
         (Visit(hospital_name="市一医院", department="眼科", start=EARLY), "12-01 07:30"),
         (Incident(created_at=EARLY), "12-01 07:30"),
+        (Conversation(started_at=EARLY), "12-01 07:30"),
+        (TurnReview(picked_at=EARLY), "12-01 07:30"),
+        (HumanRequest(requested_at=EARLY), "12-01 07:30"),
         (ConformanceRun(started_at=EARLY), "12-01 07:30"),
         (ImportRun(started_at=EARLY), "12-01 07:30"),
         (Delivery(at=EARLY), "12-01 07:30"),

@@ -25,7 +25,7 @@ DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 EXAMPLE = (DEPLOY / "env.example").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "companion" / "settings.py").read_text(encoding="utf-8")
-READ = set(re.findall(r'env(?:_bool|_list|_json)?\(\s*"([A-Z_]+)"', SETTINGS))
+READ = set(re.findall(r'env(?:_[a-z]+)?\(\s*"([A-Z_]+)"', SETTINGS))
 UVICORNS_OWN = {"FORWARDED_ALLOW_IPS"}
 # Of the demo, of one machine without containers, or baked into the image.
 NOT_FOR_CONTAINERS = {

@@ -22,7 +22,7 @@ class PaymentOrder(models.Model):
         RUNS_OUT = (
             "runs_out",
             "待过期",
-        )  # over for us, but its gateway could not close it: it can be paid until it runs out there
+        )  # over for us, but its gateway could not close it: payable until it runs out there
         CLOSED = "closed", "已关闭"
         REFUND_DUE = "refund_due", "待退款"
         REFUNDED = "refunded", "已退款"
@@ -35,19 +35,19 @@ class PaymentOrder(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     visit = models.ForeignKey(Visit, on_delete=models.PROTECT, related_name="payment_orders")
-    invoice_id = models.CharField(max_length=80)
+    invoice_id = models.CharField("账单编号", max_length=80)
     amount_fen = models.PositiveIntegerField()
-    engine = models.CharField(max_length=20)
-    state = models.CharField(max_length=12, choices=State.choices, default=State.BEGUN, db_index=True)
+    engine = models.CharField("支付平台", max_length=20)
+    state = models.CharField("状态", max_length=12, choices=State.choices, default=State.BEGUN, db_index=True)
     trade_number = models.CharField(max_length=64, blank=True)
-    paid_at = models.DateTimeField(null=True)
+    paid_at = models.DateTimeField("付款时间", null=True)
     refund_fen = models.PositiveIntegerField(default=0)
     refunded_fen = models.PositiveIntegerField(default=0)
     refunds = models.PositiveSmallIntegerField(default=0)
     waits_because = models.CharField(max_length=12, choices=Waits.choices, blank=True)
     waits_since = models.DateTimeField("等人处理起", null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
-    changed_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField("建立时间", auto_now_add=True, db_index=True)
+    changed_at = models.DateTimeField("更新时间", auto_now=True)
 
     class Meta:
         constraints = [

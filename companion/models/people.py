@@ -59,6 +59,10 @@ class ResidentSession(models.Model):
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = "登录"
+        verbose_name_plural = "登录"
+
 
 class Patient(models.Model):
     """A real-name card: the resident herself or a child of hers. Encrypted under the key of its keeper.

@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.utils import timezone
 
 from companion.models.conversation import Turn
 from hospitals.vault import EncryptedTextField
@@ -42,8 +43,9 @@ class TurnReview(models.Model):
 
     class Meta:
         ordering = ["-picked_at"]
+        indexes = [models.Index(fields=["resident_id", "id"], name="review_under_whose_key")]
         verbose_name = "质量评审"
         verbose_name_plural = "质量评审"
 
     def __str__(self) -> str:
-        return f"评审 {str(self.id)[:8]}"
+        return f"评审 {timezone.localtime(self.picked_at):%m-%d %H:%M}"

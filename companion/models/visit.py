@@ -22,21 +22,21 @@ class Visit(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     resident = models.ForeignKey(Resident, on_delete=models.CASCADE, related_name="visits")
     patient = models.ForeignKey(Patient, on_delete=models.CASCADE, related_name="visits")
-    hospital_id = models.UUIDField(db_index=True)
-    hospital_name = models.CharField(max_length=100)
-    department = models.CharField(max_length=100)
-    practitioner = models.CharField(max_length=50, blank=True)
-    place = models.CharField(max_length=200, blank=True)
+    hospital_id = models.UUIDField("医院", db_index=True)
+    hospital_name = models.CharField("医院", max_length=100)
+    department = models.CharField("科室", max_length=100)
+    practitioner = models.CharField("医生", max_length=50, blank=True)
+    place = models.CharField("地点", max_length=200, blank=True)
     room_code = models.CharField(max_length=64, blank=True)
-    start = models.DateTimeField()
-    fee_fen = models.PositiveIntegerField(default=0)
+    start = models.DateTimeField("就诊时间")
+    fee_fen = models.PositiveIntegerField("诊查费(分)", default=0)
     state = models.CharField(
-        max_length=20, choices=[(s.value, s.value) for s in VisitState], default=VisitState.TRIAGED
+        "状态", max_length=20, choices=[(s.value, s.value) for s in VisitState], default=VisitState.TRIAGED
     )
     queue_as_of = models.DateTimeField(null=True, blank=True)
     snapshot = EncryptedJSONField(owner=("resident", "patient__keeper_id"), default=dict)
-    created_at = models.DateTimeField(auto_now_add=True)
-    changed_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField("预约时间", auto_now_add=True)
+    changed_at = models.DateTimeField("最近变化", auto_now=True)
 
     class Meta:
         indexes = [
@@ -67,14 +67,15 @@ class VisitEvent(models.Model):
     resident_id = models.UUIDField(editable=False)
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     key = models.CharField(max_length=120)
-    type = models.CharField(max_length=40)
-    sequence = models.BigIntegerField()
+    type = models.CharField("发生了什么", max_length=40)
+    sequence = models.BigIntegerField("序号")
     data = EncryptedJSONField(owner=("resident", "resident_id"), null=True)
-    occurred_at = models.DateTimeField()
-    received_at = models.DateTimeField()
+    occurred_at = models.DateTimeField("发生时间")
+    received_at = models.DateTimeField("收到时间")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["visit", "key"], name="visit_event_once")]
+        indexes = [models.Index(fields=["resident_id", "id"], name="event_under_whose_key")]
         ordering = ["received_at"]
         verbose_name = "就诊事件"
         verbose_name_plural = "就诊事件"
@@ -102,6 +103,8 @@ class VisitPrompt(models.Model):
             models.Index(fields=["due_at"], name="prompt_unsaid", condition=UNSAID),
         ]
         ordering = ["due_at", "id"]
+        verbose_name = "提示"
+        verbose_name_plural = "提示"
 
 
 class Reminder(models.Model):
@@ -114,11 +117,11 @@ class Reminder(models.Model):
         MEDICINE = "medicine", "吃药"
         FOLLOW_UP = "follow_up", "复诊"
 
-    visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="reminders")
-    kind = models.CharField(max_length=12, choices=Kind.choices)
-    part_id = models.CharField(max_length=80, blank=True)
-    due_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True, blank=True)
+    visit = models.ForeignKey(Visit, on_delete=models.CASCADE, related_name="reminders", verbose_name="就诊")
+    kind = models.CharField("提醒什么", max_length=12, choices=Kind.choices)
+    part_id = models.CharField("哪一项", max_length=80, blank=True)
+    due_at = models.DateTimeField("该提醒的时间")
+    sent_at = models.DateTimeField("提醒了的时间", null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["visit", "kind", "part_id", "due_at"], name="reminder_once")]

@@ -4,7 +4,8 @@ Rows of a single hospital are read here only as a named report (``tenancy.commis
 anything is shown; names, cards and message bodies are never shown at all.
 """
 
-from hospitals.admin import directory, joining, record, stuck, webhooks  # noqa: F401  each registers its pages
-from hospitals.admin.base import BoundedPaginator, Province, ReadOnly, one_of
+from hospitals.admin import directory, joining, record, stuck, webhooks, words  # noqa: F401  each registers its pages
+from hospitals.admin.base import BoundedPaginator, Colours, Province, ReadOnly, one_of
+from hospitals.admin.confirming import asked_first
 
-__all__ = ["BoundedPaginator", "Province", "ReadOnly", "one_of"]
+__all__ = ["BoundedPaginator", "Colours", "Province", "ReadOnly", "asked_first", "one_of", "words"]

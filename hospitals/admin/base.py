@@ -23,6 +23,13 @@ def by(request: HttpRequest) -> Actor:
     return Actor("commission", request.user.get_username())
 
 
+class Colours(dict[str, str]):
+    """State → colour. Unfold shows the bare code in place of its word where there is no colour for it."""
+
+    def __missing__(self, state: str) -> str:
+        return ""
+
+
 class HospitalFilter(AutocompleteSelectFilter):
     """Finds one of a thousand by the beginning of its name."""
 

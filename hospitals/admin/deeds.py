@@ -85,16 +85,31 @@ class Deed:
 
 
 DEEDS: dict[str, Deed] = {
-    "verify": Deed("核验通过", (State.APPLIED,), onboarding.verify),
+    "verify": Deed(
+        "核验通过", (State.APPLIED,), onboarding.verify, warning="通过后医院可以领取联调账号;领取之前可以撤回核验。"
+    ),
     "refuse": Deed(
         "驳回", (State.APPLIED,), onboarding.leave, ForGoodForm, "驳回后申请作废,代码和名称可以由别人重新申请。"
     ),
     "take-back": Deed("撤回核验", (State.VERIFIED,), onboarding.take_back_verification),
-    "go-live": Deed("准予上线", (State.CONFORMANCE_PASSED,), onboarding.go_live),
-    "suspend": Deed(
-        "暂停服务", (State.LIVE, State.CONFORMANCE_PASSED, State.SANDBOX, State.VERIFIED), onboarding.suspend
+    "go-live": Deed(
+        "准予上线",
+        (State.CONFORMANCE_PASSED,),
+        onboarding.go_live,
+        warning="上线后居民马上能约到这家医院;联调中的测试预约全部结束。可以随时暂停。",
     ),
-    "resume": Deed("恢复服务", (State.SUSPENDED,), onboarding.resume),
+    "suspend": Deed(
+        "暂停服务",
+        (State.LIVE, State.CONFORMANCE_PASSED, State.SANDBOX, State.VERIFIED),
+        onboarding.suspend,
+        warning="暂停后居民约不到这家医院,医院的调用和事件立即被拒绝,居民已经办的操作等恢复后再送达。可以随时恢复。",
+    ),
+    "resume": Deed(
+        "恢复服务",
+        (State.SUSPENDED,),
+        onboarding.resume,
+        warning="暂停前已上线、并且通过了现在这种对接方式测试的,直接恢复上线;其余回到联调中。",
+    ),
     "connector": Deed(
         "更改对接方式",
         NOT_LEFT,
@@ -127,6 +142,11 @@ DEEDS: dict[str, Deed] = {
         shown=False,
     ),
     "leave": Deed(
-        "退出", _ACCEPTED, onboarding.leave, ForGoodForm, "退出不能撤销:账号和密钥全部停用,不能再恢复。", shown=False
+        "退出",
+        _ACCEPTED,
+        onboarding.leave,
+        ForGoodForm,
+        "退出不能撤销:账号和密钥全部停用,不能再恢复。居民还在等的操作不再送达。",
+        shown=False,
     ),
 }

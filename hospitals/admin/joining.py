@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
@@ -16,7 +17,15 @@ from hospitals import tenancy
 from hospitals.admin.base import BY_HOSPITAL, AcrossHospitals, Province, ReadOnly, Reporting, by
 from hospitals.admin.deeds import DEEDS
 from hospitals.exceptions import HospitalsError, KeyDestroyed
-from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, ImportRun, OnboardingStep
+from hospitals.models import (
+    ApiClient,
+    ConformanceRun,
+    DataKey,
+    Hospital,
+    HospitalApplication,
+    ImportRun,
+    OnboardingStep,
+)
 
 STATE_COLOURS = {
     "applied": "warning",
@@ -62,10 +71,10 @@ class HospitalAdmin(Reporting, ReadOnly, Province):
     list_filter = ("state", "city", "level", "connector")
     search_fields = ("name", "code")
     ordering = ("city", "name")
-    readonly_fields = ("licence", "contact", "conformance")
+    readonly_fields = ("licence", "contact", "conformance", "keys")
     fieldsets = (
         (None, {"fields": ("name", "code", "level", "city", "address", "phone", "opening_hours", "has_emergency")}),
-        ("接入", {"fields": ("state", "connector", "licence", "contact", "conformance")}),
+        ("接入", {"fields": ("state", "connector", "licence", "contact", "conformance", "keys")}),
         ("规则", {"fields": ("missed_call_rule", "cancel_until_min", "no_show_limit", "no_show_days", "hold_min")}),
         ("形象", {"fields": ("avatar", "voice")}),
     )
@@ -107,6 +116,19 @@ class HospitalAdmin(Reporting, ReadOnly, Province):
         done = sum(point.get("passed") is True for point in run.points)
         head = f"{run} {run.connector} 通过{done}/{len(run.points)}项"
         return format_html("<p>{}</p>{}", head, report_lines(run))
+
+    @display(description="数据密钥")
+    def keys(self, hospital: Hospital) -> str:
+        """Whether what is its own can still be read; destroying is the operator's, a second pair of eyes."""
+        newest = DataKey.objects.filter(owner_kind="hospital", owner_id=str(hospital.id)).order_by("-version").first()
+        if newest is None:
+            return "还没有"
+        if newest.destroyed_at:
+            return f"已于 {timezone.localtime(newest.destroyed_at):%Y-%m-%d %H:%M} 销毁,内容无法恢复"
+        since = f"第{newest.version}版,{timezone.localtime(newest.created_at):%Y-%m-%d %H:%M} 起用"
+        if hospital.state == Hospital.State.LEFT:
+            return f"{since}。尚未销毁:请运维人员执行 manage.py erase hospital {hospital.code}"
+        return since
 
     # --- what may be done with it -------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
@@ -166,7 +188,8 @@ class HospitalAdmin(Reporting, ReadOnly, Province):
                 messages.error(request, error.detail)
                 return back
             if not shown:
-                messages.success(request, f"{row.name}:{deed.label},已记录。")
+                row.refresh_from_db()
+                messages.success(request, f"{row.name}:{deed.label},已记录。现在是「{row.get_state_display()}」。")
                 return back
         context = self.admin_site.each_context(request) | {
             "title": f"{row.name}:{deed.label}",

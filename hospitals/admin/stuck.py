@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from hospitals.admin import words
 from hospitals.admin.base import BY_HOSPITAL, AcrossHospitals, Province, ReadOnly, by, one_of
-from hospitals.connectors.base import CommandKind, EventType
 from hospitals.models import Circuit, InboxEvent, OutboxCommand
 from hospitals.services import inbox, outbox
 
@@ -17,14 +17,23 @@ OF_HOSPITAL = ("hospital__code__exact", "hospital__name__icontains")
 class InboxEventAdmin(AcrossHospitals, Province):
     """Events as they came in; the body is encrypted and is not shown."""
 
-    list_display = ("received_at", "hospital", "type", "shown_state", "attempts", "reason")
-    list_filter = ("state", BY_HOSPITAL, one_of("类型", "type", [(kind.value, kind.value) for kind in EventType]))
+    list_display = ("received_at", "hospital", "told", "shown_state", "attempts", "why")
+    list_filter = ("state", BY_HOSPITAL, one_of("类型", "type", words.choices(words.EVENTS)))
     search_fields = ("event_id__exact", "appointment_key__exact", *OF_HOSPITAL)
     ordering = ("-received_at", "id")
     date_hierarchy = "received_at"
-    fields = ("hospital", "event_id", "type", "sequence", "state", "attempts", "reason", "received_at", "done_at")
+    fields = ("hospital", "event_id", "told", "sequence", "state", "attempts", "why", "received_at", "done_at")
+    readonly_fields = ("told", "why")
     list_select_related = ("hospital",)
     actions = ("replay",)
+
+    @display(description="类型", ordering="type")
+    def told(self, row: InboxEvent) -> str:
+        return words.said(words.EVENTS, row.type)
+
+    @display(description="原因", ordering="reason")
+    def why(self, row: InboxEvent) -> str:
+        return words.with_code(words.REASONS, row.reason)
 
     @display(description="状态", label={"received": "warning", "done": "success", "dead": "danger"})
     def shown_state(self, row: InboxEvent) -> tuple[str, str]:
@@ -42,14 +51,23 @@ class InboxEventAdmin(AcrossHospitals, Province):
 
 @admin.register(OutboxCommand)
 class OutboxCommandAdmin(AcrossHospitals, Province):
-    list_display = ("created_at", "hospital", "kind", "shown_state", "attempts", "next_attempt_at", "reason")
-    list_filter = ("state", BY_HOSPITAL, one_of("操作", "kind", [(kind.value, kind.value) for kind in CommandKind]))
+    list_display = ("created_at", "hospital", "asked", "shown_state", "attempts", "next_attempt_at", "why")
+    list_filter = ("state", BY_HOSPITAL, one_of("操作", "kind", words.choices(words.COMMANDS)))
     search_fields = ("idempotency_key__exact", *OF_HOSPITAL)
     ordering = ("-created_at", "id")
     date_hierarchy = "created_at"
-    fields = ("hospital", "kind", "state", "attempts", "next_attempt_at", "reason", "created_at", "done_at")
+    fields = ("hospital", "asked", "state", "attempts", "next_attempt_at", "why", "created_at", "done_at")
+    readonly_fields = ("asked", "why")
     list_select_related = ("hospital",)
     actions = ("replay",)
+
+    @display(description="操作", ordering="kind")
+    def asked(self, row: OutboxCommand) -> str:
+        return words.said(words.COMMANDS, row.kind)
+
+    @display(description="原因", ordering="reason")
+    def why(self, row: OutboxCommand) -> str:
+        return words.with_code(words.REASONS, row.reason)
 
     @display(
         description="状态",
@@ -78,9 +96,14 @@ class OutboxCommandAdmin(AcrossHospitals, Province):
 class CircuitAdmin(ReadOnly, Province):
     """Systems that did not answer: how often in a row, and until when they are left alone."""
 
-    list_display = ("hospital", "failures", "open_until", "last_failure", "changed_at")
+    list_display = ("hospital", "failures", "open_until", "why", "changed_at")
     list_filter = (("open_until", admin.EmptyFieldListFilter),)
     search_fields = ("hospital__code", "hospital__name")
     ordering = ("-changed_at", "hospital__code")
     fields = list_display
+    readonly_fields = ("why",)
     list_select_related = ("hospital",)
+
+    @display(description="最近一次原因", ordering="last_failure")
+    def why(self, row: Circuit) -> str:
+        return words.with_code(words.REASONS, row.last_failure)

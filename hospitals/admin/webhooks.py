@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from hospitals.admin import words
 from hospitals.admin.base import BY_HOSPITAL, AcrossHospitals, Province, by, one_of
-from hospitals.connectors.base import CommandKind
 from hospitals.exceptions import HospitalsError
 from hospitals.models import Delivery, WebhookEndpoint
 from hospitals.services import redelivery
@@ -33,18 +33,18 @@ class DeliveryAdmin(AcrossHospitals, Province):
         "at",
         "hospital",
         "environment",
-        "kind",
+        "asked",
         "number",
         "shown_outcome",
         "http_status",
-        "code",
+        "why",
         "duration_ms",
     )
     list_filter = (
         "outcome",
         "environment",
         BY_HOSPITAL,
-        one_of("操作", "kind", [(k.value, k.value) for k in CommandKind]),
+        one_of("操作", "kind", words.choices(words.COMMANDS)),
     )
     search_fields = (
         "hospital__name__icontains",
@@ -55,12 +55,21 @@ class DeliveryAdmin(AcrossHospitals, Province):
     )
     date_hierarchy = "at"
     fields = (
-        *("hospital", "environment", "kind", "appointment_key", "number", "at", "outcome", "http_status", "code"),
+        *("hospital", "environment", "asked", "appointment_key", "number", "at", "outcome", "http_status", "why"),
         *("duration_ms", "command"),
     )
+    readonly_fields = ("asked", "why")
     list_select_related = ("hospital",)
     ordering = ("-at", "-id")
     actions = ("replay",)
+
+    @display(description="操作", ordering="kind")
+    def asked(self, row: Delivery) -> str:
+        return words.said(words.COMMANDS, row.kind)
+
+    @display(description="原因", ordering="code")
+    def why(self, row: Delivery) -> str:
+        return words.with_code(words.REASONS, row.code)
 
     @display(
         description="结果",

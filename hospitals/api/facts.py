@@ -19,7 +19,7 @@ from hospitals.api.directory import READ, WRITE, checked_identifier
 from hospitals.api.fields import Exact, Flag, Text, Whole
 from hospitals.api.parsers import JSONParser
 from hospitals.models import Hospital, IndoorMap
-from hospitals.services import door_codes, feed, maps, profile, upsert
+from hospitals.services import door_codes, feed, maps, names, profile, upsert
 
 TAGS = ["directory"]
 DOOR_CODES_MOST = 400
@@ -32,7 +32,7 @@ def _optional(longest: int, pattern: str = r"^[^\x00-\x1f\x7f]*$") -> serializer
 
 class ProfileChangeSerializer(Exact):
     nicknames = serializers.ListField(
-        child=Text(PLAIN, min_length=2, max_length=12), help_text=f"最多 {profile.NICKNAMES} 个"
+        child=Text(PLAIN, min_length=2, max_length=12), help_text=f"最多 {names.NICKNAMES} 个"
     )
     address = _optional(200)
     phone = _optional(30, r"^[0-9 -]*$")

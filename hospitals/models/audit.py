@@ -32,8 +32,8 @@ class AuditEvent(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    chain = models.ForeignKey(AuditChain, on_delete=models.PROTECT, related_name="events")
-    number = models.BigIntegerField()
+    chain = models.ForeignKey(AuditChain, on_delete=models.PROTECT, related_name="events", verbose_name="审计链")
+    number = models.BigIntegerField("第几条")
     at = models.DateTimeField("时间")
     actor_kind = models.CharField("谁", max_length=12)  # resident | hospital | commission | service
     actor = models.CharField("账号", max_length=150, blank=True)
@@ -44,9 +44,9 @@ class AuditEvent(models.Model):
     hospital_id = models.UUIDField("医院", null=True, blank=True, db_index=True)
     why = models.CharField("理由", max_length=200, blank=True)
     detail = models.TextField("详情", blank=True)
-    key_version = models.PositiveIntegerField(default=0)
-    previous = models.CharField(max_length=64, blank=True)
-    digest = models.CharField(max_length=64)
+    key_version = models.PositiveIntegerField("密钥版本", default=0)
+    previous = models.CharField("前一条的摘要", max_length=64, blank=True)
+    digest = models.CharField("摘要", max_length=64)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["chain", "number"], name="audit_number_once")]
@@ -57,4 +57,4 @@ class AuditEvent(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.chain_id} {self.number}"
+        return f"第{self.number}条"

@@ -47,8 +47,8 @@ class Hospital(models.Model):
     avatar = models.CharField("形象", max_length=40, default="xiaolan")
     voice = models.CharField("声音", max_length=60, blank=True)
     lexicon = models.JSONField("读音词典", default=list, blank=True, help_text="[[写法, 读音], …]")
-    created_at = models.DateTimeField(auto_now_add=True)
-    changed_at = models.DateTimeField(auto_now=True, db_index=True)
+    created_at = models.DateTimeField("申请时间", auto_now_add=True)
+    changed_at = models.DateTimeField("最近变化", auto_now=True, db_index=True)
 
     class Meta:
         verbose_name = "医院"
@@ -63,7 +63,7 @@ class Hospital(models.Model):
 class OnboardingStep(models.Model):
     """One move of a hospital through onboarding: from where to where, when, by whom and why."""
 
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="onboarding")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="onboarding", verbose_name="医院")
     source = models.CharField("从", max_length=20, choices=Hospital.State.choices, blank=True)
     target = models.CharField("到", max_length=20, choices=Hospital.State.choices)
     actor = models.CharField("经办人", max_length=150)
@@ -84,7 +84,7 @@ class DirectoryRow(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     identifier = models.CharField("院内编号", max_length=64)
-    changed_at = models.DateTimeField(auto_now=True, db_index=True)
+    changed_at = models.DateTimeField("最近变化", auto_now=True, db_index=True)
     withdrawn_at = models.DateTimeField("撤下时间", null=True, blank=True)
 
     class Meta:
@@ -94,7 +94,7 @@ class DirectoryRow(models.Model):
 
 
 class Campus(DirectoryRow):
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="campuses")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="campuses", verbose_name="医院")
     name = models.CharField("名称", max_length=60)
     address = models.CharField("地址", max_length=200, blank=True)
 
@@ -108,8 +108,8 @@ class Campus(DirectoryRow):
 
 
 class Building(DirectoryRow):
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="buildings")
-    campus = models.ForeignKey(Campus, on_delete=models.CASCADE, related_name="buildings")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="buildings", verbose_name="医院")
+    campus = models.ForeignKey(Campus, on_delete=models.CASCADE, related_name="buildings", verbose_name="院区")
     name = models.CharField("名称", max_length=60)
 
     class Meta:
@@ -122,15 +122,19 @@ class Building(DirectoryRow):
 
 
 class Floor(DirectoryRow):
-    """``number`` orders floors: 1 is the ground floor, -1 the first basement."""
+    """``number`` orders floors: 1 is the ground floor, -1 the first basement. A building has one of each, beside withdrawn ones."""
 
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="floors")
-    building = models.ForeignKey(Building, on_delete=models.CASCADE, related_name="floors")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="floors", verbose_name="医院")
+    building = models.ForeignKey(Building, on_delete=models.CASCADE, related_name="floors", verbose_name="楼")
     number = models.SmallIntegerField("层")
     name = models.CharField("名称", max_length=20)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["building", "number"], name="floor_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["building", "number"], condition=models.Q(withdrawn_at=None), name="floor_once"
+            )
+        ]
         ordering = ["building", "number"]
         verbose_name = "楼层"
         verbose_name_plural = "楼层"
@@ -142,7 +146,7 @@ class Floor(DirectoryRow):
 class Department(DirectoryRow):
     """A hospital's department: its own name, mapped to the standard name and the national code; where it sees patients."""
 
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="departments")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="departments", verbose_name="医院")
     name = models.CharField("名称", max_length=60)
     standard_name = models.CharField("标准科室", max_length=30)
     national_code = models.CharField("国家代码", max_length=10)
@@ -162,8 +166,10 @@ class Department(DirectoryRow):
 
 
 class Practitioner(DirectoryRow):
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="practitioners")
-    department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="practitioners")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="practitioners", verbose_name="医院")
+    department = models.ForeignKey(
+        Department, on_delete=models.CASCADE, related_name="practitioners", verbose_name="科室"
+    )
     name = models.CharField("姓名", max_length=30, db_index=True)
     title = models.CharField("职称", max_length=30, blank=True)
     specialty = models.CharField("擅长", max_length=200, blank=True)
@@ -185,9 +191,11 @@ class Schedule(DirectoryRow):
         AFTERNOON = "afternoon", "下午"
         EVENING = "evening", "晚上"
 
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="schedules")
-    department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="schedules")
-    practitioner = models.ForeignKey(Practitioner, on_delete=models.CASCADE, related_name="schedules")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="schedules", verbose_name="医院")
+    department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="schedules", verbose_name="科室")
+    practitioner = models.ForeignKey(
+        Practitioner, on_delete=models.CASCADE, related_name="schedules", verbose_name="医生"
+    )
     day = models.DateField("日期", db_index=True)
     period = models.CharField("时段", max_length=10, choices=Period.choices)
     stopped_at = models.DateTimeField("停诊", null=True, blank=True)
@@ -209,11 +217,13 @@ class Slot(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="slots")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="slots", verbose_name="医院")
     identifier = models.CharField("院内编号", max_length=64)
-    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="slots")
-    department = models.ForeignKey(Department, on_delete=models.CASCADE, related_name="slots", db_index=False)
-    practitioner = models.ForeignKey(Practitioner, on_delete=models.CASCADE, related_name="slots")
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="slots", verbose_name="排班")
+    department = models.ForeignKey(
+        Department, on_delete=models.CASCADE, related_name="slots", db_index=False, verbose_name="科室"
+    )
+    practitioner = models.ForeignKey(Practitioner, on_delete=models.CASCADE, related_name="slots", verbose_name="医生")
     start = models.DateTimeField("开始")
     end = models.DateTimeField("结束")
     capacity = models.PositiveSmallIntegerField("号数")
@@ -221,7 +231,7 @@ class Slot(models.Model):
     fee_fen = models.PositiveIntegerField("诊查费(分)", default=0)
     stopped = models.BooleanField("停诊", default=False)
     stopped_itself = models.BooleanField("本号源停诊", default=False, db_default=False)
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField("最近变化", auto_now=True)
 
     class Meta:
         constraints = [
@@ -244,10 +254,12 @@ class Slot(models.Model):
 class IndoorMap(models.Model):
     """A hospital's indoor map as GeoJSON (docs/maps.md tells its properties); ``version`` grows with each upload."""
 
-    hospital = models.OneToOneField(Hospital, on_delete=models.CASCADE, related_name="indoor_map", primary_key=True)
-    version = models.PositiveIntegerField(default=1)
+    hospital = models.OneToOneField(
+        Hospital, on_delete=models.CASCADE, related_name="indoor_map", primary_key=True, verbose_name="医院"
+    )
+    version = models.PositiveIntegerField("版本", default=1)
     geojson = models.JSONField()
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField("上传时间", auto_now=True)
 
     class Meta:
         verbose_name = "院内地图"
@@ -260,7 +272,7 @@ class IndoorMap(models.Model):
 class Notice(DirectoryRow):
     """What a hospital tells everybody: a changed entrance, a holiday's hours."""
 
-    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="notices")
+    hospital = models.ForeignKey(Hospital, on_delete=models.CASCADE, related_name="notices", verbose_name="医院")
     text = models.CharField("内容", max_length=300)
     starts_at = models.DateTimeField("开始")
     ends_at = models.DateTimeField("结束")

@@ -41,8 +41,10 @@ class ApiClient(models.Model):
         SANDBOX = "sandbox", "联调"
         LIVE = "live", "正式"
 
-    id = models.CharField(max_length=40, primary_key=True)
-    hospital = models.ForeignKey("hospitals.Hospital", on_delete=models.CASCADE, related_name="api_clients")
+    id = models.CharField("账号", max_length=40, primary_key=True)
+    hospital = models.ForeignKey(
+        "hospitals.Hospital", on_delete=models.CASCADE, related_name="api_clients", verbose_name="医院"
+    )
     environment = models.CharField("环境", max_length=10, choices=Environment.choices)
     scopes = models.JSONField("权限", default=list)
     created_at = models.DateTimeField("生成", default=timezone.now)
@@ -112,6 +114,8 @@ class IdempotentAnswer(TenantModel):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["client", "key"], name="idempotency_key_once")
         ]
+        verbose_name = "已答复的请求"
+        verbose_name_plural = "已答复的请求"
 
     def __str__(self) -> str:
         return self.key

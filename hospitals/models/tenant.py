@@ -236,13 +236,13 @@ class Circuit(models.Model):
     """Whether a hospital's system is worth calling now. After repeated failures calls wait until ``open_until``."""
 
     hospital = models.OneToOneField(
-        "hospitals.Hospital", on_delete=models.CASCADE, primary_key=True, related_name="circuit"
+        "hospitals.Hospital", on_delete=models.CASCADE, primary_key=True, related_name="circuit", verbose_name="医院"
     )
-    failures = models.PositiveIntegerField(default=0)
-    open_until = models.DateTimeField(null=True, blank=True)
-    last_failure = models.CharField(max_length=60, blank=True)
-    changed_at = models.DateTimeField(auto_now=True)
+    failures = models.PositiveIntegerField("连续没有应答", default=0)
+    open_until = models.DateTimeField("暂不联系到", null=True, blank=True)
+    last_failure = models.CharField("最近一次原因", max_length=60, blank=True)
+    changed_at = models.DateTimeField("最近变化", auto_now=True)
 
     class Meta:
-        verbose_name = "熔断"
-        verbose_name_plural = "熔断"
+        verbose_name = "没有应答的系统"
+        verbose_name_plural = "没有应答的系统"

@@ -51,7 +51,9 @@ class Delivery(TenantModel):
         FAILED = "failed", "没有送到"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    command = models.ForeignKey(OutboxCommand, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    command = models.ForeignKey(
+        OutboxCommand, on_delete=models.CASCADE, null=True, related_name="deliveries", verbose_name="待送达操作"
+    )
     environment = models.CharField("环境", max_length=10, choices=Environment.choices)
     kind = models.CharField("操作", max_length=12)
     idempotency_key = models.CharField("操作编号", max_length=160)

@@ -17,7 +17,7 @@ from hospitals.audit import Actor
 from hospitals.exceptions import Conflict, InvalidInput, Unauthenticated, UnknownHospital, WrongState
 from hospitals.models import ApiClient, ConformanceRun, Hospital, HospitalApplication, OnboardingStep
 from hospitals.personal import numbers_hidden
-from hospitals.services import access, connecting, rehearsal
+from hospitals.services import access, connecting, names, rehearsal
 from hospitals.services.access import Environment, NewClient
 
 State = Hospital.State
@@ -74,13 +74,14 @@ def apply(
     phone: str = "",
     connector: str = "push",
 ) -> Application:
-    """A hospital asks to join. Raises ``Conflict`` when the code or the name is taken."""
+    """A hospital asks to join. Raises ``Conflict`` when the code or the name is taken, or the name is another's nickname."""
     claim = access.new_claim()
     try:
         with transaction.atomic():
             row = Hospital(
                 code=code, name=name, city=city, level=level, address=address, phone=phone, connector=connector
             )
+            names.check_name(row.id, name)
             with tenancy.scope(row.id):
                 row.save(force_insert=True)
                 HospitalApplication.objects.create(
@@ -292,7 +293,7 @@ def set_connector(*, hospital_id: UUID, name: str, actor: Actor, reason: str) ->
 
 @transaction.atomic
 def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: str) -> None:
-    """Mend what was written wrongly in the application. Raises ``InvalidInput``, ``Conflict`` for another's name."""
+    """Mend what was written wrongly in the application. Raises ``InvalidInput``, ``Conflict`` for another's name or nickname."""
     row, why = _locked(hospital_id), _because(reason)
     name, city = name.strip(), city.strip()
     if not name or not city:
@@ -300,6 +301,8 @@ def correct(*, hospital_id: UUID, name: str, city: str, actor: Actor, reason: st
     changed = [f"{old} → {new}" for old, new in ((row.name, name), (row.city, city)) if old != new]
     if not changed:
         raise InvalidInput("没有要更正的内容。", code="nothing_changed")
+    if name != row.name:
+        names.check_name(hospital_id, name)
     row.name, row.city = name, city
     try:
         with tenancy.scope(hospital_id), transaction.atomic():

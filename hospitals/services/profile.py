@@ -3,16 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from hospitals import audit
 from hospitals.audit import Actor
-from hospitals.exceptions import InvalidInput
 from hospitals.models import Hospital
-from hospitals.services import feed, upsert
+from hospitals.services import feed, names, upsert
 
-NICKNAMES = 5
-_NICKNAMES_LOCK = 7_301_934  # any number that no other advisory lock of this database has
 # What a hospital may change by itself; name, code, level, city and state are the commission's.
 EDITABLE = (
     "nicknames",
@@ -45,7 +42,7 @@ def change(*, hospital_id: UUID, facts: dict[str, Any], if_match: str = "", acto
     feed.check_tag(read(hospital_id), if_match)
     row = Hospital.objects.get(id=hospital_id)
     if "nicknames" in facts:
-        _check_nicknames(row, facts["nicknames"])
+        names.check_nicknames(row, facts["nicknames"])
     changed = {name: value for name, value in facts.items() if name in EDITABLE and getattr(row, name) != value}
     if changed:
         for name, value in changed.items():
@@ -60,23 +57,6 @@ def change(*, hospital_id: UUID, facts: dict[str, Any], if_match: str = "", acto
             detail=",".join(sorted(changed)),
         )
     return read(hospital_id)
-
-
-def _check_nicknames(row: Hospital, nicknames: list[str]) -> None:
-    """Raises ``InvalidInput``: residents who say a nickname mean one hospital, and no other hears it in its own name."""
-    if len(set(nicknames)) > NICKNAMES or len(set(nicknames)) < len(nicknames):
-        raise InvalidInput(f"俗称最多{NICKNAMES}个,且不重复。", code="too_many_nicknames")
-    # Until the commit no other hospital looks: two that wish for one nickname at the same moment would each find it free.
-    # SQLite has one writer at a time anyway.
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_NICKNAMES_LOCK])
-    others = Hospital.objects.exclude(id=row.id).exclude(state=Hospital.State.LEFT)
-    for name, theirs in others.values_list("name", "nicknames"):
-        for number, nickname in enumerate(nicknames):
-            if nickname in name or nickname in theirs:
-                place = {"pointer": f"/nicknames/{number}", "code": "nickname_taken"}
-                raise InvalidInput("这个俗称也会被听成别的医院,请换一个。", code="nickname_taken", errors=[place])
 
 
 def read_lexicon(hospital_id: UUID) -> list[dict[str, str]]:

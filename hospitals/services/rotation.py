@@ -147,6 +147,16 @@ def _seal_anew(row: models.Model, fields: Iterable[vault.EncryptedField], damage
     return bool(changed)
 
 
+def page_of(
+    model: type[models.Model], attribute: str, owner_id: str, after: Any, batch: int
+) -> "models.QuerySet[models.Model]":
+    """The next of an owner's rows, held. There is an index for each kind of rows: asked of everybody, nothing else would end."""
+    rows = model._default_manager.filter(**{attribute: owner_id}).order_by("pk")
+    related = attribute.rpartition(LOOKUP_SEP)[0]
+    rows = (rows.select_related(related) if related else rows).select_for_update(of=("self",))
+    return (rows.filter(pk__gt=after) if after is not None else rows)[:batch]
+
+
 def _sweep(kind: str, owner_id: str, batch: int, tell: Tell, damaged: list[Damaged]) -> int:
     """Seal every older value anew; a batch is one transaction that holds its rows. Returns how many rows changed."""
     total = 0
@@ -154,10 +164,7 @@ def _sweep(kind: str, owner_id: str, batch: int, tell: Tell, damaged: list[Damag
         done, after = 0, None
         while True:
             with transaction.atomic():
-                rows = model._default_manager.filter(**{attribute: owner_id}).order_by("pk")
-                related = attribute.rpartition(LOOKUP_SEP)[0]
-                rows = (rows.select_related(related) if related else rows).select_for_update(of=("self",))
-                page = list((rows.filter(pk__gt=after) if after is not None else rows)[:batch])
+                page = list(page_of(model, attribute, owner_id, after, batch))
                 for second in {field.also for field in fields if field.also}:
                     with suppress(KeyServiceUnavailable):  # each is opened by itself, and told of, below
                         vault.open_keys(second[0], {found for row in page if (found := getattr(row, second[1]))})
@@ -257,7 +264,9 @@ def rotate_all(
         audit.record(BEGUN, actor=actor, entity="keys")
         began = _begun_at()
     kind = owner_id = ""
-    while page := list(_due(began).filter(_behind(kind, owner_id))[:BATCH]):  # a province's residents are no list in memory
+    while page := list(
+        _due(began).filter(_behind(kind, owner_id))[:BATCH]
+    ):  # a province's residents are no list in memory
         for kind, owner_id in page:
             with suppress(KeyDestroyed):  # erased before her turn
                 each(kind, owner_id, rotate(kind, owner_id, actor=actor, now=now, tell=tell))

@@ -139,11 +139,11 @@ def _named(row_type: type[Row], hospital_id: UUID, rows: Iterable[Row], rehearse
 
 
 def _check_floor(identifier: str, values: dict[str, Any], written: list[Floor], rehearsed: dict[str, Floor]) -> None:
-    """A building has one floor of each number. Not in the database yet: ``written``, other floors of this batch, and
+    """A building has one floor of each number, withdrawn ones apart. Not in the database yet: ``written``, other floors of this batch, and
     ``rehearsed``, those of earlier ones. Raises ``Fault``."""
     wanted = values["building"].id, values["number"]
     pending = [*written, *(floor for name, floor in rehearsed.items() if name != identifier)]
-    others = Floor.objects.filter(building=values["building"], number=values["number"])
+    others = Floor.objects.filter(building=values["building"], number=values["number"], withdrawn_at=None)
     if (
         any((floor.building_id, floor.number) == wanted for floor in pending)
         or others.exclude(identifier__in=[identifier, *rehearsed]).exists()

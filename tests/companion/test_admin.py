@@ -1,5 +1,6 @@
 """The commission's pages about residents open with data in them, and show nobody's name or number."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -115,7 +116,13 @@ def test_words_in_which_somebody_erased_may_be_named_are_not_shown(commission: C
 def test_the_state_of_a_visit_is_told_in_words(commission: Client, visit: Visit) -> None:
     assert set(STATES) == set(VisitState)
     listed = commission.get(reverse("admin:companion_visit_changelist")).content.decode()
-    assert "已预约" in listed and ">booked<" not in listed
+    assert "已预约" in listed and not re.search(r">\s*booked\s*<", listed)
+
+
+def test_why_a_turn_was_picked_and_that_it_waits_are_told_in_words(commission: Client, turn: Turn) -> None:
+    TurnReview.objects.create(turn=turn, resident_id=turn.resident_id, because=TurnReview.Because.RANDOM)
+    listed = commission.get(reverse("admin:companion_turnreview_changelist")).content.decode()
+    assert not re.search(r">\s*random\s*<", listed) and "待评审" in listed
 
 
 def test_a_list_of_masked_names_is_on_record_with_whom_it_showed(commission: Client, turn: Turn) -> None:
@@ -169,6 +176,10 @@ def test_a_request_for_a_person_is_answered_once_and_written_down(commission: Cl
     row = HumanRequest.objects.create(conversation=turn.conversation)
     address = reverse("admin:companion_humanrequest_changelist")
     chosen = {"action": "mark_answered", "_selected_action": [row.pk]}
+    asked = commission.post(address, chosen).content.decode()
+    row.refresh_from_db()
+    assert "不能改回" in asked and "所选 1 项" in asked and row.answered_at is None
+    chosen["confirmed"] = "1"
     assert "1 个人工请求" in commission.post(address, chosen, follow=True).content.decode()
     row.refresh_from_db()
     first = row.answered_at
@@ -191,7 +202,11 @@ def test_a_request_for_a_person_is_neither_edited_nor_deleted(commission: Client
 def test_an_incident_that_is_handled_says_by_whom_in_the_log_too(commission: Client) -> None:
     row = Incident.objects.create(kind="emergency")
     chosen = {"action": "mark_handled", "_selected_action": [str(row.pk)]}
-    commission.post(reverse("admin:companion_incident_changelist"), chosen)
+    address = reverse("admin:companion_incident_changelist")
+    assert "不能改回" in commission.post(address, chosen).content.decode()
+    row.refresh_from_db()
+    assert row.handled_at is None
+    commission.post(address, chosen | {"confirmed": "1"})
     row.refresh_from_db()
     assert row.handled_by == AuditEvent.objects.get(action="incident.handle").actor == "commission"
 

@@ -86,6 +86,7 @@ def test_the_owner_s_commands_are_not_asked_for_their_role(passing: None) -> Non
     assert not [message for message in run_checks(databases=["default"]) if message.id == "hospitals.E002"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_in_order_everything_starts(settings: Any) -> None:
     production(settings)
     refuse_to_start()

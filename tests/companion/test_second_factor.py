@@ -164,7 +164,9 @@ def test_an_administrator_takes_it_away_from_who_has_lost_the_phone(officer: Use
     set_up(signed_in(clerk), clerk, clock)
     chosen = {"action": "reset_factor", "_selected_action": [clerk.pk]}
     assert signed_in(clerk).post("/admin/auth/user/", chosen).status_code == 302 and StaffFactor.objects.exists()
-    signed_in(officer).post("/admin/auth/user/", chosen)
+    asked = signed_in(officer).post("/admin/auth/user/", chosen).content.decode()
+    assert "请先当面或电话核实本人" in asked and "clerk" in asked and StaffFactor.objects.exists()
+    signed_in(officer).post("/admin/auth/user/", chosen | {"confirmed": "1"})
     assert not StaffFactor.objects.exists()
     assert AuditEvent.objects.get(action="staff.factor_reset").entity_id == "clerk"
 

@@ -315,3 +315,17 @@ def delivered(state: str) -> Delivery:
         command = OutboxCommand.objects.create(appointment=appointment, state=state, **whose)
         how = {"number": 1, "outcome": "failed", "code": "http_503", "duration_ms": 20}
         return Delivery.objects.create(command=command, environment="live", **whose, **how)
+
+
+def test_the_page_of_a_hospital_tells_whether_its_keys_were_destroyed(commission: Client, applied: Hospital) -> None:
+    assert "第1版" in page_of(commission, applied)
+    do(commission, applied, "verify")
+    do(commission, applied, "leave", code="river")
+    assert "尚未销毁:请运维人员执行 manage.py erase hospital river" in page_of(commission, applied)
+    erasure.erase_hospital(applied.id, actor=OFFICER, reason="已交接完毕")
+    assert "销毁,内容无法恢复" in page_of(commission, applied)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_every_deed_that_shuts_or_opens_a_door_says_what_follows(deed: str) -> None:
+    assert DEEDS[deed].warning or deed in ("take-back", "correct")

@@ -177,6 +177,16 @@ def test_a_rehearsal_says_of_floors_what_the_upload_then_does(
     assert [fault["line"] for fault in rehearsed["faults"]] == refused
 
 
+def test_a_withdrawn_floor_leaves_its_number_and_does_not_come_back_to_it_when_it_is_taken(river: Joined) -> None:
+    fill(river)
+    _uploaded(river, [_floor("U11", 11)])
+    assert river.call("DELETE", "/directory/floors/U11/").status_code == 204
+    for sent, refused in (([_floor("new", 11)], []), ([_floor("U11", 11)], [1]), ([_floor("U11", 12)], [])):
+        rehearsed = _uploaded(river, sent, dry_run=True)
+        assert _uploaded(river, sent) == rehearsed
+        assert [fault["line"] for fault in rehearsed["faults"]] == refused
+
+
 def test_a_rehearsed_half_day_takes_its_slots_along(river: Joined) -> None:
     fill(river)
     half_day, slot = (row for row in rows() if row["kind"] in ("schedules", "slots"))

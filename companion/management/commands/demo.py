@@ -19,6 +19,7 @@ from django.db import connection
 
 from companion.celery import app
 from companion.embedded import RedisDidNotStart, RedisServer
+from hospitals.services import master_key
 
 READY_WITHIN_S = 60
 SPEECH = nodename("speech", socket.gethostname())
@@ -66,6 +67,7 @@ class Command(BaseCommand):
                     raise CommandError(f"The embedded Redis did not start: {error}") from error
             self.stdout.write("Preparing the database and the demo province ...")
             call_command("migrate", verbosity=0, interactive=False)
+            master_key.check()
             self._start_web(port)
             self._start_worker("speech", "-Q", "speech", "-c", "2", tasks="avatar")
             self.check()

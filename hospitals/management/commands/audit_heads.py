@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from hospitals.audit import heads
+from hospitals.exceptions import HospitalsError
+from hospitals.services import master_key
 
 
 class Command(BaseCommand):
@@ -14,4 +16,9 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"{heads.send()} heads moved.")
+        try:
+            master_key.check()
+            moved = heads.send()
+        except HospitalsError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
+        self.stdout.write(f"{moved} heads moved.")

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from hospitals.audit import Actor
 from hospitals.exceptions import HospitalsError
 from hospitals.models import Hospital
-from hospitals.services import erasure
+from hospitals.services import erasure, master_key
 
 
 def _resident(name: str) -> UUID:
@@ -31,6 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         actor, reason = Actor("commission", options["by"]), options["reason"]
         try:
+            master_key.check()
             if options["kind"] == "hospital":
                 hospital = Hospital.objects.filter(code=options["name"]).first()
                 if hospital is None:

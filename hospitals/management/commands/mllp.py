@@ -52,14 +52,27 @@ class Command(BaseCommand):
             raise CommandError("请给出 --cert 和 --key;确实在专线内且不用 TLS 时,请写明 --plain。")
         tls: ssl.SSLContext | None = None
         if not options["plain"]:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options["client_ca"] or None)
-            tls.load_cert_chain(options["cert"], options["key"] or None)
-            if options["client_ca"]:
-                tls.verify_mode = ssl.CERT_REQUIRED
+            tls = self._tls(options["cert"], options["key"], options["client_ca"])
         try:
             asyncio.run(self._serve(options["host"], options["port"], tls))
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise CommandError(f"不能在这个地址和端口接收({why}):请检查 --host 和 --port。") from error
         except KeyboardInterrupt:
             self.stdout.write("已停止。")
+
+    @staticmethod
+    def _tls(cert: str, key: str, client_ca: str) -> ssl.SSLContext:
+        try:
+            made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca or None)
+            made.load_cert_chain(cert, key or None, password="")  # never asked for at a terminal that nobody watches
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            raise CommandError(
+                f"证书或私钥读不出来({type(error).__name__}):--cert、--key、--client-ca 要写 PEM 文件,私钥不设密码。"
+            ) from error
+        if client_ca:
+            made.verify_mode = ssl.CERT_REQUIRED
+        return made
 
     async def _serve(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         door = listener()

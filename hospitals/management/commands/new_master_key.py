@@ -20,10 +20,10 @@ class Command(BaseCommand):
         if not options["in_token"]:
             self.stdout.write(new_master())
             return
-        make = getattr(chosen_service(), "make_master", None)
-        if make is None:
-            raise CommandError("COMPANION_KEY_SERVICE 不是加密机(PKCS#11)。")
         try:
+            make = getattr(chosen_service(), "make_master", None)
+            if make is None:
+                raise CommandError("COMPANION_KEY_SERVICE 不是加密机(PKCS#11)。")
             self.stdout.write(f"已在令牌里生成主密钥 {make()}。")
         except KeyServiceUnavailable as error:
             raise CommandError(f"{error.code}: {error.detail}") from error

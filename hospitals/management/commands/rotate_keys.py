@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hospitals.audit import Actor
 from hospitals.exceptions import HospitalsError
-from hospitals.services import reindexing, rotation
+from hospitals.services import master_key, reindexing, rotation
 
 
 class Command(BaseCommand):
@@ -34,6 +34,7 @@ class Command(BaseCommand):
             raise CommandError("--give-up 只能与 --owner 或 --index 合用。")
         self._damaged = 0
         try:
+            master_key.check()
             if options["master"]:
                 self._tell_of_master(rotation.rewrap_all(actor=actor, tell=self._tell))
                 return

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hospitals.audit import proof
 from hospitals.audit.proof import Anchor
-from hospitals.exceptions import InvalidInput
+from hospitals.exceptions import HospitalsError, InvalidInput
+from hospitals.services import master_key
 
 
 class Command(BaseCommand):
@@ -26,12 +27,17 @@ class Command(BaseCommand):
         self._anchored = 0
         broken, where = 0, set()
         try:
+            master_key.check()
             for found in proof.whole(self._anchors(options["anchors"])):
                 self.stderr.write(f"{found.chain} {found.number}: {found.what}")
                 broken += 1
                 where.add(found.chain)
-        except (OSError, InvalidInput) as error:
-            raise CommandError(f"{options['anchors']}: {getattr(error, 'detail', error)}") from error
+        except InvalidInput as error:
+            raise CommandError(f"{options['anchors']}: {error.detail}") from error
+        except OSError as error:
+            raise CommandError(f"{options['anchors']}: {error.strerror}") from error
+        except HospitalsError as error:  # without the key nothing is proved, and nothing is broken
+            raise CommandError(f"{error.code}: {error.detail}") from error
         if options["anchors"] and not self._anchored:
             raise CommandError(f"{options['anchors']} holds no heads.")
         if broken:
