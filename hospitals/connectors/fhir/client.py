@@ -92,11 +92,11 @@ class FhirClient:
             if bundle.get("resourceType") != "Bundle":
                 raise ConnectorUnavailable(code="bad_answer")
             links = [link.get("url") for link in _dicts(bundle.get("link")) if link.get("relation") == "next"]
-            last = not links or not isinstance(links[0], str)
-            yield Page(list(_matches(bundle, kind)), _time_of(answer), last)
-            if last:
+            further = links[0] if links and isinstance(links[0], str) else None
+            yield Page(list(_matches(bundle, kind)), _time_of(answer), last=further is None)
+            if further is None:
                 return
-            url = self._next_page(url, links[0])
+            url = self._next_page(url, further)
             if url in seen:
                 raise ConnectorUnavailable(code="paging_loop")
         raise ConnectorUnavailable(code="too_many_pages")
