@@ -33,6 +33,7 @@ from hospitals.services import (
     conformance_points,
     connecting,
     deliveries,
+    newest,
     onboarding,
     rehearsal,
 )
@@ -100,6 +101,11 @@ def read(*, hospital_id: UUID, run_id: UUID) -> ConformanceRun:
     if run is None:
         raise NotFound
     return run
+
+
+def page(*, cursor: UUID | None = None, limit: int = 20) -> newest.Page:
+    """In a scope. ``cursor``: the last run that was shown. Raises ``InvalidInput`` when there is none such."""
+    return newest.page(ConformanceRun.objects.all(), "started_at", cursor=cursor, limit=limit)
 
 
 def ask(*, hospital_id: UUID, run_id: UUID, actor: Actor) -> ConformanceRun:
