@@ -115,7 +115,9 @@ POINTS: tuple[Point, ...] = (
         checks.pay_accepted,
         "other_sum",
     ),
-    Point("paid_event", "每张账单发来已缴事件", "入账后发 invoice.paid,id 与账单一致。", checks.all_paid, "pay_accepted"),
+    Point(
+        "paid_event", "每张账单发来已缴事件", "入账后发 invoice.paid,id 与账单一致。", checks.all_paid, "pay_accepted"
+    ),
     Point(
         "pay_repeated",
         "重复缴费只入账一次",
