@@ -6,15 +6,18 @@ from typing import Any
 from django.conf import settings
 
 from hospitals.problems import MEDIA_TYPE, document
-from hospitals.services.importing import MOST_BYTES
+from hospitals.services import importing
 
 IMPORTS = "/api/hospitals/v1/imports/"
 
 
-def most_bytes(scope: dict[str, Any]) -> int:
-    """An upload's limit for whoever shows a credential there, whatever it is worth; elsewhere what a view may read anyway."""
-    upload = scope["path"].startswith(IMPORTS) and any(name == b"authorization" for name, _ in scope["headers"])
-    return MOST_BYTES if upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+def limit(scope: dict[str, Any]) -> tuple[int, str]:
+    """(bytes, what is said of more): an upload's for whoever shows a credential there, whatever it is worth; elsewhere what a view
+    may read anyway."""
+    if scope["path"].startswith(IMPORTS) and any(name == b"authorization" for name, _ in scope["headers"]):
+        return importing.MOST_BYTES, importing.too_large().detail
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return most, f"内容太大,最多 {most // 1024} KiB。"
 
 
 class BoundedBody:
@@ -24,10 +27,10 @@ class BoundedBody:
         self.app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        most, taken = most_bytes(scope), 0
+        (most, words), taken = limit(scope), 0
         said = dict(scope["headers"]).get(b"content-length", b"")
         if said.isdigit() and int(said[:20]) > most:
-            await _refuse(send)
+            await _refuse(send, words)
             return
 
         async def bounded() -> dict[str, Any]:
@@ -36,14 +39,14 @@ class BoundedBody:
             taken += len(message.get("body", b""))
             if taken <= most:
                 return message
-            await _refuse(send)
+            await _refuse(send, words)
             return {"type": "http.disconnect"}  # Django lets go of what it has, and answers nothing
 
         await self.app(scope, bounded, send)
 
 
-async def _refuse(send: Any) -> None:
-    body = json.dumps(document(413), ensure_ascii=False).encode()
+async def _refuse(send: Any, words: str) -> None:
+    body = json.dumps(document(413, detail=words), ensure_ascii=False).encode()
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),

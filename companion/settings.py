@@ -345,6 +345,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # what hospitals are sent: see there
+    "WEBHOOKS": [f"hospitals.api.commands.{name}" for name in ("BOOK", "CANCEL", "CHECK_IN", "PAY", "PING_MESSAGE")],
 }
 # Where residents are taken to be while the super-app tells no position; hospitals of this city come first.
 HOME_CITY = env("COMPANION_HOME_CITY", "岚州市")

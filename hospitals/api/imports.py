@@ -107,7 +107,6 @@ class ImportView(HospitalView):
         codec = importing.CHARSETS.get((request._request.content_params or {}).get("charset", "").lower())
         if codec is None:
             raise InvalidInput("charset 须为 utf-8 或 gbk。", code="unknown_charset")
-        importing.check_size(int(request.headers.get("Content-Length") or 0))
         run, new = importing.begin(run_id=run_id, hospital_id=self.who.hospital_id, dry_run=dry == "true")
         if not new:
             return Response(_shown(run))

@@ -19,6 +19,7 @@ from hospitals.services.rows import IDENTIFIER
 
 RUN = "conformance:run"
 TAGS = ["trials"]
+LIMIT_MAX = 200
 
 
 class TestAppointmentRequestSerializer(Exact):
@@ -48,7 +49,12 @@ class PointSerializer(serializers.Serializer[Any]):
     mend = serializers.CharField(help_text="没有通过时怎么改")
 
 
-class ConformanceRunSerializer(serializers.Serializer[Any]):
+class ConformanceRunsQuerySerializer(serializers.Serializer[Any]):
+    cursor = serializers.UUIDField(required=False, help_text="上一页给的 cursor;第一页不写。")
+    limit = serializers.IntegerField(min_value=1, max_value=LIMIT_MAX, required=False, default=20)
+
+
+class ConformanceSummarySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     connector = serializers.CharField()
     passed = serializers.BooleanField(allow_null=True, help_text="null:还在进行")
@@ -56,7 +62,16 @@ class ConformanceRunSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     appointment_id = serializers.UUIDField(help_text="主线的测试预约:请在本院测试系统里把它办完。")
+
+
+class ConformanceRunSerializer(ConformanceSummarySerializer):
     points = PointSerializer(many=True)
+
+
+class ConformancePageSerializer(serializers.Serializer[Any]):
+    items = ConformanceSummarySerializer(many=True)
+    cursor = serializers.UUIDField(allow_null=True)
+    more = serializers.BooleanField()
 
 
 def _appointment(found: TestAppointment) -> dict[str, Any]:
@@ -69,9 +84,13 @@ def _appointment(found: TestAppointment) -> dict[str, Any]:
     }
 
 
-def _run(run: ConformanceRun) -> dict[str, Any]:
-    told = {name: getattr(run, name) for name in ("id", "connector", "passed", "started_at", "finished_at", "points")}
+def _summary(run: ConformanceRun) -> dict[str, Any]:
+    told = {name: getattr(run, name) for name in ("id", "connector", "passed", "started_at", "finished_at")}
     return told | {"appointment_id": run.record["visit"], "looking": conformance.looking(run)}
+
+
+def _run(run: ConformanceRun) -> dict[str, Any]:
+    return _summary(run) | {"points": run.points}
 
 
 def _asked(run: ConformanceRun) -> Response:
@@ -121,9 +140,22 @@ class TestAppointmentView(HospitalView):
 
 
 class ConformanceRunsView(HospitalView):
-    """Begin a scripted visit through the hospital's connector; only a full pass may go live."""
+    """Scripted visits through the hospital's connector, the newest first; begin one. Only a full pass may go live."""
 
-    needs = {"POST": RUN}
+    needs = {"GET": RUN, "POST": RUN}
+
+    @extend_schema(
+        operation_id="conformance_list",
+        tags=TAGS,
+        parameters=[ConformanceRunsQuerySerializer],
+        responses=ConformancePageSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        asked = ConformanceRunsQuerySerializer(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        found = conformance.page(**asked.validated_data)
+        items = [_summary(run) for run in found.rows]
+        return Response({"items": items, "cursor": found.cursor, "more": found.more})
 
     @extend_schema(
         operation_id="conformance_start",

@@ -188,7 +188,8 @@ class DeliveriesView(HospitalView):
         asked = DeliveriesQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         found = deliveries.page(**asked.validated_data)
-        return Response({"items": found.items, "cursor": found.cursor, "more": found.more})
+        items = [deliveries.shown(row) for row in found.rows]
+        return Response({"items": items, "cursor": found.cursor, "more": found.more})
 
 
 class DeliveryView(HospitalView):

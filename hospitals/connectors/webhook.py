@@ -20,7 +20,7 @@ ANSWER_MAX_BYTES = 64 * 1024
 WORDS_MAX = 200
 PING = "ping"
 # It heard us and said no; anything else that is no success is its trouble or its operator's, and is tried again.
-_REFUSALS = frozenset({400, 404, 409, 410, 422})
+REFUSALS = frozenset({400, 404, 409, 410, 422})
 
 
 class WebhookConnector:
@@ -98,18 +98,18 @@ def _no_answer(answer: Answer, code: str) -> ConnectorUnavailable:
 
 def _read(answer: Answer) -> Acknowledgement:
     """2xx with {"accepted", "reference", "reason"}; a refusal may also come as 400, 404, 409, 410 or 422."""
-    if not (200 <= answer.status < 300 or answer.status in _REFUSALS):
+    if not (200 <= answer.status < 300 or answer.status in REFUSALS):
         raise _no_answer(answer, f"http_{answer.status}")
     try:
         said = json.loads(answer.body)
         if not isinstance(said, dict):
             raise TypeError
     except (ValueError, TypeError, RecursionError) as error:
-        if answer.status in _REFUSALS:
+        if answer.status in REFUSALS:
             raise ConnectorRefused(http_status=answer.status) from error
         raise _no_answer(answer, "bad_answer") from error
-    accepted = said.get("accepted", False if answer.status in _REFUSALS else None)
+    accepted = said.get("accepted", False if answer.status in REFUSALS else None)
     if not isinstance(accepted, bool):
         raise _no_answer(answer, "bad_answer")
     reference, reason = (str(said.get(name) or "")[:WORDS_MAX] for name in ("reference", "reason"))
-    return Acknowledgement(accepted and answer.status not in _REFUSALS, reference, reason, answer.status)
+    return Acknowledgement(accepted and answer.status not in REFUSALS, reference, reason, answer.status)

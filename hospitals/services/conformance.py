@@ -28,9 +28,17 @@ from hospitals.dispatch import after_commit
 from hospitals.exceptions import Conflict, ConnectorRefused, ConnectorUnavailable, HospitalsError, NotFound, WrongState
 from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent
 from hospitals.models.webhooks import Environment
-from hospitals.services import conformance_points, connecting, deliveries, onboarding, rehearsal
+from hospitals.services import (
+    conformance_checks,
+    conformance_points,
+    connecting,
+    deliveries,
+    newest,
+    onboarding,
+    rehearsal,
+)
 from hospitals.services.booking import card_of
-from hospitals.services.conformance_points import Answer, Facts
+from hospitals.services.conformance_checks import Answer, Facts
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +101,11 @@ def read(*, hospital_id: UUID, run_id: UUID) -> ConformanceRun:
     if run is None:
         raise NotFound
     return run
+
+
+def page(*, cursor: UUID | None = None, limit: int = 20) -> newest.Page:
+    """In a scope. ``cursor``: the last run that was shown. Raises ``InvalidInput`` when there is none such."""
+    return newest.page(ConformanceRun.objects.all(), "started_at", cursor=cursor, limit=limit)
 
 
 def ask(*, hospital_id: UUID, run_id: UUID, actor: Actor) -> ConformanceRun:
@@ -209,16 +222,20 @@ def _script(run: ConformanceRun, facts: Facts) -> Iterator[Due]:
         if number == 0:
             nowhere = _paid(run, replace(bill, id="no-such-bill"))
             yield Due("pay_unknown", CommandKind.PAY, visit, f"pay:{visit}:none", nowhere)
+            other = _paid(run, replace(bill, self_pay_fen=bill.self_pay_fen + 100), "OTHER")
+            yield Due("pay_other_sum", CommandKind.PAY, visit, f"pay:{visit}:other-sum", other)
+            if not facts.settled("pay_other_sum"):
+                break  # a bill that was paid is refused whatever the sum
         for name in (f"pay:{bill.id}", f"pay_again:{bill.id}"):
             yield Due(name, CommandKind.PAY, visit, f"pay:{visit}:{bill.id}"[:160], _paid(run, bill))
     if facts.came(E.VISIT_CLOSED):
         yield Due("cancel_late", CommandKind.CANCEL, visit, f"cancel:{visit}", {"reason": "一致性测试"})
 
 
-def _paid(run: ConformanceRun, bill: Invoice) -> dict[str, Any]:
+def _paid(run: ConformanceRun, bill: Invoice, number: str = "TEST") -> dict[str, Any]:
     """With invented money, the same however often the run is looked at."""
     at = timezone.localtime(run.started_at)
-    return PaidBill(bill.id, "TEST", bill.self_pay_fen, f"TEST-{run.id.hex}"[:32], "sandbox", at).as_data()
+    return PaidBill(bill.id, number, bill.self_pay_fen, f"{number}-{run.id.hex}"[:32], "sandbox", at).as_data()
 
 
 def _execute(run: ConformanceRun, due: Due, attempt: int, now_s: Callable[[], float]) -> Answer:
@@ -242,7 +259,7 @@ def _execute(run: ConformanceRun, due: Due, attempt: int, now_s: Callable[[], fl
     except ConnectorRefused:
         answer = Answer(False, "", "", 0)
     except ConnectorUnavailable as error:
-        wrong_settings = error.code in conformance_points.BROKEN
+        wrong_settings = error.code in conformance_checks.BROKEN
         answer = Answer(None, "", error.code, 0, final=wrong_settings)
     except HospitalsError as error:
         answer = Answer(None, "", error.code, 0, final=True)
@@ -274,7 +291,7 @@ def _events(run: ConformanceRun, which: str) -> tuple[list[HospitalEvent], int, 
     for row in came.order_by("sequence", "received_at"):
         event = codec.parse_event(run.hospital_id, row.body.encode())
         events.append(event)
-        off += abs((event.occurred_at - row.received_at).total_seconds()) > conformance_points.CLOCK_S
+        off += abs((event.occurred_at - row.received_at).total_seconds()) > conformance_checks.CLOCK_S
         dead += row.state == InboxEvent.State.DEAD
     return events, off, dead
 

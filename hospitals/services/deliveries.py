@@ -4,16 +4,14 @@ Neither what was sent nor what the hospital said stands in it: ids, codes and ti
 """
 
 import time
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-
 from hospitals.connectors.base import Acknowledgement, Command, Connector
-from hospitals.exceptions import ConnectorRefused, HospitalsError, InvalidInput, NotFound, OutcomeUnknown
+from hospitals.exceptions import ConnectorRefused, HospitalsError, NotFound, OutcomeUnknown
 from hospitals.models import Delivery, OutboxCommand
 from hospitals.models.webhooks import Environment
+from hospitals.services import newest
 
 Outcome = Delivery.Outcome
 
@@ -77,32 +75,16 @@ def note(
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The newest first; ``cursor`` continues while ``more``."""
-
-    items: list[dict[str, Any]]
-    cursor: UUID | None
-    more: bool
-
-
 def page(
     *, outcome: str = "", appointment_id: UUID | None = None, cursor: UUID | None = None, limit: int = 100
-) -> Page:
+) -> newest.Page:
     """In a scope. ``cursor``: the last delivery that was shown. Raises ``InvalidInput`` when there is none such."""
-    rows = Delivery.objects.select_related("command").order_by("-at", "-id")
+    rows = Delivery.objects.select_related("command")
     if outcome:
         rows = rows.filter(outcome=outcome)
     if appointment_id:
         rows = rows.filter(appointment_key=appointment_id)
-    if cursor:
-        last = Delivery.objects.filter(id=cursor).first()
-        if last is None:
-            raise InvalidInput("cursor 不对,请用上一页给的。", code="bad_cursor")
-        rows = rows.filter(Q(at__lt=last.at) | Q(at=last.at, id__lt=last.id))
-    found = list(rows[: limit + 1])
-    shown_now = found[:limit]
-    return Page([shown(row) for row in shown_now], shown_now[-1].id if shown_now else None, len(found) > limit)
+    return newest.page(rows, "at", cursor=cursor, limit=limit)
 
 
 def find(delivery_id: UUID) -> Delivery:

@@ -43,10 +43,8 @@ Line = tuple[int, Any]  # number from 1, and a record or a Fault
 # --- reading --------------------------------------------------------------------------------------------------
 
 
-def check_size(size: int) -> None:
-    """Raises ``TooLarge``: known before the first batch is written, where an upload says how large it is."""
-    if size > MOST_BYTES:
-        raise TooLarge(f"一次最多 {MOST_BYTES // 2**20} MiB,请分几次上传。")
+def too_large() -> TooLarge:
+    return TooLarge(f"一次最多 {MOST_BYTES // 2**20} MiB,请分几次上传。")
 
 
 def lines(chunks: Iterable[bytes], codec: str = UTF_8) -> Iterator[tuple[int, str | Fault]]:
@@ -54,7 +52,8 @@ def lines(chunks: Iterable[bytes], codec: str = UTF_8) -> Iterator[tuple[int, st
     rest, total, number = b"", 0, 0
     for chunk in chunks:
         total += len(chunk)
-        check_size(total)
+        if total > MOST_BYTES:
+            raise too_large()
         *whole, rest = (rest + chunk).split(b"\n")  # in GB18030, too, this byte is a line's end and nothing else
         for line in whole:
             number += 1

@@ -23,7 +23,6 @@ from hospitals.services.upsert import Outcome
 log = structlog.get_logger(__name__)
 
 LOOK_AHEAD = timedelta(days=28)
-REMEMBERED_S = 7 * 24 * 3600
 BUSY_S = 300
 BATCH = 500
 
@@ -35,17 +34,17 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
     except ConnectorUnavailable as error:
         log.error("offers_misconfigured", hospital=str(hospital_id), code=error.code)
         return 0
-    cursor = f"hospitals:offers:{hospital_id}"
+    cursor = f"hospitals:offers:{hospital_id}:reached"
     if not isinstance(connector, FhirConnector) or not cache.add(f"{cursor}:busy", 1, BUSY_S):
         return 0
     try:
         now = now or timezone.now()
-        since = cache.get(cursor)  # None: nothing has been read yet
+        reached = cache.get(cursor)  # None: nothing has been read yet
         try:
             with circuit.place(hospital_id):
                 circuit.check(hospital_id)
                 connecting.let_go_of_database()
-                found, next_since = connector.offers(since, start=now, until=now + LOOK_AHEAD)
+                found, reached = connector.offers(reached, start=now, until=now + LOOK_AHEAD)
         except ConnectorUnavailable as error:
             circuit.failed(hospital_id, error)
             if not isinstance(error, CircuitOpen | Crowded):
@@ -54,7 +53,9 @@ def refresh(hospital_id: UUID, *, now: datetime | None = None) -> int:
         circuit.succeeded(hospital_id)
         with tenancy.scope(hospital_id):
             changed = _write(hospital_id, found)
-        cache.set(cursor, min(next_since, timezone.now()), REMEMBERED_S)
+        present = timezone.now()  # a hospital's clock that runs ahead must not skip what comes
+        read = {kind: min(at, present) for kind, at in reached.items() if kind != "until"}
+        cache.set(cursor, {**reached, **read}, timeout=None)
         return changed
     finally:
         cache.delete(f"{cursor}:busy")

@@ -1,6 +1,7 @@
 """Hospitals that do not call us are asked: what has changed since the last time, stored once by each event's own id.
 
-Where the last poll ended is only a hint, kept in the cache: without it the last day is read again, which tells nothing twice.
+Where the last poll ended is kept in the cache, for as long as a hospital may be away: without it the last day is read again, which
+tells nothing twice.
 """
 
 import contextlib
@@ -21,12 +22,11 @@ from hospitals.services import circuit, connecting, inbox
 log = structlog.get_logger(__name__)
 
 LOOK_BACK = timedelta(days=1)
-REMEMBERED_S = 7 * 24 * 3600
 BUSY_S = 300  # longer than a poll may take: one hospital is asked by one worker at a time
 
 
 def _cursor(hospital_id: UUID) -> str:
-    return f"hospitals:poll:{hospital_id}"
+    return f"hospitals:poll:{hospital_id}:reached"
 
 
 def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
@@ -43,12 +43,13 @@ def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
     if not cache.add(busy, 1, BUSY_S):
         return 0
     try:
-        since = cache.get(_cursor(hospital_id)) or (now or timezone.now()) - LOOK_BACK
+        reached = cache.get(_cursor(hospital_id))
+        since = (now or timezone.now()) - LOOK_BACK
         try:
             with circuit.place(hospital_id):
                 circuit.check(hospital_id)
                 connecting.let_go_of_database()
-                found = connector.poll(hospital_id, since)
+                found = connector.poll(hospital_id, since, reached)
         except ConnectorUnavailable as error:
             circuit.failed(hospital_id, error)
             if not isinstance(error, CircuitOpen | Crowded):
@@ -62,7 +63,8 @@ def poll(hospital_id: UUID, *, now: datetime | None = None) -> int:
         if len(ours) < len(found.events):
             log.warning("poll_of_others", hospital=str(hospital_id), count=len(found.events) - len(ours))
         # Only now: a crash before this reads the same again. A hospital's clock that runs ahead must not skip what comes.
-        cache.set(_cursor(hospital_id), min(found.next_since, timezone.now()), REMEMBERED_S)
+        present = timezone.now()
+        cache.set(_cursor(hospital_id), {kind: min(at, present) for kind, at in found.reached.items()}, timeout=None)
         return len(ours)
     finally:
         cache.delete(busy)

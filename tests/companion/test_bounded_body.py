@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from companion.asgi import HTTP
-from companion.bounded_body import IMPORTS, most_bytes
+from companion.bounded_body import IMPORTS, limit
 from hospitals.services.importing import MOST_BYTES
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -16,8 +16,8 @@ SIGNED = (b"authorization", b"Bearer nobody")
 MOST: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-async def sent(path: str, chunks: list[bytes], *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
-    """(status, the problem's code, how many chunks were taken)."""
+async def answered(path: str, chunks: list[bytes], *headers: tuple[bytes, bytes]) -> tuple[int, dict[str, Any], int]:
+    """(status, the problem, how many chunks were taken)."""
     scope: dict[str, Any] = {
         "type": "http",
         "method": "PUT",
@@ -39,12 +39,32 @@ async def sent(path: str, chunks: list[bytes], *headers: tuple[bytes, bytes]) ->
     await HTTP({**scope, "headers": [(b"host", b"localhost"), *headers]}, receive, send)
     body = b"".join(message.get("body", b"") for message in told)
     assert [message["type"] for message in told].count("http.response.start") == 1
-    return told[0]["status"], json.loads(body)["code"], len(chunks) - len(left)
+    return told[0]["status"], json.loads(body), len(chunks) - len(left)
+
+
+async def sent(path: str, chunks: list[bytes], *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
+    """The same with the problem's code alone."""
+    status, problem, taken = await answered(path, chunks, *headers)
+    return status, problem["code"], taken
 
 
 async def test_a_body_that_says_it_is_too_long_is_refused_unread() -> None:
     said = (b"content-length", b"%d" % (MOST + 1))
     assert await sent("/api/session/", [b"x"], said) == (413, "too_large", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "most", "words"),
+    [
+        (f"{IMPORTS}00000000-0000-0000-0000-000000000001/", [SIGNED], MOST_BYTES, "一次最多 64 MiB,请分几次上传。"),
+        ("/api/session/", [], MOST, f"内容太大,最多 {MOST // 1024} KiB。"),
+    ],
+)
+async def test_it_says_how_large_a_body_may_be_and_what_to_do(
+    path: str, headers: list[tuple[bytes, bytes]], most: int, words: str
+) -> None:
+    _status, problem, taken = await answered(path, [b"x"], (b"content-length", b"%d" % (most + 1)), *headers)
+    assert (problem["detail"], problem["code"], taken) == (words, "too_large", 0)
 
 
 async def test_one_that_does_not_say_is_refused_once_it_is_too_long() -> None:
@@ -69,4 +89,4 @@ async def test_a_body_that_is_not_too_long_reaches_its_view() -> None:
 def test_a_directory_s_limit_is_for_uploads_with_a_credential(
     path: str, headers: list[tuple[bytes, bytes]], most: int
 ) -> None:
-    assert most_bytes({"path": path, "headers": headers}) == most
+    assert limit({"path": path, "headers": headers})[0] == most

@@ -162,7 +162,8 @@ class Visit:
         self._heard |= {event.event_id for event in poll.events}
 
     def offers(self) -> Offers:
-        return self.hospital.offers(self.since, start=SLOTS_FROM, until=SLOTS_UNTIL)[0]
+        reached = {"Schedule": self.since, "Slot": self.since, "until": SLOTS_UNTIL}
+        return self.hospital.offers(reached, start=SLOTS_FROM, until=SLOTS_UNTIL)[0]
 
     def book(self) -> None:
         self.answers.append(self.hospital.execute(BOOK))

@@ -55,6 +55,10 @@ class FhirServer:
         self.outcomes = False  # answers a write by an OperationOutcome, as Prefer cannot forbid
         self.unsupported = ""  # a search parameter that it does not know
         self.before_update: list[Any] = []  # called once each, before an update is looked at
+        self.after_search: list[Any] = []  # called once each, when a search has its answer
+        self.at_once = False  # what is written now is written in one moment
+        self.unsteady = False  # gives what was written in one moment in another order each time
+        self.latest_first = False  # sorts as it likes
         self.client_key, self.client_id, self.key_id = client_key, client_id, key_id
         self.algorithm = ""
         self.tokens: set[str] = set()
@@ -89,7 +93,7 @@ class FhirServer:
             missing = [r for r in references(resource) if "/" in r and r not in self.rows]
             if missing:
                 raise Refusal(422, "invalid", f"unknown reference {missing[0].partition('/')[0]}")
-            self._ticks += 1
+            self._ticks += not self.at_once
             key = f"{resource['resourceType']}/{resource['id']}"
             versions = self.rows.setdefault(key, [])
             meta = {"versionId": str(len(versions) + 1), "lastUpdated": self.now.isoformat()}
@@ -200,7 +204,10 @@ class FhirServer:
             if parts == ["metadata"]:
                 return 200, {"resourceType": "CapabilityStatement", "fhirVersion": self.version}, {}
             if len(parts) == 1:
-                return 200, self._search(parts[0], parse_qs(split.query, keep_blank_values=True)), {}
+                found = self._search(parts[0], parse_qs(split.query, keep_blank_values=True))
+                for action in [self.after_search.pop(0) for _ in self.after_search[:1]]:
+                    action()
+                return 200, found, {}
             return self._found(200, self._row("/".join(parts)))
 
     @staticmethod
@@ -265,7 +272,9 @@ class FhirServer:
                 found = [r for r in found if self._identified(r, [(step, of) for step, _colon, of in chain], value)]
             elif name not in ("_sort", "_count", "_page"):
                 raise Refusal(400, "not-supported", f"search parameter {name}")
-        return sorted(found, key=lambda r: r["meta"]["lastUpdated"])
+        if self.unsteady and len(self.log) % 2:
+            found.reverse()
+        return sorted(found, key=lambda r: r["meta"]["lastUpdated"], reverse=self.latest_first)
 
     def _identified(self, resource: Resource, path: list[tuple[str, str]], token: str) -> bool:
         for step, of in path:
@@ -386,3 +395,12 @@ def _handler(server: FhirServer) -> type[BaseHTTPRequestHandler]:
                 super().handle()
 
     return Handler
+
+
+if __name__ == "__main__":  # docs/connectors.md, "Try it"
+    running = FhirServer()
+    running.slot("s1")
+    local = "networks: [127.0.0.0/8], plain_hosts: [127.0.0.1]"
+    print(f"try-fhir: {{BACKEND: fhir, OPTIONS: {{base_url: '{running.base}', {local}}}}}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()

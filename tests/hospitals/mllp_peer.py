@@ -8,7 +8,9 @@ answers no MLLP, "other" acknowledges another message.
 import contextlib
 import socket
 import ssl
+import sys
 import threading
+from pathlib import Path
 
 from hospitals.connectors.hl7v2.messages import Message, acknowledge, read
 from hospitals.connectors.hl7v2.mllp import FramingError, Unframer, frame
@@ -100,3 +102,15 @@ def send(port: int, *messages: bytes, pieces: int = 0) -> list[Message]:
                     return answers
                 answers += [read(reply) for reply in unframer.feed(data)]
     return answers
+
+
+if __name__ == "__main__":  # docs/connectors.md, "Try it"
+    if len(sys.argv) == 3:
+        for answer in send(int(sys.argv[1]), Path(sys.argv[2]).read_bytes()):
+            print(answer.first("MSA").field(1), answer.first("ERR").field(3), answer.first("ERR").field(8))
+    else:
+        local = "tls: false, networks: [127.0.0.0/8], plain_hosts: [127.0.0.1], peers: [127.0.0.1/32]"
+        options = f"host: 127.0.0.1, port: {HisPeer().port}, facility: HILL, {local}"
+        print(f"try-hl7: {{BACKEND: hl7v2, OPTIONS: {{{options}}}}}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()

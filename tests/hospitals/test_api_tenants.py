@@ -36,6 +36,7 @@ OWN = {
     ("PUT", "/directory/map/"),
     ("GET", "/directory/map/doors/"),
     ("POST", "/test-appointments/"),
+    ("GET", "/conformance-runs/"),
     ("POST", "/conformance-runs/"),
     ("POST", "/credentials/rotate/"),
     ("GET", "/webhooks/{environment}/"),
@@ -202,6 +203,16 @@ def test_what_names_no_row_is_about_the_callers_own_hospital(
 def test_a_cursor_of_another_hospital_opens_nothing(river: Joined, spy: Joined) -> None:
     cursor = river.get("/directory/campuses/").json()["cursor"]
     assert spy.get(f"/directory/campuses/?cursor={cursor}").json()["items"] == []
+
+
+@pytest.mark.parametrize(("place", "name"), [("deliveries", "delivery"), ("conformance-runs", "conformance")])
+def test_a_row_of_another_hospital_is_no_cursor(
+    river: Joined, spy: Joined, ids: dict[str, str], place: str, name: str
+) -> None:
+    assert river.get(f"/{place}/?cursor={ids[name]}").status_code == 200
+    answer = spy.get(f"/{place}/?cursor={ids[name]}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
+    assert spy.get(f"/{place}/").json()["items"] == []
 
 
 def test_a_row_cannot_be_hung_onto_another_hospitals(river: Joined, spy: Joined) -> None:

@@ -116,6 +116,19 @@ def test_a_run_is_ended(river: Joined, sent: list[Any]) -> None:
     assert river.call("POST", "/conformance-runs/").status_code == 202
 
 
+def test_runs_are_listed_the_newest_first_and_page_by_page(river: Joined) -> None:
+    begun = []
+    for _ in range(3):
+        begun.append(river.call("POST", "/conformance-runs/").json())
+        river.call("POST", f"/conformance-runs/{begun[-1]['id']}/abort/")
+    first = river.get("/conformance-runs/?limit=2").json()
+    then = river.get(f"/conformance-runs/?limit=2&cursor={first['cursor']}").json()
+    assert [run["id"] for run in first["items"] + then["items"]] == [run["id"] for run in reversed(begun)]
+    assert (first["more"], then["more"]) == (True, False)
+    assert "points" not in first["items"][0] and first["items"][0]["passed"] is False
+    assert river.get("/conformance-runs/?limit=0").json()["code"] == "invalid_input"
+
+
 def test_an_ended_test_appointment_gives_its_place_back_once(river: Joined) -> None:
     made = river.call("POST", "/test-appointments/", {}).json()
     for _ in range(2):

@@ -15,7 +15,7 @@ from hospitals.connectors.sandbox.models import SandboxSystem
 from hospitals.exceptions import Conflict, Forbidden, NotFound
 from hospitals.models import Appointment, ConformanceRun, Hospital, InboxEvent, Slot
 from hospitals.services import conformance, connecting, inbox, onboarding, rehearsal
-from hospitals.services.conformance_points import Answer
+from hospitals.services.conformance_checks import Answer
 from tests.hospitals.joining import OFFICER
 from tests.hospitals.own_rows import a_hospital, change
 

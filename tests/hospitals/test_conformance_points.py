@@ -18,7 +18,8 @@ from hospitals.connectors.sandbox.connector import SandboxConnector
 from hospitals.exceptions import AddressRefused, ConnectorUnavailable
 from hospitals.models import ConformanceRun, InboxEvent, Practitioner
 from hospitals.services import conformance, connecting, inbox
-from hospitals.services.conformance_points import BROKEN, NOT_REACHED, POINTS
+from hospitals.services.conformance_checks import BROKEN
+from hospitals.services.conformance_points import NOT_REACHED, POINTS
 from tests.hospitals.joining import OFFICER
 from tests.hospitals.test_conformance import ID, _ready, province, run
 
@@ -101,6 +102,10 @@ FAULTS: dict[str, list[Fault]] = {
     "started_event": [never_sends("encounter.started")],
     "finished_event": [never_sends("encounter.finished")],
     "invoice_event": [never_sends("invoice.issued")],
+    "other_sum": [
+        accepts(lambda c: other_sum(c)),
+        Fault(lambda c, time: silence() if other_sum(c) else None),
+    ],
     "pay_accepted": [refuses(CommandKind.PAY)],
     "paid_event": [never_sends("invoice.paid")],
     "pay_repeated": [refuses(CommandKind.PAY, again=True), sends_twice("invoice.paid")],
@@ -114,6 +119,11 @@ FAULTS: dict[str, list[Fault]] = {
     "clock": [Fault(event=an_hour_off)],
     "rooms": [Fault(event=another_room)],
 }
+
+
+def other_sum(command: Command) -> bool:
+    """Whether another sum than any bill's is paid: what the sandbox's own bills ask for is no secret to it."""
+    return command.idempotency_key.endswith(":other-sum")
 
 
 def silence() -> Acknowledgement:

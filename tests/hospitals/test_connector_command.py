@@ -60,6 +60,13 @@ def test_what_fails_is_named_by_its_code_and_the_rest_is_still_tried(server: Fhi
     assert said("hl7-gone") == ["× connect no_connection", "1 项没有通过。"]
 
 
+def test_a_server_that_sorts_as_it_likes_is_told_so_before_anything_can_be_lost(server: FhirServer) -> None:
+    for number in range(4):
+        server.slot(f"s{number}")
+    server.latest_first = True
+    assert "× Slot not_in_order" in said("fhir-one")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("wrong", "not_https"), ("nobody", "connector_unknown"), ("sandbox", "不是 FHIR 或 HL7 v2")],

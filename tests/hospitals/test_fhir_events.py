@@ -21,7 +21,7 @@ from hospitals.connectors.base import (
     Reference,
 )
 from hospitals.connectors.fhir import FhirConnector
-from hospitals.connectors.fhir.client import FhirClient
+from hospitals.connectors.fhir.changes import Changes
 from tests.hospitals.fhir_rules import Refusal
 from tests.hospitals.fhir_server import START, FhirServer
 from tests.hospitals.fhir_visit import (
@@ -55,7 +55,7 @@ def test_reading_twice_tells_the_same_and_other_people_s_visits_stay_there(
     assert first == second and first.unusable == 0
     assert {e.appointment_id for e in first.events} == {VISIT}
     assert [e.type for e in first.events] == [E.APPOINTMENT_BOOKED, E.ENCOUNTER_CHECKED_IN]
-    later = hospital.poll(HOSPITAL, first.next_since)
+    later = hospital.poll(HOSPITAL, START, first.reached)
     assert {e.event_id for e in later.events} <= {e.event_id for e in first.events}
 
 
@@ -63,22 +63,22 @@ def test_what_changes_behind_a_slow_reading_is_told_by_the_next(
     server: FhirServer, hospital: FhirConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encounter = arrived(server, hospital)
-    search = FhirClient.search
+    read = Changes.__iter__
 
-    def slow(self: FhirClient, kind: str, *args: Any, **options: Any) -> Iterator[Any]:
-        yield from search(self, kind, *args, **options)
-        if kind == "Task":  # read already: now she is called, minutes pass, and something newer comes
+    def slow(self: Changes) -> Iterator[Any]:
+        yield from read(self)
+        if self._kind == "Task":  # read already: now she is called, minutes pass, and something newer comes
             server.task(encounter, "queue", "ready", ticket="70", ahead=0)
             server._ticks += 30
             bill(server)
 
-    monkeypatch.setattr(FhirClient, "search", slow)
+    monkeypatch.setattr(Changes, "__iter__", slow)
     first = hospital.poll(HOSPITAL, START)
     monkeypatch.undo()
     assert E.INVOICE_ISSUED in {e.type for e in first.events} and E.ENCOUNTER_CALLED not in {
         e.type for e in first.events
     }
-    second = hospital.poll(HOSPITAL, first.next_since)
+    second = hospital.poll(HOSPITAL, START, first.reached)
     assert E.ENCOUNTER_CALLED in {e.type for e in second.events}
 
 

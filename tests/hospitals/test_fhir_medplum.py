@@ -1,5 +1,6 @@
 """The connector at a FHIR server that others made: the whole visit, pages, versions, signing in."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -82,19 +83,52 @@ def test_what_is_on_sale_is_read_over_all_pages(peer: MedplumPeer, hospital: Fhi
 
 
 def test_every_search_of_a_visit_is_one_that_the_server_knows(peer: MedplumPeer, hospital: FhirConnector) -> None:
-    steps = dict(hospital.probe(peer.now))
+    steps = dict(hospital.probe())
     assert set(steps.values()) == {""} and {"metadata", "DiagnosticReport", "Slot"} <= set(steps)
 
 
 def test_all_pages_of_changes_are_read_and_only_those_since(peer: MedplumPeer, hospital: FhirConnector) -> None:
-    visits = [str(uuid4()) for _ in range(5)]
-    for number, visit in zip((1, 2, 3, 5, 6), visits, strict=True):
-        reference = hospital.execute(
-            Command(CommandKind.BOOK, f"book:{visit}", HOSPITAL, visit, f"s{number}", CARD)
-        ).reference
-        peer.change(f"Appointment/{reference}", status="booked")
-    assert [e.appointment_id for e in hospital.poll(HOSPITAL, peer.now).events] == visits
+    began = peer.now
+    visits = [visit for visit, _reference in booked(peer, hospital)]
+    assert [e.appointment_id for e in hospital.poll(HOSPITAL, began).events] == visits
     assert hospital.poll(HOSPITAL, peer.now + timedelta(minutes=2)).events == ()
+
+
+def booked(peer: MedplumPeer, hospital: FhirConnector) -> list[tuple[str, str]]:
+    """Five visits, more than a page, as the hospital has confirmed them: (visit, its Appointment)."""
+    made = []
+    for number in (1, 2, 3, 5, 6):
+        visit = str(uuid4())
+        command = Command(CommandKind.BOOK, f"book:{visit}", HOSPITAL, visit, f"s{number}", CARD)
+        made.append((visit, f"Appointment/{hospital.execute(command).reference}"))
+        peer.change(made[-1][1], status="booked")
+    return made
+
+
+class Between:
+    """Calls out, after the first of whose searches for this kind the hospital writes something."""
+
+    def __init__(self, kind: str, write: Callable[[], object]) -> None:
+        self.kind, self.due = kind, [write]
+
+    def outgoing(self, policy: Policy, **options: Any) -> "Between":
+        self.inner = quick(policy, **options)
+        return self
+
+    def send(self, method: str, url: str, **more: Any) -> Answer:
+        answer = self.inner.send(method, url, **more)
+        if f"/{self.kind}?" in url and self.due:
+            self.due.pop()()
+        return answer
+
+
+def test_a_resource_that_moves_while_pages_are_read_hides_no_other(peer: MedplumPeer, hospital: FhirConnector) -> None:
+    began = peer.now
+    made = booked(peer, hospital)
+    between = Between("Appointment", lambda: peer.change(made[0][1], comment="请带病历"))
+    reading = FhirConnector(base_url=peer.base, outgoing=between.outgoing, **LOCAL)
+    assert {e.appointment_id for e in reading.poll(HOSPITAL, began).events} == {visit for visit, _reference in made}
+    assert not between.due
 
 
 class Interrupted:

@@ -9,8 +9,7 @@ import pytest
 from django.core.cache import cache
 
 from hospitals import tenancy
-from hospitals.connectors.fhir import FhirConnector, connector
-from hospitals.connectors.fhir.client import PAGES_MAX
+from hospitals.connectors.fhir import FhirConnector, changes, connector
 from hospitals.connectors.fhir.offers import OfferedHalfDay, OfferedSlot
 from hospitals.exceptions import ConnectorUnavailable
 from hospitals.models import Appointment, Department, Hospital, Practitioner, Schedule, Slot
@@ -21,6 +20,7 @@ from tests.hospitals.own_rows import a_hospital, change, make
 
 LOCAL = {"networks": ["127.0.0.0/8"], "plain_hosts": ["127.0.0.1"]}
 UNTIL = START + timedelta(days=14)
+CHANGED = {"Schedule": START, "Slot": START, "until": UNTIL}  # all that changed since then
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_slots_bring_their_half_days_by_the_hospital_s_own_clock(server: FhirSer
     slot(server, "b", "2026-03-02T04:00:00Z", "busy")  # noon in China
     slot(server, "c", "2026-03-02T19:00:00+08:00", "busy-unavailable")
     slot(server, "far", "2026-04-02T09:00:00+08:00")
-    found, latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, start=START, until=UNTIL)
+    found, reached = FhirConnector(base_url=server.base, **LOCAL).offers(CHANGED, start=START, until=UNTIL)
     day = date(2026, 3, 2)
     assert found.half_days == tuple(
         OfferedHalfDay(f"sch1.20260302.{period}", "eye", "qian", day, period, False)
@@ -62,7 +62,9 @@ def test_slots_bring_their_half_days_by_the_hospital_s_own_clock(server: FhirSer
         ("b", "afternoon", False, False),
         ("c", "evening", False, True),
     ]
-    assert found.slots[1].start == datetime(2026, 3, 2, 4, tzinfo=UTC) and latest == server.now - timedelta(seconds=10)
+    assert found.slots[1].start == datetime(2026, 3, 2, 4, tzinfo=UTC)
+    settled = server.now - changes.OVERLAP
+    assert reached == {"Schedule": START + timedelta(seconds=30, milliseconds=1), "Slot": settled, "until": UNTIL}
     assert isinstance(found.slots[0], OfferedSlot) and found.unusable == 0
 
 
@@ -72,10 +74,10 @@ def test_only_what_changed_is_read_again_and_a_stopped_schedule_takes_its_slots_
     slot(server, "a", "2026-03-02T09:00:00+08:00")
     slot(server, "b", "2026-03-02T09:00:00+08:00", of="sch2")
     hospital = FhirConnector(base_url=server.base, **LOCAL)
-    _all, latest = hospital.offers(START, start=START, until=UNTIL)
     server._ticks += 10
+    _all, reached = hospital.offers(None, start=START, until=UNTIL)
     schedule(server, active=False)
-    found, _latest = hospital.offers(latest + timedelta(seconds=40), start=START, until=UNTIL)
+    found, _reached = hospital.offers(reached, start=START, until=UNTIL)
     assert [(s.identifier, s.stopped) for s in found.slots] == [("a", True)]
     assert [h.stopped for h in found.half_days] == [True]
 
@@ -85,40 +87,73 @@ def test_a_slot_of_nobody_is_counted_and_left_out(server: FhirServer) -> None:
     slot(server, "a", "2026-03-02T09:00:00+08:00")
     schedule(server, "s" * 64)
     slot(server, "b", "2026-03-02T09:00:00+08:00", of="s" * 64)
-    found, _latest = FhirConnector(base_url=server.base, **LOCAL).offers(START, start=START, until=UNTIL)
+    found, _reached = FhirConnector(base_url=server.base, **LOCAL).offers(CHANGED, start=START, until=UNTIL)
     assert found.unusable == 1 and [s.identifier for s in found.slots] == ["b"]
     assert len(found.half_days[0].identifier) <= 64
 
 
-def test_the_first_reading_takes_every_place_in_once_however_many_pages_they_are(
+def clinic(server: FhirServer, slots: int) -> list[str]:
+    """A schedule with so many slots; the time of its writing lies behind."""
+    schedule(server)
+    names = [f"s{number}" for number in range(slots)]
+    for number, name in enumerate(names):
+        slot(server, name, (START + timedelta(minutes=number)).isoformat())
+    server._ticks += 100
+    return names
+
+
+def test_the_first_reading_takes_every_place_in_however_many_pages_they_are(
     server: FhirServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fhir_server, "PAGE", 1)
-    pages = PAGES_MAX + 1
-    schedule(server)
-    for number in range(pages):
-        slot(server, f"s{number}", (START + timedelta(minutes=number)).isoformat())
+    monkeypatch.setattr(fhir_server, "PAGE", 2)
+    names = clinic(server, 250)
     server.log.clear()
-    found, cursor = FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
-    assert len(found.slots) == pages and cursor > START
-    assert server.log == ["GET /fhir/Schedule"] + ["GET /fhir/Slot"] * pages
+    found, _reached = FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
+    assert [s.identifier for s in found.slots] == names
+    assert server.log == ["GET /fhir/Schedule"] + ["GET /fhir/Slot"] * 249
 
 
-def test_pages_without_end_are_given_up(server: FhirServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_is_taken_while_they_are_read_hides_no_other(server: FhirServer) -> None:
+    names = clinic(server, 8)
+    server.after_search = [lambda: None, lambda: server.change("Slot/s0", status="busy")]
+    found, _reached = FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
+    assert {s.identifier for s in found.slots} == set(names)
+    assert next(s for s in found.slots if s.identifier == "s0").free is False
+
+
+def test_what_is_more_than_one_reading_takes_is_read_by_the_next(
+    server: FhirServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connector, "OFFERS_PAGES_MAX", 2)
-    schedule(server)
-    for number in range(7):
-        slot(server, f"s{number}", f"2026-03-02T09:0{number}:00+08:00")
-    with pytest.raises(ConnectorUnavailable) as error:
-        FhirConnector(base_url=server.base, **LOCAL).offers(None, start=START, until=UNTIL)
-    assert error.value.code == "too_many_pages"
+    names = clinic(server, 12)
+    hospital = FhirConnector(base_url=server.base, **LOCAL)
+    reached: dict[str, datetime] | None = None
+    seen: list[set[str]] = []
+    for _ in range(4):
+        found, reached = hospital.offers(reached, start=START, until=UNTIL)
+        seen.append({s.identifier for s in found.slots})
+    assert set.union(*seen) == set(names) and max(map(len, seen)) <= 2 * fhir_server.PAGE
+
+
+def test_a_place_that_was_written_long_ago_is_read_when_its_day_comes_within_reach(server: FhirServer) -> None:
+    clinic(server, 1)
+    slot(server, "far", (UNTIL + timedelta(hours=1)).isoformat())
+    server._ticks += 100
+    slot(server, "later", START.isoformat())
+    server._ticks += 100
+    hospital = FhirConnector(base_url=server.base, **LOCAL)
+    _all, reached = hospital.offers(None, start=START, until=UNTIL)
+    found, reached = hospital.offers(reached, start=START, until=UNTIL + timedelta(days=1))
+    assert [s.identifier for s in found.slots] == ["far"]
+    found, _reached = hospital.offers(reached, start=START, until=UNTIL + timedelta(days=1))
+    assert found.slots == ()
 
 
 def test_a_server_that_is_away_is_tried_again(server: FhirServer) -> None:
     hospital = FhirConnector(base_url=server.base, **LOCAL)
     server.faults = ["500"]
     with pytest.raises(ConnectorUnavailable):
-        hospital.offers(START, start=START, until=UNTIL)
+        hospital.offers(CHANGED, start=START, until=UNTIL)
 
 
 # --- into the directory -----------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from django.core.cache import cache
 
 from hospitals import tasks, tenancy
 from hospitals.connectors.base import CommandKind
-from hospitals.connectors.fhir import FhirConnector
+from hospitals.connectors.fhir import FhirConnector, connector
 from hospitals.models import Appointment, Hospital, InboxEvent, OutboxCommand
 from hospitals.services import circuit, connecting, inbox, outbox, polling
 from tests.hospitals.appointments import an_appointment
 from tests.hospitals.fhir_server import START, FhirServer
+from tests.hospitals.fhir_visit import bill
 from tests.hospitals.own_rows import change
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +73,29 @@ def test_a_lost_cursor_costs_a_reading_and_no_event(server: FhirServer) -> None:
     assert len(events(row)) == 1
 
 
+def test_where_a_poll_ended_outlives_however_long_the_hospital_is_away(server: FhirServer) -> None:
+    row = an_appointment("one-fhir")
+    polling.poll(row.hospital_id, now=START)
+    key = polling._cursor(row.hospital_id)
+    assert cache.get(key)["Appointment"] == START - polling.LOOK_BACK
+    assert cache._cache.get_client(key).ttl(cache.make_key(key)) == -1  # kept without end
+
+
+def test_what_is_more_than_one_poll_takes_is_told_by_the_next(
+    server: FhirServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "POLL_PAGES_MAX", 2)
+    row = an_appointment("one-fhir")
+    delivered(row, CommandKind.BOOK)
+    mine = [{"system": "urn:health-companion:appointment", "value": str(row.id)}]
+    for number in range(10):
+        bill(server, id=f"i{number}", identifier=mine)
+    server._ticks += 100
+    told = [polling.poll(row.hospital_id, now=START) for _ in range(4)]
+    assert told[0] <= 6 and told[-1] <= 1
+    assert len(events(row)) == 11
+
+
 def test_a_hospital_that_fails_is_left_alone_for_a_while(server: FhirServer) -> None:
     row = an_appointment("one-fhir")
     for _ in range(circuit.OPENS_AFTER):
@@ -104,7 +128,7 @@ def test_the_clock_asks_each_hospital_in_a_task_of_its_own(server: FhirServer, m
     tasks.poll_hospitals()
     tasks.refresh_offers()
     assert sent == [str(row.hospital_id)] * 2
-    cache.set(polling._cursor(row.hospital_id), START)
+    cache.set(polling._cursor(row.hospital_id), {"Appointment": START})
     tasks.poll_hospital(sent[0])
     tasks.refresh_offer(sent[1])
     assert events(row) == [("appointment.booked", "done")]

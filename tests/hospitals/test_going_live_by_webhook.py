@@ -59,7 +59,7 @@ class River:
             bill = {"id": "B1", "title": "诊查费", "lines": [{"name": "诊查费", "amount_fen": 2500}]}
             sums = {"total_fen": 2500, "insurance_fen": 0, "self_pay_fen": 2500}
             self._tell(appointment_id, "invoice.issued", bill | sums)
-        elif data["invoice_id"] != "B1":
+        elif (data["invoice_id"], data["amount_fen"]) != ("B1", 2500):
             return no
         else:
             self._tell(appointment_id, "invoice.paid", {"id": "B1"})

@@ -14,12 +14,12 @@ from hospitals.models import ApiClient, Delivery, Hospital
 from hospitals.services import (
     access,
     conformance,
-    conformance_points,
+    conformance_checks,
     idempotency,
     importing,
     limits,
+    names,
     outbox,
-    profile,
     rehearsal,
 )
 from hospitals.services.rows import IDENTIFIER_PATTERN, ROWS
@@ -112,7 +112,7 @@ LIMITS = {
     "the usual overlap": (access.OVERLAP_S // 86_400, "a day by default", "默认一天"),
     "an identifier": (64, "at most {}, the first a letter", "最多 {} 个,第一个是"),
     "an answer kept": (whole(idempotency.KEPT, HOUR), "for {} hours", "{} 小时内得到同一个回答"),
-    "nicknames": (profile.NICKNAMES, "at most {} `nicknames`", "俗称最多 {} 个"),
+    "nicknames": (names.NICKNAMES, "at most {} `nicknames`", "俗称最多 {} 个"),
     "an upload": (importing.MOST_BYTES // MIB, "at most {} MiB", "最多 {} MiB"),
     "a line": (importing.LINE_MAX_BYTES // KIB, "{} KiB a line", "每行最多 {} KiB"),
     "an upload cut off": (whole(importing.STALE_AFTER, MINUTE) // 5, "for five minutes", "五分钟没有进展"),
@@ -129,7 +129,7 @@ LIMITS = {
     "outward calls": (limits.OUTWARD.quota, "a replay): {} a minute", "重新送达)每分钟 {} 次"),
     "applications": (limits.APPLICATIONS.quota, "Applications: {} an hour", "同一个来源地址每小时 {} 次"),
     "a run": (whole(conformance.OPEN_FOR, HOUR) // 2, "for two hours", "两小时内有效"),
-    "a command of a run": (conformance_points.ATTEMPTS // 3, "tried three times", "试三次"),
+    "a command of a run": (conformance_checks.ATTEMPTS // 3, "tried three times", "试三次"),
     "test appointments": (rehearsal.KEPT_MOST, "at most {} at a time", "同时最多 {} 个"),
 }
 

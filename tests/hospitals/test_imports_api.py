@@ -207,16 +207,6 @@ def test_an_encoding_that_nobody_here_reads_is_refused(river: Joined) -> None:
     assert code_of(answer, 400) == "unknown_charset"
 
 
-def test_a_file_that_says_it_is_too_large_is_refused_before_anything_is_written(
-    river: Joined, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = uuid4()
-    monkeypatch.setattr(importing, "BATCH", 1)
-    monkeypatch.setattr(importing, "MOST_BYTES", 100)
-    assert code_of(upload(river, rows(), run=run), 413) == "too_large"
-    assert code_of(river.get(f"/imports/{run}/"), 404) == "not_found"
-
-
 def test_a_rehearsal_is_followed_by_the_upload_itself_at_the_same_address(river: Joined) -> None:
     run = uuid4()
     assert upload(river, rows(), query="?dry_run=true", run=run).json()["dry_run"] is True

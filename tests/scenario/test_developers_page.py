@@ -22,3 +22,9 @@ def test_commands_are_whole(page: Page, stack: Stack) -> None:
     page.wait_for_selector(".sample button")
     assert page.locator(".sample").count() >= 6
     assert page.evaluate(HIDDEN) == []
+
+
+def test_what_a_hospital_is_sent_stands_there_message_by_message(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.url}/api/hospitals/developers/")
+    page.wait_for_selector(".webhooks .opblock")
+    assert page.locator(".webhooks .opblock").count() == 5

@@ -13,7 +13,9 @@ from hospitals.exceptions import AddressRefused, ConnectorRefused, ConnectorUnav
 from hospitals.outgoing import Answer, Outgoing
 
 JSON = "application/fhir+json"
-PAGES_MAX = 200
+PAGES_MAX = (
+    2000  # a large hospital has some hundred thousand places in four weeks, and may have written them in one moment
+)
 PAGE_SIZE = 100
 WORDS_MAX = 200
 
@@ -50,6 +52,15 @@ class Stored:
     created: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a search: what there was at one moment. ``at``: that moment by the server's clock, where it tells it."""
+
+    resources: list[Resource]
+    at: datetime | None
+    last: bool
+
+
 class FhirClient:
     """Safe between threads. ``base_url`` is the service root, without a slash at the end."""
 
@@ -67,41 +78,33 @@ class FhirClient:
             raise ValueError("resourceType")
         return found
 
-    def search(
-        self,
-        kind: str,
-        params: Mapping[str, str | Sequence[str]],
-        *,
-        asked_at: list[datetime] | None = None,
-        pages: int = PAGES_MAX,
-    ) -> Iterator[Resource]:
-        """All matches over all pages; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``).
+    def pages(self, kind: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Page]:
+        """Page by page; a parameter with several values is given each time. The next page's link must lead to the same server (``AddressRefused``).
 
-        ``asked_at``: the server's own time of the first page is appended, where it tells it. With more than ``pages`` it
-        raises ``ConnectorUnavailable`` (too_many_pages).
+        Raises ``ConnectorUnavailable`` (paging_loop, and too_many_pages after ``PAGES_MAX``).
         """
         url = f"{self._base}/{kind}?{urlencode({**params, '_count': str(PAGE_SIZE)}, doseq=True)}"
         seen: set[str] = set()
-        for _ in range(pages):
+        for _ in range(PAGES_MAX):
             seen.add(url)
             answer = self._call("GET", url)
-            if asked_at is not None and len(seen) == 1:
-                asked_at += _time_of(answer)
             bundle = _json(answer)
             if bundle.get("resourceType") != "Bundle":
                 raise ConnectorUnavailable(code="bad_answer")
-            for entry in _dicts(bundle.get("entry")):
-                resource = entry.get("resource")
-                mode = (entry.get("search") or {}).get("mode", "match")
-                if isinstance(resource, dict) and resource.get("resourceType") == kind and mode == "match":
-                    yield resource
             links = [link.get("url") for link in _dicts(bundle.get("link")) if link.get("relation") == "next"]
-            if not links or not isinstance(links[0], str):
+            further = links[0] if links and isinstance(links[0], str) else None
+            yield Page(list(_matches(bundle, kind)), _time_of(answer), last=further is None)
+            if further is None:
                 return
-            url = self._next_page(url, links[0])
+            url = self._next_page(url, further)
             if url in seen:
                 raise ConnectorUnavailable(code="paging_loop")
         raise ConnectorUnavailable(code="too_many_pages")
+
+    def search(self, kind: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Resource]:
+        """All matches over all ``pages``: for few that do not change meanwhile."""
+        for page in self.pages(kind, params):
+            yield from page.resources
 
     def version(self) -> str:
         """The FHIR version that the server says it speaks ("4.0.1"); "" when it does not say."""
@@ -186,13 +189,21 @@ def _checked(answer: Answer, *, writes: bool) -> Answer:
     raise ConnectorRefused(_words(answer) if status in (409, 422) else "", code=f"http_{status}")
 
 
-def _time_of(answer: Answer) -> list[datetime]:
-    """The server's ``Date``; nothing where it sends none that can be read, or of no known zone ("-0000")."""
+def _matches(bundle: Resource, kind: str) -> Iterator[Resource]:
+    for entry in _dicts(bundle.get("entry")):
+        resource = entry.get("resource")
+        mode = (entry.get("search") or {}).get("mode", "match")
+        if isinstance(resource, dict) and resource.get("resourceType") == kind and mode == "match":
+            yield resource
+
+
+def _time_of(answer: Answer) -> datetime | None:
+    """The server's ``Date``; None where it sends none that can be read, or of no known zone ("-0000")."""
     try:
         found = parsedate_to_datetime(answer.headers.get("date", ""))
     except ValueError:
-        return []
-    return [found] if found.tzinfo else []
+        return None
+    return found if found.tzinfo else None
 
 
 def _words(answer: Answer) -> str:

@@ -1,9 +1,9 @@
 """The contract onto a FHIR server: commands out at once, and what the hospital changed, read from time to time."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import structlog
 from hospitals.addresses import Policy
 from hospitals.connectors.base import Acknowledgement, Command, HospitalEvent
 from hospitals.connectors.fhir import events, orders, terms
-from hospitals.connectors.fhir.client import MALFORMED, FhirClient, Resource
-from hospitals.connectors.fhir.elements import changed_at
+from hospitals.connectors.fhir.changes import BEGINNING, Changes, whole
+from hospitals.connectors.fhir.client import MALFORMED, PAGES_MAX, FhirClient, Resource
 from hospitals.connectors.fhir.offers import Offers, read_slots
 from hospitals.connectors.fhir.sign_in import BackendServices, SignIn
 from hospitals.exceptions import (
@@ -26,16 +26,16 @@ from hospitals.exceptions import (
     HospitalsError,
     OutcomeUnknown,
 )
-from hospitals.outgoing import Outgoing, deadline
+from hospitals.outgoing import Outgoing, deadline, remaining
 
 log = structlog.get_logger(__name__)
 
 EXECUTE_S = 40.0  # below the outbox's claim, so that a command is never in two hands
 POLL_S = 240.0
-OVERLAP = timedelta(seconds=30)  # writes that were still under way when the last poll read
+LAST_S = 60.0  # with less than that left no further resource is begun: what has been read is kept, the rest is the next poll's
+POLL_PAGES_MAX = 200  # of a kind
+OFFERS_PAGES_MAX = PAGES_MAX
 VISITS_REMEMBERED = 5000
-OFFERS_PAGES_MAX = 2000  # a large hospital has some hundred thousand places in four weeks
-_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 # What is read, in this order, and how our own residents' resources are asked for: nobody else's leave the hospital. The type
 # is named where R4's parameter may lead to several (a DiagnosticReport's encounter to an EpisodeOfCare too).
 _SEARCHES = {
@@ -50,11 +50,11 @@ _SEARCHES = {
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What was read. ``next_since`` goes into the next poll: no later than the first search, by the server's own clock, for
-    what changed after a kind was searched is in none of the answers. ``unusable`` counts resources that broke the contract."""
+    """What was read. ``reached`` goes into the next poll: for each kind of resource, where its reading goes on. ``unusable``
+    counts resources that broke the contract."""
 
     events: tuple[HospitalEvent, ...]
-    next_since: datetime
+    reached: dict[str, datetime]
     unusable: int = 0
 
 
@@ -81,10 +81,10 @@ class _Reading:
         if not number or not encounter:
             return changed
         if encounter not in self.medicines:
-            self.medicines[encounter] = list(self.client.search("MedicationRequest", {"encounter": encounter}))
-        whole = [r for r in self.medicines[encounter] if (r.get("groupIdentifier") or {}).get("value") == number]
-        first = min(whole or [changed], key=lambda r: str(r.get("id", "")))
-        return {**first, "group": whole or [changed]}
+            self.medicines[encounter] = whole(self.client, "MedicationRequest", {"encounter": encounter})
+        group = [r for r in self.medicines[encounter] if (r.get("groupIdentifier") or {}).get("value") == number]
+        first = min(group or [changed], key=lambda r: str(r.get("id", "")))
+        return {**first, "group": group or [changed]}
 
 
 class FhirConnector:
@@ -137,41 +137,40 @@ class FhirConnector:
         except MALFORMED as error:
             raise OutcomeUnknown(code="bad_answer") from error
 
-    def poll(self, hospital_id: UUID, since: datetime) -> Poll:
-        """Everything that changed for our residents since then, in the hospital's order. Raises ``ConnectorUnavailable``.
+    def poll(self, hospital_id: UUID, since: datetime, reached: Mapping[str, datetime] | None = None) -> Poll:
+        """What changed for our residents, in the hospital's order: all of it, or as much as a poll may take.
 
-        Read twice it gives the same events; whoever stores them by their id tells each once.
+        ``reached``: the last poll's; ``since`` is for what was never read. Raises ``ConnectorUnavailable``. Read twice it gives
+        the same events; whoever stores them by their id tells each once.
         """
+        ends = {kind: (reached or {}).get(kind, since) for kind in _SEARCHES}
         found: dict[str, HospitalEvent] = {}
-        latest, unusable = since, 0
-        asked_at: list[datetime] = []
+        unusable = 0
         reading = _Reading(self._client)
         try:
             with deadline(POLL_S):
-                for kind, ours in _SEARCHES.items():
-                    params = {
-                        "_lastUpdated": f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}",
-                        ours: f"{terms.APPOINTMENT}|",
-                        "_sort": "_lastUpdated",
-                    }
-                    for resource in self._client.search(kind, params, asked_at=asked_at):
+                # What was left furthest behind comes first: no kind keeps another waiting for ever.
+                for kind in sorted(_SEARCHES, key=ends.__getitem__):
+                    ours = {_SEARCHES[kind]: f"{terms.APPOINTMENT}|"}
+                    changes = Changes(self._client, kind, ours, ends[kind], pages=POLL_PAGES_MAX, stop=_time_is_up)
+                    for resource in changes:
                         try:
-                            latest = max(latest, changed_at(resource))
-                            whole = reading.sheet(resource) if kind == "MedicationRequest" else resource
-                            for event in self._events(hospital_id, whole, reading):
+                            told = reading.sheet(resource) if kind == "MedicationRequest" else resource
+                            for event in self._events(hospital_id, told, reading):
                                 found.setdefault(event.event_id, event)
                         except (BadEvent, *MALFORMED) as error:
                             unusable += 1
                             code = getattr(error, "code", type(error).__name__)
                             log.warning("resource_unusable", hospital=str(hospital_id), event_type=kind, code=code)
+                    ends[kind] = changes.reached
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
         except MALFORMED as error:  # of a page itself
             raise ConnectorUnavailable(code="bad_answer") from error
         ordered = sorted(found.values(), key=lambda e: (e.sequence, e.event_id))
-        return Poll(tuple(ordered), min([latest, *asked_at]), unusable)
+        return Poll(tuple(ordered), ends, unusable)
 
-    def probe(self, now: datetime) -> Iterator[tuple[str, str]]:
+    def probe(self) -> Iterator[tuple[str, str]]:
         """Try whatever a visit needs that writes nothing: (step, "" or the fault's code), one after another."""
 
         def version() -> None:
@@ -180,8 +179,7 @@ class FhirConnector:
 
         def search(kind: str, ours: str) -> None:
             params = {ours: f"{terms.APPOINTMENT}|"} if ours else {}
-            since = {"_lastUpdated": f"ge{now.isoformat(timespec='milliseconds')}", "_sort": "_lastUpdated"}
-            next(iter(self._client.search(kind, {**since, **params})), None)
+            next(iter(Changes(self._client, kind, params, BEGINNING)), None)
 
         steps: list[tuple[str, Callable[[], None]]] = [("metadata", version)]
         steps += [(kind, partial(search, kind, ours)) for kind, ours in _SEARCHES.items()]
@@ -196,32 +194,38 @@ class FhirConnector:
             else:
                 yield name, ""
 
-    def offers(self, since: datetime | None, *, start: datetime, until: datetime) -> tuple[Offers, datetime]:
-        """Slots from ``start`` up to ``until`` that changed since then, or whose Schedule did; and where the next reading begins.
+    def offers(
+        self, reached: Mapping[str, datetime] | None, *, start: datetime, until: datetime
+    ) -> tuple[Offers, dict[str, datetime]]:
+        """Slots from ``start`` up to ``until`` that changed or came within reach, or whose Schedule changed; and what the next
+        reading is given: where it goes on, and up to which day has been looked.
 
-        ``since``: None for all of them. Raises ``ConnectorUnavailable``.
+        ``reached``: None for all of them. Raises ``ConnectorUnavailable``.
         """
-        window = {"_sort": "_lastUpdated"}
-        if since is not None:
-            window["_lastUpdated"] = f"ge{(since - OVERLAP).isoformat(timespec='milliseconds')}"
-        search = partial(self._client.search, pages=OFFERS_PAGES_MAX)
-        coming = [f"ge{start.isoformat(timespec='seconds')}", f"lt{until.isoformat(timespec='seconds')}"]
+        since = reached or {"Schedule": BEGINNING, "Slot": BEGINNING, "until": until}
         reading = _Reading(self._client)
-        latest, asked_at = since or _BEGINNING, list[datetime]()
         found: dict[str, Resource] = {}
+
+        def changes(kind: str, params: Mapping[str, str | Sequence[str]]) -> Changes:
+            return Changes(self._client, kind, params, since[kind], pages=OFFERS_PAGES_MAX, stop=_time_is_up)
+
+        def take(slots: Iterable[Resource]) -> None:
+            found.update((str(slot.get("id")), slot) for slot in slots)
+
         try:
             with deadline(POLL_S):
-                for schedule in search("Schedule", window, asked_at=asked_at):
+                schedules = changes("Schedule", {})
+                for schedule in schedules:
                     reading.read_already[f"Schedule/{schedule.get('id')}"] = schedule
-                    latest = max(latest, changed_at(schedule))
-                    if since is None:  # every slot is read below
-                        continue
-                    own = {"schedule": f"Schedule/{schedule.get('id')}", "start": coming}
-                    found |= {str(slot.get("id")): slot for slot in search("Slot", own)}
-                for slot in search("Slot", {**window, "start": coming}):
-                    latest = max(latest, changed_at(slot))
-                    found[str(slot.get("id"))] = slot
-                return read_slots(found.values(), reading.read), min([latest, *asked_at])
+                    if reached is not None:  # else every slot is read below
+                        own = {"schedule": f"Schedule/{schedule.get('id')}", "start": _within(start, until)}
+                        take(whole(self._client, "Slot", own))
+                if since["until"] < until:  # its slots may have been written long ago
+                    take(whole(self._client, "Slot", {"start": _within(since["until"], until)}))
+                slots = changes("Slot", {"start": _within(start, until)})
+                take(slots)
+                ends = {"Schedule": schedules.reached, "Slot": slots.reached, "until": until}
+                return read_slots(found.values(), reading.read), ends
         except (AddressRefused, ConnectorRefused) as error:
             raise ConnectorUnavailable(code=error.code) from error
         except MALFORMED as error:
@@ -256,3 +260,11 @@ class FhirConnector:
                 self._visits.clear()
             self._visits[reference] = visit
         return self._visits[reference]
+
+
+def _time_is_up() -> bool:
+    return remaining() < LAST_S
+
+
+def _within(start: datetime, until: datetime) -> list[str]:
+    return [f"ge{start.isoformat(timespec='seconds')}", f"lt{until.isoformat(timespec='seconds')}"]

@@ -78,7 +78,7 @@ class Hl7v2Connector:
         except BadEvent as error:
             raise OutcomeUnknown(code="bad_acknowledgement") from error
 
-    def probe(self, now: datetime) -> Iterator[tuple[str, str]]:
+    def probe(self) -> Iterator[tuple[str, str]]:
         """Whether the hospital's address answers, TLS included: (step, "" or the fault's code). Nothing is sent."""
         try:
             self._connect().close()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from hospitals.connectors.fhir import FhirConnector
 from hospitals.connectors.hl7v2 import Hl7v2Connector
@@ -28,7 +27,7 @@ class Command(BaseCommand):
         if not isinstance(found, FhirConnector | Hl7v2Connector):
             raise CommandError(f"{name} 不是 FHIR 或 HL7 v2 连接。")
         failed = 0
-        for step, code in found.probe(timezone.now()):
+        for step, code in found.probe():
             failed += bool(code)
             self.stdout.write(f"{'×' if code else '√'} {step} {code}".rstrip())
         if failed:
