@@ -40,7 +40,7 @@ def connectors_can_be_made(app_configs: Any, **kwargs: Any) -> list[CheckMessage
 def reason_of(connection: Any) -> str:
     """The server's own reason, which the pool keeps to itself; the driver names host, role and database, never the password."""
     try:
-        connection.Database.connect(**connection.get_connection_params(), connect_timeout=5).close()
+        connection.Database.connect(**connection.get_connection_params()).close()
     except connection.Database.Error as error:
         return f": {' '.join(str(error).split())[:300]}"
     return ""
