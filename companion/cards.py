@@ -298,7 +298,8 @@ def main_card(visit: Visit, journey: Journey) -> ShowCard | None:
         return card("invoice", visit, journey, part_id=journey.unpaid[0].id)
     if any(part.state == "ordered" for part in journey.examinations):
         return card("examination", visit, journey)
-    if any(part.state == "issued" for part in journey.reports):
+    fetched = any(part.state == "dispensed" for part in journey.prescriptions)
+    if not fetched and any(part.state == "issued" for part in journey.reports):
         return card("report", visit, journey)
     if journey.prescriptions:
         return card("medicine", visit, journey)

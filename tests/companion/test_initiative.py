@@ -134,6 +134,17 @@ def test_every_part_has_its_words_and_its_card(visit, session, happens, before, 
     assert shown(events) == [card]
 
 
+@pytest.mark.django_db()
+def test_a_report_goes_before_the_medicine_until_that_is_fetched(visit, session, happens) -> None:
+    """Then it is said how each is taken, and the card is the one that she needs for it."""
+    happens(E.REPORT_ISSUED, report())
+    heard(session)
+    happens(E.PRESCRIPTION_ISSUED, DRUGS)
+    assert shown(heard(session)) == ["report"]
+    happens(E.PRESCRIPTION_DISPENSED, Reference(DRUGS.id))
+    assert shown(heard(session)) == ["medicine"]
+
+
 def test_the_matrix_leaves_no_event_out() -> None:
     told = {row[0] for row in STATES} | {row[2] for row in PARTS} | {E.ENCOUNTER_MISSED}
     assert {kind for kind in TRANSITIONS if isinstance(kind, EventType)} == told
