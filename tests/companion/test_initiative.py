@@ -137,6 +137,7 @@ def test_every_part_has_its_words_and_its_card(visit, session, happens, before, 
 @pytest.mark.django_db()
 def test_a_report_goes_before_the_medicine_until_that_is_fetched(visit, session, happens) -> None:
     """Then it is said how each is taken, and the card is the one that she needs for it."""
+    happens(E.ENCOUNTER_FINISHED, None)
     happens(E.REPORT_ISSUED, report())
     heard(session)
     happens(E.PRESCRIPTION_ISSUED, DRUGS)
