@@ -53,7 +53,7 @@ STATES: list[tuple[EventType, object, VisitState, str, str]] = [
     (E.QUEUE_CHANGED, 3, VisitState.WAITING, "", ""),  # a number that moves is shown, not said
     (E.QUEUE_CHANGED, 2, VisitState.WAITING, "前面还有2人", "queue"),
     (E.ENCOUNTER_CALLED, 0, VisitState.CALLED, "轮到您了", "queue"),
-    (E.ENCOUNTER_STARTED, None, VisitState.IN_CONSULTATION, "我先不打扰您", ""),
+    (E.ENCOUNTER_STARTED, None, VisitState.IN_CONSULTATION, "我先不打扰您", "journey"),
     (E.ENCOUNTER_FINISHED, None, VisitState.CONSULTED, "看诊结束了", "journey"),
     (E.VISIT_CLOSED, None, VisitState.CLOSED, "您辛苦了", "journey"),
     (E.INVOICE_ISSUED, BILL, VisitState.BOOKED, "共50元", "invoice"),
