@@ -1,13 +1,20 @@
 """What every test may rely on; the processes behind it start in tests/embedded.py."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from django.db import connection
 
 from tests.embedded import MISSING, ON_SERVICES
 from tests.obedient import obey_from_here_on
+
+# The same examples each time, however slow the machine: what a commit shows does not hang on luck. Others are looked for with
+# HYPOTHESIS_PROFILE=default.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
