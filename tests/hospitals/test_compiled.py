@@ -1,5 +1,7 @@
 """Compiled queries: put together once, true for every later call, whoever's hospital it is."""
 
+import os
+import socket
 from contextlib import nullcontext
 from uuid import UUID, uuid4
 
@@ -155,8 +157,11 @@ class TestInOneGo:
             assert query.read(second) == [(2,)]
         assert query.read(first) == [(1,)]
 
+    @pytest.mark.timeout(60)  # it waited for an answer to what was never sent whole
     def test_more_than_any_buffer_holds_goes_all_the_same(self) -> None:
         long = [character * 3_000_000 for character in "甲乙丙"]
+        with connection.cursor(), socket.socket(fileno=os.dup(connection.connection.pgconn.socket)) as way:
+            way.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with in_one_go():
             asked = [ask("SELECT %s::text", text) for text in long]
         assert [read(one) for one in asked] == [[(text,)] for text in long]
