@@ -74,9 +74,9 @@ def test_a_row_that_somebody_holds_and_never_lets_go_is_an_error_and_no_wait_wit
     holder.start()
     try:
         assert held.wait(10)
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '50ms'")  # the time is shorter here; that there is one is shown above
         with tenancy.scope(hospital.id), pytest.raises(OperationalError), transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '50ms'")  # shorter here; that there is one is shown above
             type(hospital).objects.select_for_update().get(id=hospital.id)
     finally:
         over.set()

@@ -20,6 +20,8 @@ def elsewhere(hospital_id: UUID, work: Callable[[], Any]) -> Any:
             with tenancy.scope(hospital_id):
                 return work()
         finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")  # the pool hands this session to others
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
