@@ -55,7 +55,9 @@ class OnePacket(psycopg.Pipeline):
     def _sync_gen(self) -> PQGen[None]:
         self._enqueue_sync()
         yield from super()._communicate_gen()
-        yield from send(self.pgconn)  # the rest: it returns when all is in libpq's buffer, and no answer comes to half a statement
+        yield from send(
+            self.pgconn
+        )  # the rest: it returns when all is in libpq's buffer, and no answer comes to half a statement
         yield from self._fetch_gen(flush=False)
 
     def _exit_gen(self) -> PQGen[None]:
